@@ -1,0 +1,49 @@
+"""A rolling deploy, as a Kubernetes Deployment with maxSurge 1 does it."""
+
+import signal
+import threading
+import time
+
+
+def rolling_deploy(stack, old, start, removal, grace=30, pre_stop=0):
+    """Replace each pod of `old`; return the new pods and how the old ones ended.
+
+    For each in turn a new pod is started, made ready and added; then, in the
+    same instant, the old one gets SIGTERM and the removal of its endpoint
+    starts on its way, which takes `removal` seconds. With `pre_stop` the
+    signal comes that much later. `start(index)` returns a pod.
+    """
+    new, stops, threads, errors = [], [None] * len(old), [], []
+
+    def in_thread(work, *arguments):
+        def guarded():
+            try:
+                work(*arguments)
+            except Exception as error:  # handed to the caller's thread below
+                errors.append(error)
+
+        thread = threading.Thread(target=guarded)
+        threads.append(thread)
+        thread.start()
+
+    def end(index, pod, since):
+        if pre_stop:
+            time.sleep(pre_stop)
+        stops[index] = pod.stop(grace, since, signal.SIGTERM)
+
+    def remove(port, since):
+        time.sleep(max(0, since + removal - time.monotonic()))
+        stack.remove(port)
+
+    for index, pod in enumerate(old):
+        new.append(start(index))
+        new[index].wait_ready()
+        stack.add(new[index].port)
+        since = time.monotonic()
+        in_thread(end, index, pod, since)
+        in_thread(remove, pod.port, since)
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return new, stops

@@ -1,0 +1,156 @@
+"""Runs a script in PID and mount namespaces of its own.
+
+Whatever the script starts is gone when it is: the namespace's PID 1 is the
+script itself, and the kernel kills the rest with it.
+"""
+
+import os
+import platform
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+APPS = Path(__file__).resolve().parents[1] / "apps"
+# Set for the inner run: the directory for configurations, sockets and logs.
+WORKDIR_VARIABLE = "ROLLING_WORKDIR"
+
+
+class Failure(Exception):
+    """Ends the run: one line for the user."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to end."""
+
+    def __init__(self, number):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def run(name, main, packages, ports):
+    """Call main(workdir) inside; ends the process with its status.
+
+    `packages` are Debian's, installed when missing. `ports` must be free on
+    127.0.0.1: nothing is started otherwise.
+    """
+    inside = os.environ.pop(WORKDIR_VARIABLE, None)
+    try:
+        if inside:
+            main(Path(inside))
+            sys.exit(0)
+        sys.exit(_outside(name, packages, ports))
+    except Failure as failure:
+        print(f"{name}: {failure}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _outside(name, packages, ports):
+    if os.geteuid() != 0:
+        return _again_as_root(name)
+    if subprocess.run([REPOSITORY / "packaging/need", *packages], check=False).returncode:
+        raise Failure("the packages above are needed")
+    os.environ["DRAIN_INIT"] = drain_init()
+    for port in ports:
+        require_free(port)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    workdir = tempfile.mkdtemp(prefix=f"drain-init-{name}-")
+    # nginx's workers are not root and must reach their files.
+    os.chmod(workdir, 0o755)
+    keep = False
+    inner = None
+    try:
+        # setpriv: should this process be killed, so is the namespace.
+        # A session of its own: Ctrl-C is for this process, which then ends it.
+        inner = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL",
+             "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+             sys.executable, *sys.argv],
+            env={**os.environ, WORKDIR_VARIABLE: workdir},
+            start_new_session=True)
+        status = inner.wait()
+        keep = status != 0
+        return status if status >= 0 else 128 - status
+    except Interrupted as interrupted:
+        print(f"\n{name}: interrupted by {interrupted}", file=sys.stderr)
+        return 128 + interrupted.number
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if inner is not None:
+            _end(inner)
+        if keep:
+            print(f"{name}: configurations and logs are kept in {workdir}", file=sys.stderr)
+        else:
+            shutil.rmtree(workdir, ignore_errors=True)
+
+
+def _again_as_root(name):
+    if not shutil.which("sudo"):
+        raise Failure("needs root for its PID namespaces, and found no sudo")
+    os.execvp("sudo", [
+        "sudo", "--preserve-env=FULL,DRAIN_INIT,PORT_BASE,PATH", sys.executable, *sys.argv])
+
+
+def _interrupt(number, _frame):
+    raise Interrupted(number)
+
+
+def _end(inner):
+    """Kill unshare, which takes the namespace's PID 1 along; return when all is gone."""
+    if inner.poll() is not None:
+        return
+    child = only_child(inner.pid)
+    init = os.pidfd_open(child) if child else None
+    inner.kill()
+    inner.wait()
+    if init is not None:
+        # PID 1 ends after every other process of its namespace.
+        select.select([init], [], [])
+        os.close(init)
+
+
+def only_child(pid):
+    """The process ID of pid's child, or None while it has none."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(children[0]) if children else None
+
+
+def require_free(port):
+    with socket.socket() as probe:
+        # Connections of an earlier run in TIME_WAIT do not count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError as error:
+            raise Failure(
+                f"port {port} of 127.0.0.1 is taken ({error.strerror}): free it, or set "
+                "PORT_BASE to the first of other ports; nothing was started") from None
+
+
+def port_base():
+    """The first port of the run's own: below the range of outgoing connections."""
+    text = os.environ.get("PORT_BASE", "18080")
+    if not text.isdigit() or not 1024 <= int(text) <= 65000:
+        sys.exit(f"PORT_BASE is '{text}', but must be a port from 1024 to 65000")
+    return int(text)
+
+
+def drain_init():
+    """The program to show: $DRAIN_INIT, or what `make build` left."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    path = Path(os.environ.get("DRAIN_INIT") or REPOSITORY / f"dist/drain-init-{machine}")
+    if not os.access(path, os.X_OK):
+        raise Failure(f"{path} is not there: run `make build`, or set DRAIN_INIT")
+    return str(path.resolve())
