@@ -1,0 +1,202 @@
+//! What a user of tini relies on: these tests pass against Debian's tini 0.19
+//! (`INIT_UNDER_TEST=/usr/bin/tini`) and against drain-init.
+//!
+//! What drain-init does otherwise on purpose is left out: it has tini's options
+//! `-s -p -g -e -w`, but `-v` is dumb-init's, and the group is its default.
+
+mod support;
+use support::*;
+
+#[test]
+fn it_exits_with_the_status_of_command() {
+    if without_root("tini: it_exits_with_the_status_of_command") {
+        return;
+    }
+    for status in [0, 1, 42, 143] {
+        let mut run = init::<_, &str>([]).pid1().start();
+        run.tell("main", &format!("exit {status}"));
+        assert_eq!(run.status(), status);
+    }
+}
+
+#[test]
+fn it_exits_with_128_and_the_number_of_the_signal_that_killed_command() {
+    for signal in [SIGTERM, SIGKILL, SIGHUP] {
+        let mut run = init(["-s"]).start();
+        run.tell("main", &format!("die {signal}"));
+        assert_eq!(run.status(), 128 + signal);
+    }
+}
+
+#[test]
+fn remap_exit_turns_a_status_into_0() {
+    let mut run = init(["-s", "-e", "143", "-e", "7"]).start();
+    run.tell("main", "die 15");
+    assert_eq!(run.status(), 0);
+
+    let mut run = init(["-s", "-e143", "-e7"]).start();
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 0);
+
+    let mut run = init(["-s", "-e", "143"]).start();
+    run.tell("main", "exit 142");
+    assert_eq!(run.status(), 142);
+}
+
+#[test]
+fn remap_exit_of_nonsense_is_refused() {
+    for code in ["256", "-1", "x"] {
+        let finished = init(["-s", "-e", code]).finish();
+        assert_eq!(finished.status, 1, "{code}");
+        assert!(finished.started.is_empty());
+    }
+}
+
+#[test]
+fn command_that_is_missing_gives_127() {
+    let finished = init(["-s"]).command(["--", "/nowhere/at-all"]).finish();
+    assert_eq!(finished.status, 127);
+}
+
+#[test]
+fn command_that_is_not_executable_gives_126() {
+    let finished = init(["-s"]).command(["--", "/etc/passwd"]).finish();
+    assert_eq!(finished.status, 126);
+}
+
+#[test]
+fn no_command_gives_1() {
+    assert_eq!(init(["-s"]).command::<&str>([]).finish().status, 1);
+}
+
+#[test]
+fn an_unknown_option_gives_1() {
+    let finished = init(["-s", "-z"]).finish();
+    assert_eq!(finished.status, 1);
+    assert!(finished.started.is_empty());
+}
+
+#[test]
+fn with_group_signals_reach_the_whole_group() {
+    let mut run = init(["-s", "-g"]).script(["fork child"]).start();
+    run.wait("child", "ready");
+    for signal in [SIGHUP, SIGUSR1, SIGTERM] {
+        run.signal(signal);
+        run.received("main", signal);
+        run.received("child", signal);
+    }
+}
+
+#[test]
+fn it_passes_signals_on() {
+    let mut run = init(["-s"]).start();
+    // tini keeps the faults and those of the terminal to itself.
+    for signal in [
+        SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH,
+    ] {
+        run.signal(signal);
+        run.received("main", signal);
+    }
+}
+
+#[test]
+fn as_a_subreaper_it_adopts_and_reaps_orphans() {
+    let mut run = init(["-s"]).script(["orphan one"]).start();
+    run.wait("one", "ready");
+    assert_eq!(run.hello("one")[1], run.pid());
+    let orphan = run.pid_of("one");
+    run.tell("one", "exit 5");
+    until("the orphan's reaping", || stat(orphan).is_none());
+    run.tell("main", "exit 3");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn as_pid_1_it_reaps_orphans() {
+    if without_root("tini: as_pid_1_it_reaps_orphans") {
+        return;
+    }
+    let mut run = init::<_, &str>([])
+        .pid1()
+        .script(["orphan one session"])
+        .start();
+    run.wait("one", "ready");
+    let orphan = run.pid_of("one");
+    run.tell("one", "exit 5");
+    until("the orphan's reaping", || stat(orphan).is_none());
+}
+
+#[test]
+fn warn_on_reap_says_so() {
+    let mut run = init(["-s", "-w"]).script(["orphan one"]).start();
+    run.wait("one", "ready");
+    let orphan = run.pid_of("one");
+    run.tell("one", "exit 5");
+    let line = run.message(&orphan.to_string());
+    assert!(line.to_lowercase().contains("reaped"), "{line}");
+}
+
+#[test]
+fn without_warn_on_reap_nothing_is_said() {
+    let mut run = init(["-s"]).script(["orphan one"]).start();
+    run.wait("one", "ready");
+    let orphan = run.pid_of("one");
+    run.tell("one", "exit 5");
+    until("the orphan's reaping", || stat(orphan).is_none());
+    run.tell("main", "exit 0");
+    assert_eq!(run.status(), 0);
+    run.drain_output();
+    assert_eq!(run.stderr(), "");
+}
+
+#[test]
+fn pdeathsig_is_sent_when_the_parent_dies() {
+    // A shell in the middle, which waits for the init, is the parent.
+    let setup = init(["-s", "-p", "USR1"]);
+    let setup = match tini() {
+        // tini knows signals by their whole names.
+        true => init(["-s", "-p", "SIGUSR1"]),
+        false => setup,
+    };
+    let mut run = setup.wrapped(["sh", "-c", "\"$@\" & wait", "sh"]).start();
+    let main = run.pid_of("main");
+    let init = stat(main).unwrap().parent;
+    let shell = stat(init).unwrap().parent;
+    assert_eq!(shell, run.pid(), "the shell is the child of the test");
+    kill(shell, SIGKILL);
+    run.received("main", SIGUSR1);
+}
+
+fn tini() -> bool {
+    init_name().contains("tini")
+}
+
+#[test]
+fn command_sees_the_dispositions_that_the_init_inherited() {
+    let mut run = init(["-s"]).ignoring(SIGPIPE).ignoring(SIGHUP).start();
+    assert_eq!(run.ask("main", "ignored"), ["1", "13"]);
+    assert_eq!(run.ask("main", "blocked"), [] as [String; 0]);
+
+    let mut run = init(["-s"]).start();
+    assert_eq!(run.ask("main", "ignored"), [] as [String; 0]);
+}
+
+#[test]
+fn the_terminal_is_handed_over() {
+    let mut run = init(["-s"]).terminal(Terminal::Leader).start();
+    let tty = run.ask("main", "tty");
+    let group = run.hello("main")[2];
+    assert!(tty[0].starts_with("stdin=1"), "{tty:?}");
+    assert!(
+        tty[0].ends_with(&format!("foreground={group} controlling=true")),
+        "{tty:?}"
+    );
+    run.type_in(b"\x03");
+    run.received("main", SIGINT);
+}
+
+#[test]
+fn command_gets_its_arguments_and_environment_untouched() {
+    let mut run = init(["-s"]).clear_env().env("ONLY", "this").start();
+    assert_eq!(run.ask("main", "env"), ["ONLY=this"]);
+}
