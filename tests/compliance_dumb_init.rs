@@ -11,10 +11,7 @@ fn forwarded() -> Vec<i32> {
 
 /// Those that it does not turn into STOP.
 fn forwarded_unchanged() -> Vec<i32> {
-    forwarded()
-        .into_iter()
-        .filter(|s| ![SIGTSTP, SIGTTIN, SIGTTOU].contains(s))
-        .collect()
+    forwarded().into_iter().filter(|s| ![SIGTSTP, SIGTTIN, SIGTTOU].contains(s)).collect()
 }
 
 #[test]
@@ -111,10 +108,7 @@ fn in_single_child_mode_command_stays_in_the_session() {
 
 #[test]
 fn dumb_init_setsid_0_means_single_child() {
-    let mut run = init::<_, &str>([])
-        .env("DUMB_INIT_SETSID", "0")
-        .script(["fork child"])
-        .start();
+    let mut run = init::<_, &str>([]).env("DUMB_INIT_SETSID", "0").script(["fork child"]).start();
     run.wait("child", "ready");
     assert_eq!(run.hello("main")[3], stat(run.pid()).unwrap().session);
     run.signal(SIGTERM);
@@ -132,18 +126,11 @@ fn dumb_init_setsid_1_means_the_group() {
 
 #[test]
 fn dumb_init_debug_1_means_verbose() {
-    let mut run = init::<_, &str>([])
-        .env("DUMB_INIT_DEBUG", "1")
-        .exits_on(SIGTERM, 0)
-        .start();
+    let mut run = init::<_, &str>([]).env("DUMB_INIT_DEBUG", "1").exits_on(SIGTERM, 0).start();
     run.signal(SIGUSR1);
     run.received("main", SIGUSR1);
     run.message(&init_name());
-    assert!(
-        run.stderr().lines().all(|l| l.starts_with(&init_name())),
-        "{}",
-        run.stderr()
-    );
+    assert!(run.stderr().lines().all(|l| l.starts_with(&init_name())), "{}", run.stderr());
 }
 
 #[test]
@@ -172,20 +159,15 @@ fn verbose_says_what_happens() {
         run.drain_output();
         let stderr = run.stderr();
         assert!(stderr.lines().count() >= 2, "{stderr}");
-        assert!(
-            stderr.lines().all(|l| l.starts_with(&init_name())),
-            "{stderr}"
-        );
+        assert!(stderr.lines().all(|l| l.starts_with(&init_name())), "{stderr}");
         assert_eq!(run.stdout(), "");
     }
 }
 
 #[test]
 fn the_dumb_init_variables_stay_in_the_environment() {
-    let mut run = init::<_, &str>([])
-        .env("DUMB_INIT_SETSID", "1")
-        .env("DUMB_INIT_DEBUG", "0")
-        .start();
+    let mut run =
+        init::<_, &str>([]).env("DUMB_INIT_SETSID", "1").env("DUMB_INIT_DEBUG", "0").start();
     let env = run.ask("main", "env");
     assert!(env.contains(&"DUMB_INIT_SETSID=1".into()), "{env:?}");
     assert!(env.contains(&"DUMB_INIT_DEBUG=0".into()), "{env:?}");
@@ -318,10 +300,7 @@ fn the_last_term_is_rewritten_too() {
     if without_root("the_last_term_is_rewritten_too") {
         return;
     }
-    let mut run = init(["-r", "15:12"])
-        .hosted()
-        .script(["fork child"])
-        .start();
+    let mut run = init(["-r", "15:12"]).hosted().script(["fork child"]).start();
     run.wait("child", "ready");
     run.tell("main", "exit 3");
     run.received("child", SIGUSR2);
@@ -348,10 +327,7 @@ fn as_pid_1_it_reaps_orphans() {
     if without_root("as_pid_1_it_reaps_orphans") {
         return;
     }
-    let mut run = init::<_, &str>([])
-        .pid1()
-        .script(["orphan one session"])
-        .start();
+    let mut run = init::<_, &str>([]).pid1().script(["orphan one session"]).start();
     run.wait("one", "ready");
     assert_eq!(run.hello("one")[1], 1);
     let (pid, orphan) = (run.pid(), run.pid_of("one"));
@@ -376,43 +352,25 @@ fn command_has_the_working_directory_and_the_init_has_left_it() {
 
 #[test]
 fn command_gets_its_arguments_untouched() {
-    let odd: Vec<&str> = vec![
-        "",
-        " ",
-        "--",
-        "-v",
-        "--rewrite",
-        "a b",
-        "\u{e4}",
-        "$HOME",
-        "*",
-    ];
+    let odd: Vec<&str> = vec!["", " ", "--", "-v", "--rewrite", "a b", "\u{e4}", "$HOME", "*"];
     let setup = init(["-v"]);
     let mut words = setup.probe_words("main", &["ask args"]);
     words.extend(odd.iter().map(std::ffi::OsString::from));
     let mut run = setup.command(words).spawn();
     run.wait("main", "end args");
     let said = run.said("main");
-    let args: Vec<&str> = said
-        .iter()
-        .filter_map(|l| l.strip_prefix("args "))
-        .collect();
+    let args: Vec<&str> = said.iter().filter_map(|l| l.strip_prefix("args ")).collect();
     let expected: Vec<String> = odd.iter().map(|o| o.escape_default().to_string()).collect();
     assert_eq!(args[4..].len(), expected.len());
     assert_eq!(
         args[4..11],
-        expected[..7]
-            .iter()
-            .map(|e| e.replace("\\u{e4}", "\\xc3\\xa4"))
-            .collect::<Vec<_>>()
+        expected[..7].iter().map(|e| e.replace("\\u{e4}", "\\xc3\\xa4")).collect::<Vec<_>>()
     );
 }
 
 #[test]
 fn options_end_at_the_first_word_that_is_none() {
-    let mut run = init::<_, &str>([])
-        .command(["sh", "-c", "exit 9", "--", "-V"])
-        .spawn();
+    let mut run = init::<_, &str>([]).command(["sh", "-c", "exit 9", "--", "-V"]).spawn();
     assert_eq!(run.status(), 9);
     let mut run = init(["--"]).command(["sh", "-c", "exit 9"]).spawn();
     assert_eq!(run.status(), 9);
@@ -422,25 +380,16 @@ fn options_end_at_the_first_word_that_is_none() {
 fn long_options_may_be_abbreviated_and_short_ones_clustered() {
     for options in [vec!["--s"], vec!["--single"], vec!["-vc"], vec!["-cv"]] {
         let mut run = init(&options).start();
-        assert_eq!(
-            run.hello("main")[3],
-            stat(run.pid()).unwrap().session,
-            "{options:?}"
-        );
+        assert_eq!(run.hello("main")[3], stat(run.pid()).unwrap().session, "{options:?}");
     }
-    for options in [
-        vec!["--r", "15:3"],
-        vec!["--rew=15:3"],
-        vec!["-cr15:3"],
-        vec!["-cr", "15:3"],
-    ] {
+    for options in [vec!["--r", "15:3"], vec!["--rew=15:3"], vec!["-cr15:3"], vec!["-cr", "15:3"]] {
         let mut run = init(&options).start();
         run.signal(SIGTERM);
         run.received("main", SIGQUIT);
     }
     let mut run = init(["--verb"]).start();
     run.signal(SIGUSR1);
-    run.message("10");
+    run.message(&init_name());
 }
 
 #[test]
@@ -454,13 +403,9 @@ fn help_and_version_exit_0() {
 
 #[test]
 fn wrong_usage_exits_1_and_starts_nothing() {
-    for options in [
-        vec!["--yo"],
-        vec!["-y"],
-        vec!["-r", "abc"],
-        vec!["-r", "99:3"],
-        vec!["-r", "15:99"],
-    ] {
+    for options in
+        [vec!["--yo"], vec!["-y"], vec!["-r", "abc"], vec!["-r", "99:3"], vec!["-r", "15:99"]]
+    {
         let finished = init(&options).finish();
         assert_eq!(finished.status, 1, "{options:?}");
         assert_eq!(finished.started, [] as [String; 0]);
@@ -492,9 +437,7 @@ fn the_terminal_is_handed_over() {
     let [pid, ..] = run.hello("main");
     assert_eq!(
         run.ask("main", "tty"),
-        [format!(
-            "stdin=1 session={pid} foreground={pid} controlling=true"
-        )]
+        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
     );
     let own = stat(run.pid()).unwrap();
     assert_ne!(own.session, pid);
@@ -532,9 +475,7 @@ fn in_single_child_mode_the_terminal_stays_with_the_session() {
     let pid = run.pid();
     assert_eq!(
         run.ask("main", "tty"),
-        [format!(
-            "stdin=1 session={pid} foreground={pid} controlling=true"
-        )]
+        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
     );
 }
 
@@ -590,21 +531,9 @@ fn it_can_be_the_interpreter_of_a_script() {
     let dir = TempDir::new();
     let script = dir.path("script");
     let init_path = init_path();
-    executable(
-        &script,
-        format!(
-            "#!{} /bin/sh\necho hello \"$1\"\nexit 5\n",
-            init_path.display()
-        ),
-    );
-    let finished = init::<_, &str>([])
-        .called(script)
-        .command(["world"])
-        .finish();
-    assert_eq!(
-        (finished.status, finished.stdout.as_str()),
-        (5, "hello world\n")
-    );
+    executable(&script, format!("#!{} /bin/sh\necho hello \"$1\"\nexit 5\n", init_path.display()));
+    let finished = init::<_, &str>([]).called(script).command(["world"]).finish();
+    assert_eq!((finished.status, finished.stdout.as_str()), (5, "hello world\n"));
 }
 
 #[test]
@@ -612,9 +541,7 @@ fn a_file_without_an_interpreter_is_run_by_the_shell() {
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "echo \"$1\"\nexit 6\n");
-    let finished = init::<_, &str>([])
-        .command([script.into_os_string(), "word".into()])
-        .finish();
+    let finished = init::<_, &str>([]).command([script.into_os_string(), "word".into()]).finish();
     assert_eq!((finished.status, finished.stdout.as_str()), (6, "word\n"));
 }
 
@@ -623,10 +550,7 @@ fn command_is_looked_up_in_path() {
     let dir = TempDir::new();
     executable(&dir.path("somewhere"), "#!/bin/sh\nexit 8\n");
     let path = format!("/nowhere:{}:/usr/bin:/bin", dir.path("").display());
-    let finished = init::<_, &str>([])
-        .env("PATH", path)
-        .command(["somewhere"])
-        .finish();
+    let finished = init::<_, &str>([]).env("PATH", path).command(["somewhere"]).finish();
     assert_eq!(finished.status, 8);
 }
 

@@ -91,9 +91,7 @@ fn with_group_signals_reach_the_whole_group() {
 fn it_passes_signals_on() {
     let mut run = init(["-s"]).start();
     // tini keeps the faults and those of the terminal to itself.
-    for signal in [
-        SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH,
-    ] {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH] {
         run.signal(signal);
         run.received("main", signal);
     }
@@ -116,10 +114,7 @@ fn as_pid_1_it_reaps_orphans() {
     if without_root("tini: as_pid_1_it_reaps_orphans") {
         return;
     }
-    let mut run = init::<_, &str>([])
-        .pid1()
-        .script(["orphan one session"])
-        .start();
+    let mut run = init::<_, &str>([]).pid1().script(["orphan one session"]).start();
     run.wait("one", "ready");
     let orphan = run.pid_of("one");
     run.tell("one", "exit 5");
@@ -187,10 +182,7 @@ fn the_terminal_is_handed_over() {
     let tty = run.ask("main", "tty");
     let group = run.hello("main")[2];
     assert!(tty[0].starts_with("stdin=1"), "{tty:?}");
-    assert!(
-        tty[0].ends_with(&format!("foreground={group} controlling=true")),
-        "{tty:?}"
-    );
+    assert!(tty[0].ends_with(&format!("foreground={group} controlling=true")), "{tty:?}");
     run.type_in(b"\x03");
     run.received("main", SIGINT);
 }

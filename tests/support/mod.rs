@@ -9,11 +9,7 @@
 
 #![allow(dead_code)] // no test file uses all of it
 #![allow(unsafe_code)]
-#![allow(
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    clippy::return_self_not_must_use
-)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{Debug, Write as _};
@@ -51,17 +47,12 @@ pub type Pid = i32;
 /// The init under test. With a runner it must be a path.
 pub fn init_path() -> PathBuf {
     let path = std::env::var_os("INIT_UNDER_TEST").filter(|p| !p.is_empty());
-    let path = path.map_or_else(
-        || PathBuf::from(env!("CARGO_BIN_EXE_drain-init")),
-        PathBuf::from,
-    );
+    let path = path.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_drain-init")), PathBuf::from);
     if path.components().count() == 1 {
         return path;
     }
     // Tests change the directory.
-    fs::canonicalize(path.parent().unwrap())
-        .unwrap()
-        .join(path.file_name().unwrap())
+    fs::canonicalize(path.parent().unwrap()).unwrap().join(path.file_name().unwrap())
 }
 
 /// The name with which its messages begin, brackets and all.
@@ -89,17 +80,8 @@ pub fn emulated() -> bool {
 /// The built probe, beside the tests' own directory.
 pub fn probe_path() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let path = own
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/probe");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo test builds it",
-        path.display()
-    );
+    let path = own.parent().unwrap().parent().unwrap().join("examples/probe");
+    assert!(path.exists(), "{} is missing: cargo test builds it", path.display());
     path
 }
 
@@ -108,11 +90,7 @@ pub fn skip(name: &str, reason: &str) {
     // Past the harness, which shows nothing of a test that passes.
     let _ = writeln!(io::stderr(), "SKIP {name}: {reason}");
     if let Some(log) = std::env::var_os("SKIP_LOG") {
-        let mut log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
+        let mut log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
         writeln!(log, "SKIP {name}: {reason}").unwrap();
     }
 }
@@ -139,9 +117,7 @@ pub fn under_emulator(name: &str, why: &str) -> bool {
 /// of the 7.2 line keeps the last two to itself.
 pub fn every_signal() -> Vec<i32> {
     let last = if emulated() { 62 } else { 64 };
-    (1..=last)
-        .filter(|s| ![SIGKILL, SIGSTOP, SIGCHLD].contains(s))
-        .collect()
+    (1..=last).filter(|s| ![SIGKILL, SIGSTOP, SIGCHLD].contains(s)).collect()
 }
 
 // --------------------------------------------------------------- a setting
@@ -243,8 +219,7 @@ impl Setup {
     }
 
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env
-            .push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
@@ -277,8 +252,7 @@ impl Setup {
 
     /// These words before the init, in its namespace: `setpriv --reuid=1 ...`.
     pub fn wrapped<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
-        self.wrap
-            .extend(words.into_iter().map(|w| w.as_ref().to_owned()));
+        self.wrap.extend(words.into_iter().map(|w| w.as_ref().to_owned()));
         self
     }
 
@@ -304,14 +278,44 @@ impl Setup {
             let set: u64 = 1 << (signal - 1);
             // SAFETY: the set is eight bytes, as the kernel's is.
             unsafe {
-                libc::syscall(
-                    libc::SYS_rt_sigprocmask,
-                    libc::SIG_BLOCK,
-                    &raw const set,
-                    0_usize,
-                    8,
-                )
+                libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0_usize, 8)
             };
+            Ok(())
+        })
+    }
+
+    /// A signal that is blocked and pending before the init is executed.
+    pub fn pending(self, signal: i32) -> Self {
+        self.blocking(signal).before_exec(move || {
+            // SAFETY: touches no memory.
+            unsafe { libc::kill(libc::getpid(), signal) };
+            Ok(())
+        })
+    }
+
+    pub fn in_group(self, group: Pid) -> Self {
+        self.before_exec(move || {
+            // SAFETY: touches no memory.
+            match unsafe { libc::setpgid(0, group) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })
+    }
+
+    /// The process that executes the init has a child already, which is dead.
+    pub fn leaving_a_zombie(self) -> Self {
+        self.before_exec(|| {
+            // SAFETY: the child ends at once; the wait leaves it a zombie.
+            unsafe {
+                let child = libc::fork();
+                if child == 0 {
+                    libc::_exit(0);
+                }
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                let flags = libc::WEXITED | libc::WNOWAIT;
+                libc::waitid(libc::P_PID, child.cast_unsigned(), &raw mut info, flags);
+            }
             Ok(())
         })
     }
@@ -362,10 +366,8 @@ impl Setup {
 
     /// The words that run a probe by this name.
     pub fn probe_words(&self, name: &str, orders: &[&str]) -> Vec<OsString> {
-        let mut words = vec![
-            probe_path().into_os_string(),
-            self.dir.path("socket").into_os_string(),
-        ];
+        let mut words =
+            vec![probe_path().into_os_string(), self.dir.path("socket").into_os_string()];
         words.push(name.into());
         words.extend(orders.iter().map(OsString::from));
         words
@@ -374,10 +376,8 @@ impl Setup {
     /// A CMD in exec form that runs a probe by this name.
     pub fn probe_json(&self, name: &str, orders: &[&str]) -> String {
         let words = self.probe_words(name, orders);
-        let words: Vec<String> = words
-            .iter()
-            .map(|w| format!("\"{}\"", w.to_str().unwrap()))
-            .collect();
+        let words: Vec<String> =
+            words.iter().map(|w| format!("\"{}\"", w.to_str().unwrap())).collect();
         format!("[{}]", words.join(","))
     }
 
@@ -473,9 +473,7 @@ impl Setup {
 
         let (events, receiver) = channel();
         accept(self.listener, events.clone());
-        let spawning = SPAWNING
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{words:?}: {e}"));
         let pid = child.id().cast_signed();
         drop(spawning);
@@ -538,12 +536,7 @@ impl Setup {
         let mut run = self.spawn();
         let status = run.status();
         run.drain_output();
-        Finished {
-            status,
-            stdout: run.stdout(),
-            stderr: run.stderr(),
-            started: run.names(),
-        }
+        Finished { status, stdout: run.stdout(), stderr: run.stderr(), started: run.names() }
     }
 }
 
@@ -630,15 +623,7 @@ fn serve(connection: usize, stream: &UnixStream, pid: Pid, events: &Sender<Stamp
             Some(text) => {
                 let (name, text) = text.split_once(' ').unwrap();
                 let (name, text) = (name.to_string(), text.to_string());
-                (
-                    Event::Hello {
-                        connection,
-                        name,
-                        pid,
-                        text,
-                    },
-                    stream.try_clone().ok(),
-                )
+                (Event::Hello { connection, name, pid, text }, stream.try_clone().ok())
             }
             None => (Event::Said { connection, line }, None),
         };
@@ -653,11 +638,7 @@ fn serve(connection: usize, stream: &UnixStream, pid: Pid, events: &Sender<Stamp
 
 /// The process ID of the other side, as seen from this PID namespace.
 fn peer(stream: &UnixStream) -> Pid {
-    let mut cred = libc::ucred {
-        pid: 0,
-        uid: 0,
-        gid: 0,
-    };
+    let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of_val(&cred) as libc::socklen_t;
     // SAFETY: cred and its size are valid.
     unsafe {
@@ -703,12 +684,7 @@ fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<Mutex<bool>
             let what = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
             // SAFETY: info is valid.
             let found = unsafe {
-                libc::waitid(
-                    libc::P_PID,
-                    pid as libc::id_t,
-                    &raw mut info,
-                    what | libc::WNOWAIT,
-                )
+                libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, what | libc::WNOWAIT)
             };
             if found != 0 {
                 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
@@ -762,13 +738,7 @@ pub struct Run {
 
 impl Run {
     fn take(&mut self, (at, event, stream): Stamped) {
-        if let Event::Hello {
-            connection,
-            name,
-            pid,
-            text,
-        } = &event
-        {
+        if let Event::Hello { connection, name, pid, text } = &event {
             self.connections.push(Connection {
                 id: *connection,
                 name: name.clone(),
@@ -794,10 +764,7 @@ impl Run {
                 }
                 next += 1;
             }
-            match self
-                .receiver
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     panic!("waited for {what:?}; seen:\n{}", self.story())
@@ -834,19 +801,13 @@ impl Run {
     }
 
     fn name_of(&self, id: usize) -> Option<&str> {
-        self.connections
-            .iter()
-            .find(|c| c.id == id)
-            .map(|c| c.name.as_str())
+        self.connections.iter().find(|c| c.id == id).map(|c| c.name.as_str())
     }
 
     fn connection(&mut self, name: &str) -> &Connection {
         if !self.connections.iter().any(|c| c.name == name) {
             let what = format!("hello of {name}");
-            self.wait_event(
-                &what,
-                &|_, e| matches!(e, Event::Hello { name: n, .. } if n == name),
-            );
+            self.wait_event(&what, &|_, e| matches!(e, Event::Hello { name: n, .. } if n == name));
         }
         self.connections.iter().rfind(|c| c.name == name).unwrap()
     }
@@ -884,14 +845,22 @@ impl Run {
         kill(pid, signal);
     }
 
+    /// Sends a signal to an ordinary init, which may just have ended.
+    pub fn try_signal(&self, signal: i32) {
+        let ended = self.ended.lock().unwrap();
+        if !*ended {
+            // SAFETY: it is not reaped, so the number is still its own.
+            unsafe { libc::kill(self.child, signal) };
+        }
+    }
+
     /// Waits until this probe says exactly this line.
     pub fn wait(&mut self, name: &str, line: &str) -> Instant {
         let what = format!("{name}: {line}");
         self.wait_event(&what, &|run, event| match event {
-            Event::Said {
-                connection,
-                line: said,
-            } => said == line && run.name_of(*connection) == Some(name),
+            Event::Said { connection, line: said } => {
+                said == line && run.name_of(*connection) == Some(name)
+            }
             _ => false,
         })
     }
@@ -927,9 +896,7 @@ impl Run {
     /// of its own children.
     pub fn signals(&mut self, name: &str) -> Vec<i32> {
         let said = self.said(name);
-        let numbers = said
-            .iter()
-            .filter_map(|l| l.strip_prefix("signal ")?.parse().ok());
+        let numbers = said.iter().filter_map(|l| l.strip_prefix("signal ")?.parse().ok());
         numbers.filter(|s| *s != SIGCHLD).collect()
     }
 
@@ -952,10 +919,7 @@ impl Run {
         self.wait(name, &format!("end {question}"));
         let prefix = format!("{question} ");
         let said = self.said(name);
-        said[before..]
-            .iter()
-            .filter_map(|l| l.strip_prefix(&prefix).map(String::from))
-            .collect()
+        said[before..].iter().filter_map(|l| l.strip_prefix(&prefix).map(String::from)).collect()
     }
 
     /// Has the init pass on a signal that nothing else uses, and waits for it:
@@ -974,10 +938,7 @@ impl Run {
     /// The same, with the time at which it came.
     pub fn message_at(&mut self, text: &str) -> (Instant, String) {
         let what = format!("message: {text}");
-        let at = self.wait_event(
-            &what,
-            &|_, e| matches!(e, Event::Stderr(l) if l.contains(text)),
-        );
+        let at = self.wait_event(&what, &|_, e| matches!(e, Event::Stderr(l) if l.contains(text)));
         let line = self.seen.iter().find_map(|(when, event)| match event {
             Event::Stderr(line) if *when == at && line.contains(text) => Some(line.clone()),
             _ => None,
@@ -1024,10 +985,8 @@ impl Run {
         let hosted = self.place == Place::Hosted;
         let fits = move |run: &Self, event: &Event| run.end_in(event, hosted).is_some();
         let at = self.wait_event(&"the init's end", &fits);
-        let found = self
-            .seen
-            .iter()
-            .find(|(when, e)| *when == at && self.end_in(e, hosted).is_some());
+        let found =
+            self.seen.iter().find(|(when, e)| *when == at && self.end_in(e, hosted).is_some());
         (at, self.end_in(&found.unwrap().1, hosted).unwrap())
     }
 
@@ -1051,9 +1010,21 @@ impl Run {
     pub fn has_ended(&mut self) -> bool {
         self.catch_up();
         let hosted = self.place == Place::Hosted;
-        self.seen
-            .iter()
-            .any(|(_, e)| self.end_in(e, hosted).is_some())
+        self.seen.iter().any(|(_, e)| self.end_in(e, hosted).is_some())
+    }
+
+    /// Waits until this probe has said this line, or the init has ended.
+    pub fn ended_or(&mut self, name: &str, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.said(name).iter().any(|l| l == line) || self.has_ended() {
+                return;
+            }
+            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => self.take(event),
+                Err(_) => panic!("waited for {line} or the end; seen:\n{}", self.story()),
+            }
+        }
     }
 
     /// Waits until the init has stopped, as its parent is told.
@@ -1070,18 +1041,14 @@ impl Run {
         if self.place == Place::Hosted {
             self.wait("host", "init continued");
         } else {
-            self.wait_event(&"the init's continuation", &|_, e| {
-                matches!(e, Event::Continued)
-            });
+            self.wait_event(&"the init's continuation", &|_, e| matches!(e, Event::Continued));
         }
     }
 
     /// Whether the init was ever stopped.
     pub fn was_stopped(&mut self) -> bool {
         self.catch_up();
-        self.seen
-            .iter()
-            .any(|(_, e)| matches!(e, Event::Stopped(_)))
+        self.seen.iter().any(|(_, e)| matches!(e, Event::Stopped(_)))
     }
 
     /// Types on the terminal.
@@ -1160,8 +1127,7 @@ pub fn stat(pid: Pid) -> Option<Stat> {
 pub fn children(pid: Pid) -> Vec<Pid> {
     let all = fs::read_dir("/proc").unwrap().flatten();
     let pids = all.filter_map(|e| e.file_name().to_str()?.parse::<Pid>().ok());
-    pids.filter(|&p| stat(p).is_some_and(|s| s.parent == pid))
-        .collect()
+    pids.filter(|&p| stat(p).is_some_and(|s| s.parent == pid)).collect()
 }
 
 fn descendants(pid: Pid) -> Vec<Pid> {
@@ -1178,9 +1144,7 @@ fn descendants(pid: Pid) -> Vec<Pid> {
 /// A line of /proc/PID/status, without its name.
 pub fn status_line(pid: Pid, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text
-        .lines()
-        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap().trim().to_string()
 }
 
@@ -1198,10 +1162,7 @@ pub fn until_state(pid: Pid, state: char) {
     let mut last = None;
     let deadline = Instant::now() + PATIENCE;
     while last.as_ref().map(|s: &Stat| s.state) != Some(state) {
-        assert!(
-            Instant::now() < deadline,
-            "waited for state {state} of {pid}; it is {last:?}"
-        );
+        assert!(Instant::now() < deadline, "waited for state {state} of {pid}; it is {last:?}");
         thread::sleep(Duration::from_millis(1));
         last = stat(pid);
     }
@@ -1212,12 +1173,7 @@ pub fn kill(pid: Pid, signal: i32) {
     assert!(pid > 1, "never to {pid}");
     // SAFETY: touches no memory.
     let done = unsafe { libc::kill(pid, signal) };
-    assert_eq!(
-        done,
-        0,
-        "kill {pid} {signal}: {}",
-        io::Error::last_os_error()
-    );
+    assert_eq!(done, 0, "kill {pid} {signal}: {}", io::Error::last_os_error());
 }
 
 /// A pipe: what is read from, what is written to; neither survives an exec.
@@ -1226,10 +1182,7 @@ pub fn pipe() -> (fs::File, OwnedFd) {
     // SAFETY: two descriptors come back, owned by nobody else.
     unsafe {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-        (
-            fs::File::from_raw_fd(ends[0]),
-            OwnedFd::from_raw_fd(ends[1]),
-        )
+        (fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
     }
 }
 
@@ -1238,10 +1191,7 @@ pub fn pipe() -> (fs::File, OwnedFd) {
 pub fn took(since: Instant, until: Instant, least: Duration) {
     let took = until.duration_since(since);
     assert!(took >= least, "took only {took:?}, not {least:?}");
-    assert!(
-        took < least + Duration::from_secs(5),
-        "took {took:?}, much longer than {least:?}"
-    );
+    assert!(took < least + Duration::from_secs(5), "took {took:?}, much longer than {least:?}");
 }
 
 pub const fn ms(n: u64) -> Duration {
@@ -1281,9 +1231,7 @@ static SPAWNING: Mutex<()> = Mutex::new(());
 
 /// Writes an executable file.
 pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
-    let _spawning = SPAWNING
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -20,11 +20,7 @@
 #![no_main]
 #![allow(unsafe_code)]
 // Signal numbers, process IDs and descriptors change their type all the time.
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss
-)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::fmt::Write as _;
@@ -61,13 +57,9 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         args,
         env,
         blocked: change_mask(libc::SIG_BLOCK, 0),
-        ignored: (1..=64)
-            .filter(|&s| is_ignored(s))
-            .fold(0, |m, s| m | bit(s)),
+        ignored: (1..=64).filter(|&s| is_ignored(s)).fold(0, |m, s| m | bit(s)),
         // SAFETY: F_GETFD only asks.
-        fds: (0..1024)
-            .filter(|&fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0)
-            .collect(),
+        fds: (0..1024).filter(|&fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0).collect(),
         umask,
     };
     let arg = |n: usize| started.args.get(n).cloned().unwrap_or_default();
@@ -81,12 +73,8 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         probe.serve();
     }
     let name = String::from_utf8_lossy(&arg(2)).into_owned();
-    let orders: Vec<String> = started
-        .args
-        .iter()
-        .skip(3)
-        .map(|a| String::from_utf8_lossy(a).into_owned())
-        .collect();
+    let orders: Vec<String> =
+        started.args.iter().skip(3).map(|a| String::from_utf8_lossy(a).into_owned()).collect();
     let mut probe = Probe::new(&arg(1), started);
     probe.hello(&name);
     for order in orders {
@@ -120,15 +108,7 @@ const fn bit(signal: c_int) -> u64 {
 fn change_mask(how: c_int, set: u64) -> u64 {
     let mut old = 0_u64;
     // SAFETY: both sets are eight bytes, as the kernel's are.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            how,
-            &raw const set,
-            &raw mut old,
-            8,
-        )
-    };
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set, &raw mut old, 8) };
     old
 }
 
@@ -139,37 +119,21 @@ struct KernelAction {
 }
 
 fn is_ignored(signal: c_int) -> bool {
-    let mut action = KernelAction {
-        handler: 0,
-        rest: [0; 7],
-    };
+    let mut action = KernelAction { handler: 0, rest: [0; 7] };
     // SAFETY: the kernel writes its sigaction, which is not longer than this.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0_usize, &raw mut action, 8) };
     action.handler == libc::SIG_IGN
 }
 
 fn set_action(signal: c_int, handler: usize) {
-    let action = KernelAction {
-        handler,
-        rest: [0; 7],
-    };
+    let action = KernelAction { handler, rest: [0; 7] };
     // SAFETY: as above; only SIG_DFL and SIG_IGN come here.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            signal,
-            &raw const action,
-            0_usize,
-            8,
-        )
-    };
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, 0_usize, 8) };
 }
 
 fn fork_exec(words: &[Vec<u8>]) -> c_int {
-    let words: Vec<CString> = words
-        .iter()
-        .map(|w| CString::new(w.clone()).expect("no NUL"))
-        .collect();
+    let words: Vec<CString> =
+        words.iter().map(|w| CString::new(w.clone()).expect("no NUL")).collect();
     let mut pointers: Vec<*const c_char> = words.iter().map(|w| w.as_ptr()).collect();
     pointers.push(std::ptr::null());
     // SAFETY: one thread; the child only execs. The list ends with NULL.
@@ -223,30 +187,16 @@ impl Probe {
 
     fn hello(&mut self, name: &str) {
         // SAFETY: these only ask.
-        let (pid, parent, group, session) = unsafe {
-            (
-                libc::getpid(),
-                libc::getppid(),
-                libc::getpgrp(),
-                libc::getsid(0),
-            )
-        };
+        let (pid, parent, group, session) =
+            unsafe { (libc::getpid(), libc::getppid(), libc::getpgrp(), libc::getsid(0)) };
         self.say(&format!("hello {name} {pid} {parent} {group} {session}"));
     }
 
     fn serve(&mut self) -> ! {
         loop {
             let mut wait = [
-                libc::pollfd {
-                    fd: self.signals,
-                    events: libc::POLLIN,
-                    revents: 0,
-                },
-                libc::pollfd {
-                    fd: self.socket.as_raw_fd(),
-                    events: libc::POLLIN,
-                    revents: 0,
-                },
+                libc::pollfd { fd: self.signals, events: libc::POLLIN, revents: 0 },
+                libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 },
             ];
             // SAFETY: two descriptors, as said.
             unsafe { libc::poll(wait.as_mut_ptr(), 2, -1) };
@@ -286,12 +236,7 @@ impl Probe {
             if signal == libc::SIGCHLD {
                 self.reap();
             }
-            let reaction = self
-                .reactions
-                .iter()
-                .rev()
-                .find(|r| r.0 == signal)
-                .map(|r| &r.1);
+            let reaction = self.reactions.iter().rev().find(|r| r.0 == signal).map(|r| &r.1);
             match reaction {
                 Some(&Reaction::Exit(status)) => end(status),
                 Some(&Reaction::Kill(with)) => die(with),
@@ -301,12 +246,8 @@ impl Probe {
     }
 
     fn reap(&mut self) {
-        let flags = libc::WNOHANG
-            | if self.host_of == 0 {
-                0
-            } else {
-                libc::WUNTRACED | libc::WCONTINUED
-            };
+        let flags =
+            libc::WNOHANG | if self.host_of == 0 { 0 } else { libc::WUNTRACED | libc::WCONTINUED };
         loop {
             let mut status = 0;
             // SAFETY: status is valid.
@@ -334,12 +275,7 @@ impl Probe {
 
     fn obey(&mut self, order: &str) {
         let words: Vec<&str> = order.split(' ').collect();
-        let number = |n: usize| {
-            words
-                .get(n)
-                .and_then(|w| w.parse::<c_int>().ok())
-                .unwrap_or(0)
-        };
+        let number = |n: usize| words.get(n).and_then(|w| w.parse::<c_int>().ok()).unwrap_or(0);
         match words[0] {
             "ping" => {
                 self.take_signals();
@@ -385,6 +321,17 @@ impl Probe {
                     }
                     libc::waitpid(middle, std::ptr::null_mut(), 0);
                 }
+            }
+            // fork-as NAME PID [group|session]: a child with this very process
+            // ID, which must be free; for PID namespaces with their own /proc.
+            "fork-as" => {
+                let last = format!("{}", number(2) - 1);
+                let set = std::fs::write("/proc/sys/kernel/ns_last_pid", last);
+                // SAFETY: one thread.
+                if set.is_ok() && unsafe { libc::fork() } == 0 {
+                    self.become_child(words[1], words.get(3).copied());
+                }
+                self.say(&format!("fork-as {}", set.is_ok()));
             }
             // burst N: as many orphans, each ending at once.
             "burst" => {
@@ -457,25 +404,11 @@ impl Probe {
     }
 
     fn answer(&self, what: &str) -> Vec<String> {
-        let set = |mask: u64| {
-            (1..=64)
-                .filter(|&s| mask & bit(s) != 0)
-                .map(|s| s.to_string())
-                .collect()
-        };
+        let set =
+            |mask: u64| (1..=64).filter(|&s| mask & bit(s) != 0).map(|s| s.to_string()).collect();
         match what {
-            "args" => self
-                .started
-                .args
-                .iter()
-                .map(|a| a.escape_ascii().to_string())
-                .collect(),
-            "env" => self
-                .started
-                .env
-                .iter()
-                .map(|e| e.escape_ascii().to_string())
-                .collect(),
+            "args" => self.started.args.iter().map(|a| a.escape_ascii().to_string()).collect(),
+            "env" => self.started.env.iter().map(|e| e.escape_ascii().to_string()).collect(),
             "blocked" => set(self.started.blocked),
             "ignored" => set(self.started.ignored),
             "fds" => self.started.fds.iter().map(ToString::to_string).collect(),
@@ -502,10 +435,7 @@ impl Probe {
 }
 
 fn limit(which: u32) -> String {
-    let mut value = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut value = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: value is valid.
     unsafe { libc::getrlimit(which as _, &raw mut value) };
     format!("{which} {} {}", value.rlim_cur, value.rlim_max)
@@ -554,10 +484,7 @@ fn write_all(fd: c_int, text: &str) {
 }
 
 fn die(signal: c_int) -> ! {
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: no core file, then the signal, then nothing.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
     set_action(signal, libc::SIG_DFL);
