@@ -1,0 +1,117 @@
+# drain-init: the one entrance. `make help` lists every target; CI and the
+# release workflow call these and nothing else.
+
+CARGO ?= cargo
+PREFIX ?= /usr
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"$$/\1/p' rust-toolchain.toml)
+# Packages carry the commit's time, not the build's.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export VERSION SOURCE_DATE_EPOCH
+
+AMD64 := x86_64-unknown-linux-musl
+ARM64 := aarch64-unknown-linux-musl
+NATIVE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+
+# The standard library is built for size together with the program, which the
+# pinned stable toolchain does when told to (RUSTC_BOOTSTRAP).
+BUILD_STD := -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+RELEASE_RUSTFLAGS := -Zunstable-options -Cpanic=immediate-abort \
+	--remap-path-prefix=$(CURDIR)=/drain-init
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+
+.PHONY: toolchain
+toolchain: ## add what the release build needs to the pinned toolchain
+	@packaging/toolchain $(TOOLCHAIN) $(AMD64) $(ARM64)
+
+.PHONY: build
+build: dist/drain-init-amd64 dist/drain-init-arm64 ## build the two static binaries into dist/
+
+.PHONY: dist/drain-init-amd64 dist/drain-init-arm64
+dist/drain-init-amd64: TARGET := $(AMD64)
+dist/drain-init-arm64: TARGET := $(ARM64)
+dist/drain-init-amd64 dist/drain-init-arm64: toolchain
+	@echo "building $@ for $(TARGET)"
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' \
+		$(CARGO) build -q --locked --release --bin drain-init --target $(TARGET) $(BUILD_STD)
+	@mkdir -p dist
+	@install -m 0755 target/$(TARGET)/release/drain-init $@
+
+.PHONY: demo
+demo: dist/drain-init-$(NATIVE) ## a rolling deploy under load: dumb-init, tini, drain-init (README's first command)
+	tests/e2e/demo
+
+.PHONY: test
+test: build ## unit, behaviour and compliance tests, on this machine and under qemu (README's second command)
+	tests/run
+
+.PHONY: lint
+lint: ## rustfmt, clippy, shellcheck and the checks of pages and workflows
+	tests/lint
+
+.PHONY: e2e
+e2e: dist/drain-init-$(NATIVE) ## real servers deployed under load; the whole table with FULL=1
+	tests/e2e/e2e
+
+.PHONY: deb
+deb: build ## the Debian packages
+	packaging/deb/build
+
+.PHONY: apt
+apt: deb ## the apt repository, dist/apt
+	packaging/apt/build
+
+.PHONY: image
+image: build ## the multi-architecture OCI image
+	packaging/image/build
+
+.PHONY: dist
+dist: build deb apt image ## everything that a release has, with SBOMs and SHA256SUMS
+	packaging/dist
+
+.PHONY: packages-test
+packages-test: dist ## install and run the packages with real clients; all of them with FULL=1
+	packaging/test/run
+
+.PHONY: reproducible
+reproducible: ## build everything twice in unlike surroundings and compare
+	packaging/reproducible
+
+.PHONY: release-check
+release-check: ## what the release job would check
+	packaging/release-check
+
+.PHONY: bench
+bench: build ## size, memory, start and forwarding beside the peers
+	benches/run
+
+.PHONY: fuzz
+fuzz: ## fuzz the parsers and the state machine; longer with FULL=1
+	tests/fuzz-run
+
+.PHONY: soak
+soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
+	tests/soak
+
+.PHONY: coverage
+coverage: ## line and branch coverage of src/
+	tests/coverage
+
+.PHONY: mutants
+mutants: ## mutation testing of the pure modules
+	tests/mutants
+
+.PHONY: install
+install: ## install into DESTDIR and PREFIX (default /usr) what `make build` made
+	install -D -m 0755 dist/drain-init-$(NATIVE) $(DESTDIR)$(PREFIX)/bin/drain-init
+	install -D -m 0644 docs/drain-init.1 $(DESTDIR)$(PREFIX)/share/man/man1/drain-init.1
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf dist
+	$(CARGO) clean -q
