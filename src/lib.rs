@@ -1,0 +1,7 @@
+//! The parts of drain-init, an init for containers that drains before it stops.
+//!
+//! The program is `main.rs`. These modules stand in a library so that unit
+//! tests, property tests and fuzz targets reach them; it is no interface for
+//! other programs, and promises nothing between versions.
+
+pub mod signal;

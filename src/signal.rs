@@ -1,0 +1,510 @@
+//! Signals as values: numbers 1 to 64, their names, sets of them, and the
+//! rewrite table. See signal(7).
+//!
+//! A received number never goes through [`nix::sys::signal::Signal`], which
+//! knows no real-time signal.
+
+use core::fmt;
+
+// The names below are those of Linux's generic numbering (all of Debian's
+// architectures but mips, sparc, alpha and hppa).
+const _: () = assert!(
+    libc::SIGUSR1 == 10 && libc::SIGCHLD == 17 && libc::SIGTSTP == 20 && libc::SIGSYS == 31,
+    "signal names are known for Linux's generic signal numbers only"
+);
+
+/// The names of signals 1 to 31, in the order of their numbers.
+const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT \
+                     CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+
+/// Other names of the same signals.
+const ALIASES: [(&[u8], Signal); 3] =
+    [(b"IOT", Signal::ABRT), (b"CLD", Signal::CHLD), (b"POLL", Signal(29))];
+
+/// The greatest signal number, in the kernel as in glibc.
+const MAX: u8 = 64;
+
+/// The first real-time signal that programs use: glibc keeps 32 and 33 to
+/// itself, as Docker assumes. musl keeps 34 too, and says 35.
+const RTMIN: u8 = 34;
+
+/// A signal number from 1 to 64.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signal(u8);
+
+#[allow(missing_docs)]
+impl Signal {
+    pub const HUP: Self = Self(1);
+    pub const INT: Self = Self(2);
+    pub const QUIT: Self = Self(3);
+    pub const ABRT: Self = Self(6);
+    pub const KILL: Self = Self(9);
+    pub const PIPE: Self = Self(13);
+    pub const TERM: Self = Self(15);
+    pub const CHLD: Self = Self(17);
+    pub const CONT: Self = Self(18);
+    pub const STOP: Self = Self(19);
+    pub const TSTP: Self = Self(20);
+    pub const TTIN: Self = Self(21);
+    pub const TTOU: Self = Self(22);
+    pub const XFSZ: Self = Self(25);
+}
+
+impl Signal {
+    /// The signal of that number, if it is one from 1 to 64.
+    #[must_use]
+    pub fn new(number: i32) -> Option<Self> {
+        u8::try_from(number).ok().filter(|number| (1..=MAX).contains(number)).map(Self)
+    }
+
+    /// Its number, 1 to 64.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// Reads a number from 1 to 64 or a name, with or without `SIG`, in either
+    /// case: `15`, `TERM`, `sigterm`, `RTMIN+3`, `RTMAX-1`.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text.first().is_some_and(u8::is_ascii_digit) {
+            return parse_number(text).and_then(|number| Self::new(number.into()));
+        }
+        let mut upper = [0; 12];
+        let upper = upper.get_mut(..text.len())?;
+        upper.copy_from_slice(text);
+        upper.make_ascii_uppercase();
+        let name = upper.strip_prefix(b"SIG").unwrap_or(upper);
+
+        if let Some(rest) = name.strip_prefix(b"RTMIN") {
+            return real_time(rest, b'+').map(|offset| Self(RTMIN + offset));
+        }
+        if let Some(rest) = name.strip_prefix(b"RTMAX") {
+            return real_time(rest, b'-').map(|offset| Self(MAX - offset));
+        }
+        (1..)
+            .zip(NAMES.split(' '))
+            .find(|(_, known)| known.as_bytes() == name)
+            .map(|(number, _)| Self(number))
+            .or_else(|| {
+                let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+                alias.map(|(_, signal)| *signal)
+            })
+    }
+
+    /// Its name without `SIG`: `TERM`, `RTMIN+3`, `RTMAX`; 32 and 33, which have
+    /// none, as numbers.
+    #[must_use]
+    pub fn name(self) -> Name {
+        let mut name = Name { bytes: [0; 8], len: 0 };
+        match self.0 {
+            number if number < 32 => {
+                if let Some(known) = NAMES.split(' ').nth(usize::from(number) - 1) {
+                    name.push(known.as_bytes());
+                }
+            }
+            number @ (32 | 33) => name.push_number(number),
+            RTMIN => name.push(b"RTMIN"),
+            MAX => name.push(b"RTMAX"),
+            number => {
+                name.push(b"RTMIN+");
+                name.push_number(number - RTMIN);
+            }
+        }
+        name
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.name().as_bytes()))
+    }
+}
+
+/// Reads the decimal number that the whole of `text` is, up to 255.
+fn parse_number(text: &[u8]) -> Option<u8> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u8, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Reads what follows `RTMIN` or `RTMAX`: nothing, or `sign` and an offset that
+/// stays within the real-time signals.
+fn real_time(rest: &[u8], sign: u8) -> Option<u8> {
+    match rest {
+        [] => Some(0),
+        [first, offset @ ..] if *first == sign => {
+            parse_number(offset).filter(|&offset| offset <= MAX - RTMIN)
+        }
+        _ => None,
+    }
+}
+
+/// A signal's name, as [`Signal::name`] gives it.
+#[derive(Clone, Copy)]
+pub struct Name {
+    bytes: [u8; 8],
+    len: u8,
+}
+
+impl Name {
+    /// The name in ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.bytes[usize::from(self.len)] = byte;
+            self.len += 1;
+        }
+    }
+
+    fn push_number(&mut self, number: u8) {
+        if number >= 10 {
+            self.push(&[b'0' + number / 10]);
+        }
+        self.push(&[b'0' + number % 10]);
+    }
+}
+
+/// A set of signals, laid out as the kernel lays out a `sigset_t` of 64 bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SignalSet(u64);
+
+impl SignalSet {
+    /// No signal.
+    pub const EMPTY: Self = Self(0);
+
+    /// Every signal, 32 to 34 among them, which musl's `sigfillset` leaves out.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// The set of exactly these signals.
+    #[must_use]
+    pub fn of(signals: &[Signal]) -> Self {
+        let mut set = Self::EMPTY;
+        for &signal in signals {
+            set.insert(signal);
+        }
+        set
+    }
+
+    /// The set of the kernel's bits: bit 0 is signal 1.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The kernel's bits: bit 0 is signal 1.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Adds a signal.
+    pub fn insert(&mut self, signal: Signal) {
+        self.0 |= 1 << (signal.0 - 1);
+    }
+
+    /// Whether the signal is in the set.
+    #[must_use]
+    pub const fn contains(self, signal: Signal) -> bool {
+        self.0 & (1 << (signal.0 - 1)) != 0
+    }
+
+    /// The signals of the set, lowest number first.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        (1..=MAX).map(Signal).filter(move |signal| self.contains(*signal))
+    }
+}
+
+/// What is delivered where a signal was received (`--rewrite`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewrites {
+    /// By received signal; 0 delivers nothing.
+    replacements: [u8; MAX as usize + 1],
+}
+
+/// The mark of a signal that no rewrite names.
+const AS_RECEIVED: u8 = u8::MAX;
+
+impl Default for Rewrites {
+    fn default() -> Self {
+        Self { replacements: [AS_RECEIVED; MAX as usize + 1] }
+    }
+}
+
+impl Rewrites {
+    /// Delivers `replacement` (nothing where `None`) for `received` from now on.
+    pub fn set(&mut self, received: Signal, replacement: Option<Signal>) {
+        self.replacements[usize::from(received.0)] = replacement.map_or(0, |signal| signal.0);
+    }
+
+    /// As [`Rewrites::set`], unless `received` is rewritten already.
+    pub fn set_default(&mut self, received: Signal, replacement: Signal) {
+        if self.replacements[usize::from(received.0)] == AS_RECEIVED {
+            self.set(received, Some(replacement));
+        }
+    }
+
+    /// What to deliver where `received` was received, if anything.
+    #[must_use]
+    pub fn apply(&self, received: Signal) -> Option<Signal> {
+        match self.replacements[usize::from(received.0)] {
+            AS_RECEIVED => Some(received),
+            replacement => Signal::new(replacement.into()),
+        }
+    }
+
+    /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
+    /// blanks before either number and after the last, a `+`, leading zeros;
+    /// and names. Returns `None`, having set nothing, for anything else.
+    #[must_use]
+    pub fn parse_and_set(&mut self, text: &[u8]) -> Option<()> {
+        let colon = text.iter().position(|&byte| byte == b':')?;
+        let (received, replacement) = (&text[..colon], &text[colon + 1..]);
+        let received = match rewrite_number(trim_start(received))? {
+            Number::Signal(signal) => signal,
+            Number::Zero => return None,
+        };
+        let replacement = match rewrite_number(trim_end(trim_start(replacement)))? {
+            Number::Signal(signal) => Some(signal),
+            Number::Zero => None,
+        };
+        self.set(received, replacement);
+        Some(())
+    }
+}
+
+enum Number {
+    Zero,
+    Signal(Signal),
+}
+
+/// Reads one side of `S:R`.
+fn rewrite_number(text: &[u8]) -> Option<Number> {
+    // As %d reads a number: a sign (minus for zero alone), any leading zeros.
+    let negative = text.starts_with(b"-");
+    let signed = negative || text.starts_with(b"+");
+    let digits = &text[usize::from(signed)..];
+    if !digits.first().is_some_and(u8::is_ascii_digit) {
+        return if signed { None } else { Signal::parse(text).map(Number::Signal) };
+    }
+    match parse_number(digits)? {
+        0 => Some(Number::Zero),
+        _ if negative => None,
+        number => Signal::new(number.into()).map(Number::Signal),
+    }
+}
+
+/// Whether C's `isspace` would say so.
+#[must_use]
+pub const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// Without the blanks at its beginning.
+#[must_use]
+pub fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_blank(*first)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// Without the blanks at its end.
+#[must_use]
+pub fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., last] = text
+        && is_blank(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(text: &str) -> Option<i32> {
+        Signal::parse(text.as_bytes()).map(Signal::number)
+    }
+
+    #[test]
+    fn a_signal_is_a_number_from_1_to_64() {
+        assert_eq!(signal("1"), Some(1));
+        assert_eq!(signal("64"), Some(64));
+        assert_eq!(signal("015"), Some(15));
+        for bad in ["0", "65", "256", "257", "-1", "+1", "1 ", " 1", "", "1x", "9999999999"] {
+            assert_eq!(signal(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_is_a_name_in_either_case_with_or_without_sig() {
+        assert_eq!(signal("TERM"), Some(15));
+        assert_eq!(signal("SIGTERM"), Some(15));
+        assert_eq!(signal("sigterm"), Some(15));
+        assert_eq!(signal("Usr1"), Some(10));
+        assert_eq!(signal("iot"), Some(6));
+        assert_eq!(signal("CLD"), Some(17));
+        assert_eq!(signal("SIGPOLL"), Some(29));
+        for bad in
+            ["SIG", "SIGSIGTERM", "TERMS", "TER", "SIG15", "EXIT", "HUP INT", "SIGVERYLONGNAME"]
+        {
+            assert_eq!(signal(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn real_time_signals_are_counted_as_glibc_counts_them() {
+        assert_eq!(signal("RTMIN"), Some(34));
+        assert_eq!(signal("SIGRTMIN+3"), Some(37));
+        assert_eq!(signal("rtmin+30"), Some(64));
+        assert_eq!(signal("RTMAX"), Some(64));
+        assert_eq!(signal("RTMAX-30"), Some(34));
+        for bad in ["RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN+", "RTMIN3", "RTMIN+x"] {
+            assert_eq!(signal(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_signal_is_read_back_by_its_name() {
+        for number in 1..=64 {
+            let expected = Signal::new(number).unwrap();
+            assert_eq!(Signal::parse(expected.name().as_bytes()), Some(expected));
+        }
+        assert_eq!(Signal::new(37).unwrap().name().as_bytes(), b"RTMIN+3");
+        assert_eq!(Signal::new(63).unwrap().name().as_bytes(), b"RTMIN+29");
+        assert_eq!(Signal::new(33).unwrap().name().as_bytes(), b"33");
+        assert_eq!(Signal::new(0), None);
+        assert_eq!(Signal::new(65), None);
+        assert_eq!(Signal::new(-1), None);
+        assert_eq!(Signal::new(256 + 15), None);
+    }
+
+    #[test]
+    fn names_agree_with_the_system_headers() {
+        for (name, number) in [
+            ("HUP", libc::SIGHUP),
+            ("STKFLT", libc::SIGSTKFLT),
+            ("URG", libc::SIGURG),
+            ("WINCH", libc::SIGWINCH),
+            ("IO", libc::SIGIO),
+            ("PWR", libc::SIGPWR),
+            ("SYS", libc::SIGSYS),
+        ] {
+            assert_eq!(signal(name), Some(number));
+        }
+        for (constant, number) in [
+            (Signal::HUP, libc::SIGHUP),
+            (Signal::INT, libc::SIGINT),
+            (Signal::QUIT, libc::SIGQUIT),
+            (Signal::ABRT, libc::SIGABRT),
+            (Signal::KILL, libc::SIGKILL),
+            (Signal::PIPE, libc::SIGPIPE),
+            (Signal::TERM, libc::SIGTERM),
+            (Signal::CHLD, libc::SIGCHLD),
+            (Signal::CONT, libc::SIGCONT),
+            (Signal::STOP, libc::SIGSTOP),
+            (Signal::TSTP, libc::SIGTSTP),
+            (Signal::TTIN, libc::SIGTTIN),
+            (Signal::TTOU, libc::SIGTTOU),
+            (Signal::XFSZ, libc::SIGXFSZ),
+        ] {
+            assert_eq!(constant.number(), number);
+        }
+    }
+
+    #[test]
+    fn a_set_has_the_kernels_layout() {
+        let set = SignalSet::of(&[Signal::HUP, Signal::new(64).unwrap()]);
+        assert_eq!(set.bits(), 1 | 1 << 63);
+        assert_eq!(SignalSet::from_bits(set.bits()), set);
+        assert!(set.contains(Signal::HUP));
+        assert!(!set.contains(Signal::INT));
+        assert_eq!(set.iter().map(Signal::number).collect::<Vec<_>>(), [1, 64]);
+        assert_eq!(SignalSet::ALL.iter().count(), 64);
+        assert_eq!(SignalSet::EMPTY.iter().count(), 0);
+    }
+
+    fn rewritten(text: &str, received: i32) -> Result<Option<i32>, ()> {
+        let mut rewrites = Rewrites::default();
+        rewrites.parse_and_set(text.as_bytes()).ok_or(())?;
+        Ok(rewrites.apply(Signal::new(received).unwrap()).map(Signal::number))
+    }
+
+    #[test]
+    fn a_rewrite_delivers_r_where_s_was_received() {
+        assert_eq!(rewritten("15:3", 15), Ok(Some(3)));
+        assert_eq!(rewritten("15:3", 3), Ok(Some(3)));
+        assert_eq!(rewritten("15:0", 15), Ok(None));
+        assert_eq!(rewritten("TERM:SIGQUIT", 15), Ok(Some(3)));
+        assert_eq!(rewritten("15:quit", 15), Ok(Some(3)));
+        assert_eq!(rewritten("64:34", 64), Ok(Some(34)));
+    }
+
+    #[test]
+    fn a_rewrite_accepts_what_dumb_inits_sscanf_accepts() {
+        for good in [" 15:3", "15: 3", "15:3 ", "\t15:\n3\r", "+15:+3", "0015:003", " TERM: QUIT "]
+        {
+            assert_eq!(rewritten(good, 15), Ok(Some(3)), "{good:?}");
+        }
+        for nothing in ["15:-0", "15:+0", "15:000"] {
+            assert_eq!(rewritten(nothing, 15), Ok(None), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_rewrite_is_refused() {
+        for bad in [
+            "",
+            ":",
+            "15",
+            "15:",
+            ":3",
+            "15 :3",
+            "0:3",
+            "65:3",
+            "15:65",
+            "-15:3",
+            "15:-3",
+            "15:3x",
+            "15:3:4",
+            "15:3 4",
+            "15,3",
+            "x:3",
+            "15:x",
+            "++15:3",
+            "15:+",
+            "+TERM:3",
+            "15:+QUIT",
+            "- 0:3",
+            "15:4294967299",
+            "271:3",
+        ] {
+            assert_eq!(rewritten(bad, 15), Err(()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_rewrite_gives_way_to_one_that_was_asked_for() {
+        let mut rewrites = Rewrites::default();
+        rewrites.set(Signal::TTIN, Some(Signal::TTIN));
+        rewrites.set(Signal::TTOU, None);
+        for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+            rewrites.set_default(signal, Signal::STOP);
+        }
+        assert_eq!(rewrites.apply(Signal::TSTP), Some(Signal::STOP));
+        assert_eq!(rewrites.apply(Signal::TTIN), Some(Signal::TTIN));
+        assert_eq!(rewrites.apply(Signal::TTOU), None);
+    }
+}
