@@ -4,4 +4,5 @@
 //! tests, property tests and fuzz targets reach them; it is no interface for
 //! other programs, and promises nothing between versions.
 
+pub mod drain;
 pub mod signal;

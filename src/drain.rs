@@ -1,0 +1,582 @@
+//! What to do when: the state machine of a stop.
+//!
+//! Pure: an event and the time go in, actions come out. No system call, no
+//! clock, no allocation. Times are [`Duration`]s since a fixed moment.
+//!
+//! ```text
+//! stop signal ──► Draining ──► Stopping ──► COMMAND exits ──► Ended ──► exit
+//! ```
+
+use core::time::Duration;
+
+use crate::signal::{Rewrites, Signal, SignalSet};
+
+/// A stop signal other than the one asked for is guessed at where COMMAND ends
+/// so soon after another signal.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What the command line asks of a stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// `--delay-term`: never zero.
+    pub delay: Option<Duration>,
+    /// `--drain-signal`.
+    pub drain_signal: Option<Signal>,
+    /// Whether there is a `--drain-cmd`.
+    pub drain_cmd: bool,
+    /// Whether there is a `--stop-cmd`.
+    pub stop_cmd: bool,
+    /// `--kill-after`: never zero.
+    pub kill_after: Option<Duration>,
+    /// The signals that ask to stop.
+    pub stop_signals: SignalSet,
+    /// What is delivered where a signal was received.
+    pub rewrites: Rewrites,
+    /// Whether signals go to COMMAND's process group.
+    pub group: bool,
+    /// `--wait-all`.
+    pub wait_all: Option<WaitAll>,
+}
+
+/// Whom `--wait-all` stops before it waits for every child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitAll {
+    /// As PID 1: every process of the PID namespace.
+    Namespace,
+    /// Otherwise: the process group alone, as at every end.
+    Group,
+}
+
+impl Plan {
+    /// Whether a stop signal starts a drain.
+    fn drains(&self) -> bool {
+        self.delay.is_some() || self.drain_signal.is_some() || self.drain_cmd || self.stop_cmd
+    }
+}
+
+/// How a process ended. See wait(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this status.
+    Exited(u8),
+    /// It was killed by this signal.
+    Killed(Signal),
+}
+
+impl Status {
+    /// The exit status to hand on: 128 + n for signal n.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Self::Killed(signal) => 128 + signal.number() as u8,
+        }
+    }
+}
+
+/// One of the two commands that drain-init runs itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helper {
+    /// The drain command.
+    Drain,
+    /// The stop command.
+    Stop,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// COMMAND ended and was reaped.
+    CommandEnded(Status),
+    /// A drain or stop command ended and was reaped.
+    HelperEnded(Helper, Status),
+    /// A drain or stop command could not be started.
+    HelperNotStarted(Helper),
+    /// No child is left.
+    NoChildren,
+    /// Time went by: a deadline may have passed.
+    Time,
+    /// A signal was received; never CHLD.
+    Received(Signal),
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Deliver a signal to COMMAND (its group, unless single).
+    Deliver(Signal),
+    /// Deliver a signal to COMMAND's process ID alone.
+    DeliverToCommand(Signal),
+    /// Signal what is left of COMMAND's group; of `received`, if that is the
+    /// reason, say that it was dropped where nothing is left.
+    DeliverToRest {
+        /// What to deliver.
+        signal: Signal,
+        /// The received signal, where one is the reason.
+        received: Option<Signal>,
+    },
+    /// Signal a drain or stop command's group, if it is still there.
+    SignalHelper(Helper, Signal),
+    /// Signal every process of the PID namespace.
+    SignalNamespace(Signal),
+    /// Start the drain or stop command, telling it the received signal.
+    Start(Helper, Signal),
+    /// Stop oneself, until CONT comes.
+    Suspend,
+    /// Say it.
+    Report(Message),
+    /// Exit with that status of COMMAND's.
+    Exit(Status),
+}
+
+/// What comes after a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The stop command is run.
+    Command,
+    /// A signal is delivered.
+    Signal(Signal),
+    /// Nothing: this signal is rewritten to 0.
+    Nothing(Signal),
+}
+
+/// What to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A signal was received. (Said with `--verbose`.)
+    Received(Signal),
+    /// It is rewritten to 0. (Said with `--verbose`.)
+    NotDelivered(Signal),
+    /// A drain begins.
+    Draining {
+        /// The stop signal.
+        received: Signal,
+        /// For that long, or as long as the drain command runs.
+        delay: Option<Duration>,
+        /// What comes then.
+        then: Stop,
+    },
+    /// A stop signal was swallowed in a drain.
+    SwallowedDraining(Signal),
+    /// A stop signal was swallowed while the stop command runs.
+    SwallowedStopping(Signal),
+    /// A stop begins.
+    Stopping {
+        /// The stop signal.
+        received: Signal,
+        /// How long the drain was, where there was one to wait for.
+        drained: Option<Duration>,
+        /// What comes now.
+        then: Stop,
+    },
+    /// A helper ended well. (Said with `--verbose`.)
+    HelperSucceeded(Helper),
+    /// A helper ended with that failure.
+    HelperFailed(Helper, Status),
+    /// A failed stop command: this signal is delivered after all.
+    DeliveredAfterAll(Signal),
+    /// COMMAND ended.
+    Ended {
+        /// How.
+        status: Status,
+        /// In the drain, which is over so long after its beginning.
+        drained: Option<Duration>,
+        /// What stopped it, so long ago.
+        stopped: Option<(Cause, Duration)>,
+        /// Whether this is a step of a drain, or said with `--verbose` only.
+        step: bool,
+    },
+    /// COMMAND ended soon after that signal, and never saw a drain.
+    DeliveredWithoutDrain(Signal, SignalSet),
+    /// The time of `--kill-after` is over.
+    Killing(Duration),
+    /// A signal came when there was nobody to deliver it to.
+    Dropped(Signal),
+}
+
+/// What COMMAND was last stopped with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A delivered signal, or where that is rewritten to 0 the received one.
+    Signal(Signal),
+    /// The stop command.
+    StopCommand,
+}
+
+/// The actions of one step, in their order.
+#[derive(Debug, Default)]
+pub struct Actions {
+    list: [Option<Action>; Self::MOST],
+    len: usize,
+}
+
+impl Actions {
+    /// No step has more.
+    const MOST: usize = 8;
+
+    fn push(&mut self, action: Action) {
+        self.list[self.len] = Some(action);
+        self.len += 1;
+    }
+
+    fn report(&mut self, message: Message) {
+        self.push(Action::Report(message));
+    }
+}
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<Action>, { Self::MOST }>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter().flatten()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No stop was asked for.
+    Running {
+        /// The last signal that was delivered, and when.
+        last: Option<(Signal, Duration)>,
+    },
+    /// A stop signal is held back.
+    Draining {
+        received: Signal,
+        since: Duration,
+        /// None where the drain command's end is waited for.
+        ends: Option<Duration>,
+    },
+    /// COMMAND was told to stop.
+    Stopping {
+        received: Signal,
+        since: Duration,
+        cause: Cause,
+        /// Whether a drain came before.
+        drained: bool,
+    },
+    /// COMMAND has ended.
+    Ended {
+        status: Status,
+        /// Whether only children are still waited for.
+        waits_for_children: bool,
+    },
+}
+
+/// The state of a stop.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_field_names, reason = "a drain command is part of a drain")]
+pub struct Drain {
+    plan: Plan,
+    state: State,
+    /// When SIGKILL is due. Set once.
+    kill_at: Option<Duration>,
+    /// Whether it has been sent.
+    killed: bool,
+    drain_cmd_runs: bool,
+    stop_cmd_runs: bool,
+}
+
+impl Drain {
+    /// COMMAND was just started.
+    #[must_use]
+    pub const fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            state: State::Running { last: None },
+            kill_at: None,
+            killed: false,
+            drain_cmd_runs: false,
+            stop_cmd_runs: false,
+        }
+    }
+
+    /// When [`Event::Time`] is wanted next, if ever.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let drain_ends = match self.state {
+            State::Draining { ends, .. } => ends,
+            _ => None,
+        };
+        let kill_at = self.kill_at.filter(|_| !self.killed);
+        match (drain_ends, kill_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Takes an event in, and says what to do.
+    pub fn step(&mut self, event: Event, now: Duration) -> Actions {
+        let mut actions = Actions::default();
+        match event {
+            Event::CommandEnded(status) => self.command_ended(status, now, &mut actions),
+            Event::HelperEnded(helper, status) => {
+                self.helper_ended(helper, Some(status), now, &mut actions);
+            }
+            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, &mut actions),
+            Event::NoChildren => {
+                if let State::Ended { status, waits_for_children: true } = self.state {
+                    actions.push(Action::Exit(status));
+                }
+            }
+            Event::Time => self.time(now, &mut actions),
+            Event::Received(signal) => self.received(signal, now, &mut actions),
+        }
+        actions
+    }
+
+    fn received(&mut self, signal: Signal, now: Duration, actions: &mut Actions) {
+        actions.report(Message::Received(signal));
+        let asks_to_stop = self.plan.stop_signals.contains(signal);
+        match &mut self.state {
+            State::Running { .. } if asks_to_stop => {
+                if self.plan.drains() {
+                    self.begin_drain(signal, now, actions);
+                } else {
+                    self.begin_stop(signal, None, now, actions);
+                }
+            }
+            State::Draining { .. } if asks_to_stop => {
+                actions.report(Message::SwallowedDraining(signal));
+            }
+            State::Stopping { .. } if asks_to_stop && self.stop_cmd_runs => {
+                actions.report(Message::SwallowedStopping(signal));
+            }
+            State::Ended { .. } => match self.plan.rewrites.apply(signal) {
+                None => actions.report(Message::NotDelivered(signal)),
+                Some(_) if !self.plan.group => actions.report(Message::Dropped(signal)),
+                Some(delivered) => actions
+                    .push(Action::DeliverToRest { signal: delivered, received: Some(signal) }),
+            },
+            state => match self.plan.rewrites.apply(signal) {
+                None => actions.report(Message::NotDelivered(signal)),
+                Some(delivered) => {
+                    match state {
+                        State::Running { last } => *last = Some((signal, now)),
+                        State::Stopping { since, cause, .. } if asks_to_stop => {
+                            *since = now;
+                            *cause = Cause::Signal(delivered);
+                        }
+                        _ => {}
+                    }
+                    actions.push(Action::Deliver(delivered));
+                }
+            },
+        }
+        // As dumb-init does: whoever suspends the job sees its init stop, too.
+        if matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU) {
+            actions.push(Action::Suspend);
+        }
+    }
+
+    /// What a stop will do, or does.
+    fn stop(&self, received: Signal) -> Stop {
+        if self.plan.stop_cmd {
+            Stop::Command
+        } else {
+            self.plan.rewrites.apply(received).map_or(Stop::Nothing(received), Stop::Signal)
+        }
+    }
+
+    fn begin_drain(&mut self, received: Signal, now: Duration, actions: &mut Actions) {
+        let delay = self.plan.delay;
+        let waits = delay.is_some() || self.plan.drain_cmd;
+        self.state = State::Draining {
+            received,
+            since: now,
+            ends: delay.map(|delay| now.saturating_add(delay)),
+        };
+        if waits {
+            let then = self.stop(received);
+            actions.report(Message::Draining { received, delay, then });
+        }
+        if let Some(signal) = self.plan.drain_signal {
+            actions.push(Action::DeliverToCommand(signal));
+        }
+        if self.plan.drain_cmd {
+            self.drain_cmd_runs = true;
+            actions.push(Action::Start(Helper::Drain, received));
+        }
+        if !waits {
+            self.begin_stop(received, None, now, actions);
+        }
+    }
+
+    /// Ends the drain, or begins without one.
+    fn begin_stop(
+        &mut self,
+        received: Signal,
+        drained: Option<Duration>,
+        now: Duration,
+        actions: &mut Actions,
+    ) {
+        let then = self.stop(received);
+        if self.plan.drains() {
+            actions.report(Message::Stopping { received, drained, then });
+        } else if let Stop::Nothing(signal) = then {
+            actions.report(Message::NotDelivered(signal));
+        }
+        let cause = match then {
+            Stop::Command => {
+                self.stop_cmd_runs = true;
+                actions.push(Action::Start(Helper::Stop, received));
+                Cause::StopCommand
+            }
+            Stop::Signal(signal) => {
+                actions.push(Action::Deliver(signal));
+                Cause::Signal(signal)
+            }
+            Stop::Nothing(signal) => Cause::Signal(signal),
+        };
+        self.state = State::Stopping { received, since: now, cause, drained: self.plan.drains() };
+        self.start_kill_clock(now);
+    }
+
+    fn start_kill_clock(&mut self, now: Duration) {
+        if self.kill_at.is_none() {
+            self.kill_at = self.plan.kill_after.map(|kill_after| now.saturating_add(kill_after));
+        }
+    }
+
+    /// A helper ended with that status, or could not be started.
+    fn helper_ended(
+        &mut self,
+        helper: Helper,
+        status: Option<Status>,
+        now: Duration,
+        actions: &mut Actions,
+    ) {
+        let failed = match status {
+            Some(Status::Exited(0)) => {
+                actions.report(Message::HelperSucceeded(helper));
+                false
+            }
+            Some(status) => {
+                // A drain command that COMMAND's end cut short did not fail.
+                if !(helper == Helper::Drain && matches!(self.state, State::Ended { .. })) {
+                    actions.report(Message::HelperFailed(helper, status));
+                }
+                true
+            }
+            // Whoever could not start it has said so.
+            None => true,
+        };
+        match helper {
+            Helper::Drain => {
+                self.drain_cmd_runs = false;
+                if let State::Draining { received, since, ends: None } = self.state {
+                    let drained = now.saturating_sub(since);
+                    self.begin_stop(received, Some(drained), now, actions);
+                }
+            }
+            Helper::Stop => {
+                self.stop_cmd_runs = false;
+                match &mut self.state {
+                    State::Stopping { received, since, cause, .. } if failed && !self.killed => {
+                        let signal = self.plan.rewrites.apply(*received).unwrap_or(*received);
+                        *since = now;
+                        *cause = Cause::Signal(signal);
+                        actions.report(Message::DeliveredAfterAll(signal));
+                        actions.push(Action::Deliver(signal));
+                    }
+                    State::Ended { .. } => self.finish(actions),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn time(&mut self, now: Duration, actions: &mut Actions) {
+        if let State::Draining { received, since, ends: Some(ends) } = self.state
+            && now >= ends
+        {
+            let drained = now.saturating_sub(since);
+            self.begin_stop(received, Some(drained), now, actions);
+        }
+        if let (Some(kill_at), Some(kill_after)) = (self.kill_at, self.plan.kill_after)
+            && now >= kill_at
+            && !self.killed
+        {
+            self.killed = true;
+            actions.report(Message::Killing(kill_after));
+            if self.plan.wait_all == Some(WaitAll::Namespace) {
+                actions.push(Action::SignalNamespace(Signal::KILL));
+                return;
+            }
+            if !matches!(self.state, State::Ended { .. }) {
+                actions.push(Action::Deliver(Signal::KILL));
+            } else if self.plan.group {
+                actions.push(Action::DeliverToRest { signal: Signal::KILL, received: None });
+            }
+            // Their groups may outlive them.
+            actions.push(Action::SignalHelper(Helper::Drain, Signal::KILL));
+            actions.push(Action::SignalHelper(Helper::Stop, Signal::KILL));
+        }
+    }
+
+    fn command_ended(&mut self, status: Status, now: Duration, actions: &mut Actions) {
+        let (drained, stopped, step) = match self.state {
+            State::Draining { since, .. } => (Some(now.saturating_sub(since)), None, true),
+            State::Stopping { since, cause, drained, .. } => {
+                let since = now.saturating_sub(since);
+                (None, Some((cause, since)), drained || self.killed)
+            }
+            State::Running { .. } | State::Ended { .. } => (None, None, false),
+        };
+        actions.report(Message::Ended { status, drained, stopped, step });
+        if let State::Running { last: Some((signal, when)) } = self.state
+            && self.plan.drains()
+            && now.saturating_sub(when) < SOON
+        {
+            actions.report(Message::DeliveredWithoutDrain(signal, self.plan.stop_signals));
+        }
+        self.state = State::Ended { status, waits_for_children: false };
+        self.start_kill_clock(now);
+
+        // What goes to the whole namespace in a moment need not go to its parts
+        // as well: many programs take a second TERM for haste.
+        let all_follows = !self.stop_cmd_runs && self.plan.wait_all == Some(WaitAll::Namespace);
+        if self.drain_cmd_runs && !all_follows {
+            actions.push(Action::SignalHelper(Helper::Drain, self.ending(Signal::TERM)));
+        }
+        if self.plan.group
+            && let Some(signal) = self.plan.rewrites.apply(Signal::TERM)
+            && !(all_follows && signal == Signal::TERM)
+        {
+            actions.push(Action::DeliverToRest { signal: self.ending(signal), received: None });
+        }
+        self.finish(actions);
+    }
+
+    /// The signal, or KILL once that was sent.
+    const fn ending(&self, signal: Signal) -> Signal {
+        if self.killed { Signal::KILL } else { signal }
+    }
+
+    /// COMMAND has ended, and perhaps the stop command: waits for the rest or
+    /// exits.
+    fn finish(&mut self, actions: &mut Actions) {
+        let State::Ended { status, waits_for_children } = &mut self.state else {
+            return;
+        };
+        if self.stop_cmd_runs {
+            return;
+        }
+        match self.plan.wait_all {
+            None => {
+                let status = *status;
+                actions.push(Action::Exit(status));
+            }
+            Some(wait_all) => {
+                *waits_for_children = true;
+                if wait_all == WaitAll::Namespace {
+                    actions.push(Action::SignalNamespace(self.ending(Signal::TERM)));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
