@@ -6,3 +6,4 @@
 
 pub mod drain;
 pub mod signal;
+pub mod sys;

@@ -1,0 +1,499 @@
+//! The system calls that neither std nor nix has, or has in a form that an init
+//! cannot use: each wrapper small, and the only `unsafe` code there is.
+#![allow(unsafe_code)]
+
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
+use core::ptr;
+use core::time::Duration;
+use std::ffi::CString;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::Pid;
+
+use crate::drain::Status;
+use crate::signal::{Signal, SignalSet};
+
+/// The size of the kernel's `sigset_t`, which is what [`SignalSet`] is. The C
+/// library's own type is larger, and musl's functions filter it.
+const KERNEL_SIGSET_SIZE: usize = size_of::<SignalSet>();
+
+// ---- Words: argument lists and environments -------------------------------
+
+/// A NULL-terminated array of C strings that live as long as the process, as
+/// execve(2) takes it: an argument list or an environment.
+pub struct Words {
+    /// The last pointer is NULL; every other one points to a C string.
+    pointers: &'static mut [*const c_char],
+}
+
+impl Words {
+    /// Takes over the array that the kernel laid out for main or the environment.
+    ///
+    /// # Safety
+    ///
+    /// `array` is NULL, or a NULL-terminated array of C strings. Array and
+    /// strings live as long as the process, and nobody else uses the array.
+    #[must_use]
+    pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
+        if array.is_null() {
+            return Self::new([]);
+        }
+        let mut count = 0;
+        // SAFETY: the caller vouches for an array that ends with NULL; no
+        // pointer behind that one is read.
+        while unsafe { !(*array.add(count)).is_null() } {
+            count += 1;
+        }
+        Self {
+            // SAFETY: `count` pointers and the NULL are the array, and the
+            // caller gives it up for good.
+            pointers: unsafe { core::slice::from_raw_parts_mut(array, count + 1) },
+        }
+    }
+
+    /// An array of these words.
+    #[must_use]
+    pub fn new(words: impl IntoIterator<Item = CString>) -> Self {
+        let pointers = words.into_iter().map(|word| word.into_raw().cast_const());
+        let pointers: Vec<_> = pointers.chain([ptr::null()]).collect();
+        Self { pointers: pointers.leak() }
+    }
+
+    /// The words in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &'static CStr> {
+        let words = self.pointers.split_last().map_or(&[][..], |(_, words)| words);
+        // SAFETY: every pointer but the last points to a C string that is
+        // never freed nor changed.
+        words.iter().map(|&word| unsafe { CStr::from_ptr(word) })
+    }
+
+    /// The words from that place on.
+    ///
+    /// # Panics
+    ///
+    /// Where there are fewer than `count` words.
+    #[must_use]
+    pub fn skip(self, count: usize) -> Self {
+        Self { pointers: &mut self.pointers[count..] }
+    }
+
+    /// Removes the words for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(&'static CStr) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.pointers.len() {
+            let word = self.pointers[index];
+            // SAFETY: as in `iter`: what is not NULL is a C string.
+            let keeps = word.is_null() || keep(unsafe { CStr::from_ptr(word) });
+            if keeps {
+                self.pointers[kept] = word;
+                kept += 1;
+            }
+        }
+        let pointers = core::mem::take(&mut self.pointers);
+        self.pointers = &mut pointers[..kept];
+    }
+
+    /// Puts other words in the place of those for which `with` has one.
+    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<CString>) {
+        for word in &mut *self.pointers {
+            if word.is_null() {
+                continue;
+            }
+            // SAFETY: as in `iter`: what is not NULL is a C string.
+            if let Some(other) = with(unsafe { CStr::from_ptr(*word) }) {
+                *word = other.into_raw();
+            }
+        }
+    }
+
+    /// The array for execve(2).
+    fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// The environment that the process was started with, its array taken over.
+///
+/// # Safety
+///
+/// To be called once, while there is one thread; nothing reads or changes the
+/// environment through the C library afterwards.
+#[must_use]
+pub unsafe fn take_environment() -> Words {
+    unsafe extern "C" {
+        static mut environ: *mut *const c_char;
+    }
+    // SAFETY: environ(7) is NULL or such an array, and the caller leaves it to us.
+    unsafe { Words::from_raw(environ) }
+}
+
+// ---- Signals ---------------------------------------------------------------
+
+/// Sets the signal mask, all 64 signals of it. See sigprocmask(2), which musl
+/// and glibc do not let touch signals 32 to 34.
+pub fn set_signal_mask(mask: SignalSet) {
+    let mask = mask.bits();
+    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `mask`. It cannot
+    // fail with these arguments.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            ptr::null::<u64>(),
+            KERNEL_SIGSET_SIZE,
+        );
+    }
+}
+
+/// Takes the pending signal with the lowest number out of `set`, waiting for one
+/// for `timeout`, or for ever. See sigtimedwait(2).
+///
+/// # Errors
+///
+/// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
+/// and CONT, say).
+pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
+    let set = set.bits();
+    let timeout = timeout.map(|timeout| libc::timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
+        #[allow(clippy::cast_lossless)]
+        tv_nsec: timeout.subsec_nanos() as c_long,
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `set`, writes no
+    // siginfo where that is NULL, and reads `timeout` where it is not NULL.
+    let number = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set,
+            ptr::null::<c_void>(),
+            timeout,
+            KERNEL_SIGSET_SIZE,
+        )
+    };
+    let number = Errno::result(number)?;
+    i32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)
+}
+
+/// The signals that are pending. See sigpending(2).
+#[must_use]
+pub fn pending_signals() -> SignalSet {
+    let mut set = 0_u64;
+    // SAFETY: the kernel writes KERNEL_SIGSET_SIZE bytes to `set`, or fails and
+    // leaves it empty.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SIGSET_SIZE);
+    }
+    SignalSet::from_bits(set)
+}
+
+/// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),
+/// to every process (-1). `None` only asks whether it could be sent.
+///
+/// # Errors
+///
+/// ESRCH where there is no such process, EPERM where none may be signalled.
+pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
+    let number = signal.map_or(0, Signal::number);
+    // SAFETY: takes two numbers.
+    Errno::result(unsafe { libc::kill(target.as_raw(), number) }).map(drop)
+}
+
+/// Makes CHLD's disposition the default, under which the kernel keeps a dead
+/// child until it is reaped. Discards a pending CHLD. Says whether CHLD was
+/// ignored. See sigaction(2), NOTES.
+#[must_use]
+pub fn reset_sigchld() -> bool {
+    // SAFETY: signal(2) takes a number and one of its constants.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
+}
+
+/// The last acts before [`exec`]: gives CHLD the disposition that it was found
+/// with, and unblocks every signal.
+pub fn hand_over_signals(sigchld_ignored: bool) {
+    if sigchld_ignored {
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    }
+    set_signal_mask(SignalSet::EMPTY);
+}
+
+// ---- Processes -------------------------------------------------------------
+
+/// What [`reap`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// This child had ended, and is gone now.
+    Child(Pid, Status),
+    /// There are children, and none has ended.
+    NoneYet,
+    /// There is no child.
+    NoChildren,
+}
+
+/// Reaps one child that has ended, of any kind (`__WALL`). See waitpid(2).
+#[must_use]
+pub fn reap() -> Reaped {
+    let mut status: c_int = 0;
+    loop {
+        // SAFETY: the kernel writes one int to `status`.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+        return match Errno::result(pid) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => Reaped::NoChildren,
+            Ok(0) => Reaped::NoneYet,
+            Ok(pid) => Reaped::Child(Pid::from_raw(pid), decode(status)),
+        };
+    }
+}
+
+/// Without WUNTRACED and WCONTINUED a status is an exit or a signal.
+fn decode(status: c_int) -> Status {
+    match Signal::new(libc::WTERMSIG(status)) {
+        Some(signal) => Status::Killed(signal),
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        None => Status::Exited(libc::WEXITSTATUS(status) as u8),
+    }
+}
+
+/// Forks. Returns the child's process ID, or `None` in the child. See fork(2).
+///
+/// # Errors
+///
+/// EAGAIN at a limit of processes, ENOMEM.
+pub fn fork() -> nix::Result<Option<Pid>> {
+    // SAFETY: there is one thread, so that the child may do whatever the parent
+    // might have done.
+    let pid = Errno::result(unsafe { libc::fork() })?;
+    Ok((pid != 0).then(|| Pid::from_raw(pid)))
+}
+
+/// Executes `path`. Returns only where that failed. See execve(2).
+#[must_use]
+pub fn exec(path: &CStr, argv: &Words, environment: &Words) -> Errno {
+    // SAFETY: a C string and two arrays as execve takes them.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+    Errno::last()
+}
+
+/// Ends the process at once. See _exit(2).
+pub fn exit(status: u8) -> ! {
+    // SAFETY: never returns.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// Asks for `signal` when the parent dies. See `PR_SET_PDEATHSIG(2const)`.
+///
+/// # Errors
+///
+/// ENOSYS or EPERM where a filter forbids it.
+pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
+    // SAFETY: takes two numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.number()) }).map(drop)
+}
+
+/// Adopts the orphans among its descendants. See `PR_SET_CHILD_SUBREAPER(2const)`.
+///
+/// # Errors
+///
+/// EINVAL on kernels before 3.4, ENOSYS or EPERM where a filter forbids it.
+pub fn become_subreaper() -> nix::Result<()> {
+    // SAFETY: takes two numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }).map(drop)
+}
+
+/// The time since some moment in the past, never set back. See `clock_gettime(2)`,
+/// `CLOCK_MONOTONIC`.
+#[must_use]
+pub fn now() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec, or leaves the zeros.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+// ---- Terminal --------------------------------------------------------------
+
+/// The session whose controlling terminal stdin is, where it is the caller's.
+/// See tcgetsid(3).
+#[must_use]
+pub fn session_of_stdin() -> Option<Pid> {
+    let mut session: libc::pid_t = 0;
+    // SAFETY: TIOCGSID writes one pid_t.
+    let answer = unsafe { libc::ioctl(0, libc::TIOCGSID as _, &raw mut session) };
+    (answer == 0).then(|| Pid::from_raw(session))
+}
+
+/// Gives the controlling terminal up, which sends HUP and CONT to its foreground
+/// process group. See `TIOCNOTTY(2const)`.
+///
+/// # Errors
+///
+/// ENOTTY where stdin is not the controlling terminal.
+pub fn give_up_terminal() -> nix::Result<()> {
+    // SAFETY: TIOCNOTTY takes no argument.
+    Errno::result(unsafe { libc::ioctl(0, libc::TIOCNOTTY as _) }).map(drop)
+}
+
+/// Makes stdin the controlling terminal of the session that the caller leads.
+/// See `TIOCSCTTY(2const)`.
+///
+/// # Errors
+///
+/// EPERM where the terminal has a session, ENOTTY or EIO where it is gone.
+pub fn take_terminal() -> nix::Result<()> {
+    // SAFETY: TIOCSCTTY takes a number.
+    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) }).map(drop)
+}
+
+// ---- Descriptors -----------------------------------------------------------
+
+/// Closes every descriptor from `first` on. See `close_range(2)`; where that call
+/// is missing, goes by /proc/self/fd, and without /proc through all numbers that
+/// a program is likely to have used.
+pub fn close_from(first: c_int) {
+    // SAFETY: takes three numbers. Nothing here keeps a descriptor from `first` on.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) };
+    if answer == 0 || close_listed(first) {
+        return;
+    }
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, or fails.
+    let answer = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let most = if answer == 0 { limit.rlim_max } else { libc::RLIM_INFINITY };
+    let last = c_int::try_from(most).unwrap_or(c_int::MAX).min(65_536);
+    for descriptor in first..last {
+        close(descriptor);
+    }
+}
+
+/// Closes what /proc/self/fd lists from `first` on; false where it cannot be read.
+fn close_listed(first: c_int) -> bool {
+    // SAFETY: a C string; the directory is used below only where it was opened.
+    let directory = unsafe { libc::opendir(c"/proc/self/fd".as_ptr()) };
+    if directory.is_null() {
+        return false;
+    }
+    // SAFETY: an open directory.
+    let own = unsafe { libc::dirfd(directory) };
+    loop {
+        // SAFETY: an open directory; the entry is used before the next call.
+        let entry = unsafe { libc::readdir(directory) };
+        if entry.is_null() {
+            break;
+        }
+        // SAFETY: readdir gives a valid entry with a C string as its name.
+        let name = unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) };
+        let number = name.to_str().ok().and_then(|name| name.parse().ok());
+        if let Some(descriptor) = number.filter(|number| *number >= first && *number != own) {
+            close(descriptor);
+        }
+    }
+    // SAFETY: an open directory, not used any more.
+    unsafe { libc::closedir(directory) };
+    true
+}
+
+/// Closes a descriptor, if it is open. See close(2).
+pub fn close(descriptor: c_int) {
+    // SAFETY: takes a number; nothing in the program owns a descriptor.
+    unsafe { libc::close(descriptor) };
+}
+
+/// Makes descriptor 0 /dev/null, or where there is none a pipe at its end.
+pub fn empty_stdin() {
+    close(0);
+    // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
+    if unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY) } >= 0 {
+        return;
+    }
+    let mut ends: [c_int; 2] = [0; 2];
+    // SAFETY: the kernel writes two descriptors, or fails.
+    if unsafe { libc::pipe(ends.as_mut_ptr()) } == 0 {
+        close(ends[1]);
+    }
+}
+
+/// Writes to a descriptor, once. See write(2).
+///
+/// # Errors
+///
+/// Whatever write(2) says.
+pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
+    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
+    let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+    #[allow(clippy::cast_sign_loss)]
+    Errno::result(count).map(|count| count as usize)
+}
+
+/// What a descriptor is, as far as writing without blocking goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Others write to it as well, and may fill it at any moment.
+    PipeOrSocket,
+    /// A file, a terminal, another device.
+    Other,
+}
+
+/// What a descriptor is. See fstat(2).
+///
+/// # Errors
+///
+/// EBADF where it is closed.
+pub fn kind(descriptor: c_int) -> nix::Result<Kind> {
+    let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes one stat, or fails.
+    Errno::result(unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) })?;
+    // SAFETY: fstat has succeeded.
+    let mode = unsafe { stat.assume_init() }.st_mode;
+    Ok(match mode & libc::S_IFMT {
+        libc::S_IFIFO | libc::S_IFSOCK => Kind::PipeOrSocket,
+        _ => Kind::Other,
+    })
+}
+
+/// Writes without blocking, whatever the descriptor's flags. See pwritev2(2),
+/// `RWF_NOWAIT`.
+///
+/// # Errors
+///
+/// EAGAIN where it would block, EOPNOTSUPP or ENOSYS where the kernel cannot.
+pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
+    const RWF_NOWAIT: c_int = 8;
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // The offset -1 is "where the file stands", in two halves on 64-bit kernels.
+    // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_pwritev2,
+            descriptor,
+            &raw const part,
+            1,
+            -1_i64,
+            -1_i64,
+            RWF_NOWAIT,
+        )
+    };
+    Errno::result(count).map(drop)
+}
+
+/// Whether a write would not block at this moment. See poll(2).
+#[must_use]
+pub fn is_writable(descriptor: c_int) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the kernel reads and writes one pollfd.
+    let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    count > 0 && poll.revents & libc::POLLOUT != 0
+}
+
+/// The words for an error, as strerror(3) has them.
+#[must_use]
+pub fn describe(error: Errno) -> &'static CStr {
+    // SAFETY: strerror returns a C string; it lives on in musl, and in glibc
+    // until the next call for an unknown error, with which the one thread is
+    // done before it makes another.
+    unsafe { CStr::from_ptr(libc::strerror(error as c_int)) }
+}
