@@ -5,5 +5,6 @@
 //! other programs, and promises nothing between versions.
 
 pub mod drain;
+pub mod report;
 pub mod signal;
 pub mod sys;
