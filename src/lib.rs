@@ -5,6 +5,7 @@
 //! other programs, and promises nothing between versions.
 
 pub mod drain;
+pub mod exec_form;
 pub mod report;
 pub mod signal;
 pub mod sys;

@@ -1,0 +1,257 @@
+//! CMD, the word that `--drain-cmd` and `--stop-cmd` take: a JSON array of
+//! strings (the exec form of a Dockerfile), or a line for `/bin/sh`.
+
+use std::ffi::CString;
+
+/// A drain or stop command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cmd {
+    /// The program and its arguments; never empty, nor is the program.
+    Exec(Vec<CString>),
+    /// A line for `/bin/sh -c`.
+    Shell(CString),
+}
+
+/// Reads CMD; `Ok(None)` where it is empty, which is as good as none.
+///
+/// # Errors
+///
+/// A word that begins with `[` and is neither a valid exec form nor, with a
+/// blank behind the bracket, a shell test: what is wrong with it. A Dockerfile
+/// would hand such a word to the shell, where it would fail at the worst moment.
+pub fn parse(word: &[u8]) -> Result<Option<Cmd>, &'static str> {
+    let mut reader = Reader { rest: word };
+    reader.skip_white();
+    if reader.rest.is_empty() {
+        return Ok(None);
+    }
+    if reader.rest[0] == b'[' {
+        match reader.array() {
+            Ok(words) => return Ok(Some(Cmd::Exec(words))),
+            Err(_) if matches!(behind_bracket(word), Some(b' ' | b'\t')) => {}
+            Err(wrong) => return Err(wrong),
+        }
+    }
+    CString::new(word).map(|line| Some(Cmd::Shell(line))).map_err(|_| "has a NUL")
+}
+
+/// The byte behind the first bracket.
+fn behind_bracket(word: &[u8]) -> Option<u8> {
+    let bracket = word.iter().position(|&byte| byte == b'[')?;
+    word.get(bracket + 1).copied()
+}
+
+/// Reads JSON (RFC 8259), as much of it as an array of strings needs.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+type Parsed<T> = Result<T, &'static str>;
+
+impl Reader<'_> {
+    fn skip_white(&mut self) {
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// Whether the next thing but white space is `byte`, which is then taken.
+    fn takes(&mut self, byte: u8) -> bool {
+        self.skip_white();
+        let found = self.rest.first() == Some(&byte);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// An array of strings that is all there is.
+    fn array(&mut self) -> Parsed<Vec<CString>> {
+        let mut words = Vec::new();
+        if !self.takes(b'[') {
+            return Err("is no JSON array");
+        }
+        loop {
+            if !self.takes(b'"') {
+                return Err("is no JSON array of one or more strings");
+            }
+            words.push(self.string()?);
+            if self.takes(b']') {
+                break;
+            }
+            if !self.takes(b',') {
+                return Err("wants , or ] after a string");
+            }
+        }
+        self.skip_white();
+        if !self.rest.is_empty() {
+            return Err("goes on after its ]");
+        }
+        if words[0].is_empty() {
+            return Err("names an empty program");
+        }
+        Ok(words)
+    }
+
+    /// A string whose opening quote has been taken.
+    fn string(&mut self) -> Parsed<CString> {
+        let mut text = Vec::new();
+        loop {
+            match self.next().ok_or("has a string without an end")? {
+                b'"' => break,
+                b'\\' => self.escape(&mut text)?,
+                0..=0x1f => return Err("has a control character in a string"),
+                byte => text.push(byte),
+            }
+        }
+        if core::str::from_utf8(&text).is_err() {
+            return Err("is not UTF-8, as JSON must be");
+        }
+        CString::new(text).map_err(|_| "has a NUL in a string")
+    }
+
+    /// An escape whose backslash has been taken.
+    fn escape(&mut self, text: &mut Vec<u8>) -> Parsed<()> {
+        const WRONG: &str = "has a wrong escape in a string";
+        let byte = match self.next().ok_or(WRONG)? {
+            byte @ (b'"' | b'\\' | b'/') => byte,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let unit = self.hex4().ok_or(WRONG)?;
+                let code = match unit {
+                    0xd800..=0xdbff => {
+                        let (b'\\', b'u') = (self.next().ok_or(WRONG)?, self.next().ok_or(WRONG)?)
+                        else {
+                            return Err(WRONG);
+                        };
+                        let low = self.hex4().ok_or(WRONG)?;
+                        let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400);
+                        0x1_0000 + ((unit - 0xd800) << 10) + low.ok_or(WRONG)?
+                    }
+                    unit => unit,
+                };
+                // A low surrogate by itself is no character.
+                let character = char::from_u32(code).ok_or(WRONG)?;
+                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => return Err(WRONG),
+        };
+        text.push(byte);
+        Ok(())
+    }
+
+    fn hex4(&mut self) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..4 {
+            value = value << 4 | char::from(self.next()?).to_digit(16)?;
+        }
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(words: &[&str]) -> Result<Option<Cmd>, &'static str> {
+        let words = words.iter().map(|word| CString::new(*word).unwrap());
+        Ok(Some(Cmd::Exec(words.collect())))
+    }
+
+    fn shell(line: &str) -> Result<Option<Cmd>, &'static str> {
+        Ok(Some(Cmd::Shell(CString::new(line).unwrap())))
+    }
+
+    #[test]
+    fn an_empty_word_is_no_command() {
+        assert_eq!(parse(b""), Ok(None));
+        assert_eq!(parse(b" \t\n"), Ok(None));
+    }
+
+    #[test]
+    fn a_json_array_of_strings_is_the_exec_form() {
+        assert_eq!(parse(br#"["a"]"#), exec(&["a"]));
+        assert_eq!(parse(br#"["a","b c",""]"#), exec(&["a", "b c", ""]));
+        assert_eq!(parse(b" [ \"a\" ,\n\t\"b\" ] \r"), exec(&["a", "b"]));
+        assert_eq!(parse("[\"\u{e4}\"]".as_bytes()), exec(&["\u{e4}"]));
+    }
+
+    #[test]
+    fn escapes_in_strings_are_those_of_json() {
+        assert_eq!(parse(br#"["\"\\\/\b\f\n\r\t"]"#), exec(&["\"\\/\u{8}\u{c}\n\r\t"]));
+        assert_eq!(
+            parse(br#"["\u0041\u00e4\u20AC\ud83d\ude00"]"#),
+            exec(&["A\u{e4}\u{20ac}\u{1f600}"])
+        );
+        // The edges of what a pair of surrogates can say.
+        assert_eq!(parse(br#"["\ud800\udc00\udbff\udfff"]"#), exec(&["\u{10000}\u{10ffff}"]));
+    }
+
+    #[test]
+    fn a_bracket_and_a_blank_begin_a_shell_test() {
+        for line in
+            ["[ -f /x ] && y", "[\t-f /x ]", "[ ]", "[ \"\" ]", "[ \"a\" = b ]", " [ -f /x ]"]
+        {
+            assert_eq!(parse(line.as_bytes()), shell(line), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn any_other_word_that_begins_with_a_bracket_is_refused() {
+        for bad in [
+            "[",
+            "[]",
+            "[x]",
+            "['a']",
+            "[\"a\"",
+            "[\"a\",]",
+            "[\"a\" \"b\"]",
+            "[\"a\"] b",
+            "[\"a\",1]",
+            "[\"\"]",
+            "[\"\",\"a\"]",
+            "[1]",
+            "[null]",
+            "[[\"a\"]]",
+            "[\"a",
+            "[\"a\\",
+            "[\"a\nb\"]",
+            "[\"\\x41\"]",
+            "[\"\\u00\"]",
+            "[\"\\u00g0\"]",
+            "[\"\\u+041\"]",
+            "[\"\\ud800\"]",
+            "[\"\\ud800\\n\"]",
+            "[\"\\ud800\\u0041\"]",
+            "[\"\\ud800\\ue000\"]",
+            "[\"\\udc00\"]",
+            "[\"\\u0000\"]",
+            "[[ -f /x ]]",
+            "[\n-f /x ]",
+        ] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(parse(b"[\"\xff\"]").is_err());
+        assert!(parse(b"[\"a\0\"]").is_err());
+    }
+
+    #[test]
+    fn everything_else_is_the_shell_form() {
+        for line in ["true", " sleep 1; true ", "{\"a\"}", "\"[\"", "x[1]"] {
+            assert_eq!(parse(line.as_bytes()), shell(line), "{line:?}");
+        }
+        assert_eq!(parse(b"caf\xe9"), Ok(Some(Cmd::Shell(CString::new(&b"caf\xe9"[..]).unwrap()))));
+        assert!(parse(b"a\0b").is_err());
+    }
+}
