@@ -4,6 +4,7 @@
 //! tests, property tests and fuzz targets reach them; it is no interface for
 //! other programs, and promises nothing between versions.
 
+pub mod config;
 pub mod drain;
 pub mod exec_form;
 pub mod report;
