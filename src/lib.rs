@@ -9,4 +9,5 @@ pub mod drain;
 pub mod exec_form;
 pub mod report;
 pub mod signal;
+pub mod spawn;
 pub mod sys;

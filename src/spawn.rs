@@ -1,0 +1,258 @@
+//! Starts COMMAND and the drain and stop commands: fork, session, terminal,
+//! directory, signal mask, exec.
+
+use core::ffi::CStr;
+use core::time::Duration;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+
+use nix::errno::Errno;
+use nix::sys::stat::{self, SFlag};
+use nix::unistd::{self, AccessFlags, Pid};
+
+use crate::config::{self, Error};
+use crate::exec_form::Cmd;
+use crate::report::{self, Level, Reporter};
+use crate::signal::{Signal, SignalSet};
+use crate::sys::{self, Words};
+
+const SHELL: &CStr = c"/bin/sh";
+
+/// Where programs are looked for without a PATH: as Docker sets it.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What drain-init was given, and hands on.
+pub struct Inheritance {
+    /// COMMAND and its arguments.
+    pub argv: Words,
+    /// The environment, less drain-init's own variables.
+    pub environment: Words,
+    /// Whether CHLD was ignored.
+    pub sigchld_ignored: bool,
+    /// The working directory's path, where a drain or stop command needs it.
+    pub directory: Option<CString>,
+}
+
+/// The path of the working directory, where it has one. See getcwd(3).
+#[must_use]
+pub fn working_directory() -> Option<CString> {
+    let path = unistd::getcwd().ok()?;
+    CString::new(path.into_os_string().into_vec()).ok()
+}
+
+/// The value of `NAME=VALUE`, where that is the name.
+fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
+    word.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
+}
+
+/// A variable for [`Words`], with a decimal value.
+fn variable(name: &str, pid: Pid) -> CString {
+    let mut word = Vec::from(name);
+    word.push(b'=');
+    report::decimal(pid.as_raw().unsigned_abs().into(), &mut |digit| word.push(digit));
+    CString::new(word).unwrap_or_default()
+}
+
+/// The files that a program's name may mean, in the order in which execvp(3)
+/// tries them.
+fn candidates(program: &CStr, environment: &Words) -> impl Iterator<Item = CString> {
+    let program = program.to_bytes().to_vec();
+    let path: &[u8] = if program.contains(&b'/') || program.is_empty() {
+        // One empty directory: the name as it stands.
+        b""
+    } else {
+        let set = environment.iter().find_map(|word| value_of(word, b"PATH"));
+        set.unwrap_or(DEFAULT_PATH)
+    };
+    path.split(|&byte| byte == b':').map(move |directory| {
+        let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+        CString::new([directory, slash, &program].concat()).unwrap_or_default()
+    })
+}
+
+/// Whether a file can be executed, as far as a look can tell.
+fn is_executable(path: &CStr) -> bool {
+    stat::stat(path)
+        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
+        && unistd::access(path, AccessFlags::X_OK).is_ok()
+}
+
+/// Checks that a drain or stop command's program is there, so that it does not
+/// turn out in the middle of a stop that it is not.
+///
+/// # Errors
+///
+/// A usage error that names the program.
+pub fn check(whose: &str, cmd: &Cmd, environment: &Words) -> Result<(), Error> {
+    let (program, right): (&CStr, &[u8]) = match cmd {
+        Cmd::Shell(_) if is_executable(SHELL) => return Ok(()),
+        Cmd::Shell(_) => (SHELL, b"write a JSON array of strings, which needs no shell"),
+        Cmd::Exec(words) => (&words[0], b"write the path of a program that is in the image"),
+    };
+    if matches!(cmd, Cmd::Exec(_))
+        && candidates(program, environment).any(|path| is_executable(&path))
+    {
+        return Ok(());
+    }
+    Err(Error::new(&[
+        b"--",
+        whose.as_bytes(),
+        b": '",
+        program.to_bytes(),
+        b"' is missing, not a regular file or not executable: ",
+        right,
+    ]))
+}
+
+/// Starts COMMAND: with a session of its own, and the terminal where drain-init
+/// led that terminal's session, if `group`.
+///
+/// # Errors
+///
+/// Of fork(2).
+pub fn command(given: &mut Inheritance, group: bool, reporter: Reporter) -> nix::Result<Pid> {
+    let own_pid = unistd::getpid();
+    // A session leader must give its terminal up before another session can
+    // have it. Who does not lead the terminal's session has nothing to give.
+    let has_terminal = group && sys::session_of_stdin() == Some(own_pid);
+    if has_terminal {
+        give_up_terminal();
+    }
+    if let Some(pid) = sys::fork()? {
+        name_listener(&mut given.environment, own_pid, pid);
+        return Ok(pid);
+    }
+    if group {
+        let _ = unistd::setsid();
+    }
+    if has_terminal {
+        // Where the terminal has hung up meanwhile there is none.
+        let _ = sys::take_terminal();
+    }
+    name_listener(&mut given.environment, own_pid, unistd::getpid());
+    sys::hand_over_signals(given.sigchld_ignored);
+    let error = search_and_exec(&given.argv, &given.environment);
+    fail(&given.argv, error, reporter)
+}
+
+/// Gives the terminal up. The HUP and CONT that this sends to drain-init are
+/// nobody's business; one that was pending before is COMMAND's.
+fn give_up_terminal() {
+    let before = sys::pending_signals();
+    if sys::give_up_terminal().is_ok() {
+        for signal in [Signal::HUP, Signal::CONT] {
+            if !before.contains(signal) {
+                let _ = sys::wait_for_signal(SignalSet::of(&[signal]), Some(Duration::ZERO));
+            }
+        }
+    }
+}
+
+/// Where `LISTEN_PID` names drain-init, lets it name COMMAND, and takes the pidfd
+/// that says the same out. See `sd_listen_fds(3)`.
+fn name_listener(environment: &mut Words, own_pid: Pid, command: Pid) {
+    let own = variable("LISTEN_PID", own_pid);
+    let mut found = false;
+    environment.replace(|word| {
+        let is_ours = word == own.as_c_str();
+        found |= is_ours;
+        is_ours.then(|| variable("LISTEN_PID", command))
+    });
+    if found {
+        environment.retain(|word| value_of(word, b"LISTEN_PIDFDID").is_none());
+    }
+}
+
+/// Starts a drain or stop command, in a session of its own, told of COMMAND and
+/// of the received signal.
+///
+/// # Errors
+///
+/// Of fork(2).
+pub fn helper(
+    cmd: &Cmd,
+    given: &Inheritance,
+    command: Pid,
+    received: Signal,
+    reporter: Reporter,
+) -> nix::Result<Pid> {
+    if let Some(pid) = sys::fork()? {
+        return Ok(pid);
+    }
+    let _ = unistd::setsid();
+    sys::empty_stdin();
+    enter(given.directory.as_deref(), reporter);
+
+    let argv = match cmd {
+        Cmd::Exec(words) => Words::new(words.iter().cloned()),
+        Cmd::Shell(line) => Words::new([SHELL.to_owned(), c"-c".to_owned(), line.clone()]),
+    };
+    let signal = [config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()].concat();
+    let signal = CString::new(signal).unwrap_or_default();
+    let main_pid = variable("MAINPID", command);
+    let others = given.environment.iter().filter(|word| {
+        value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
+    });
+    let environment = Words::new(others.map(CStr::to_owned).chain([main_pid, signal]));
+
+    sys::hand_over_signals(given.sigchld_ignored);
+    let error = search_and_exec(&argv, &environment);
+    fail(&argv, error, reporter)
+}
+
+/// Enters the directory in which drain-init was started. It is in / itself.
+fn enter(directory: Option<&CStr>, reporter: Reporter) {
+    let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
+    if let Err(error) = entered {
+        reporter.say(Level::Notice, |line| {
+            line.text(b"the working directory ");
+            if let Some(directory) = directory {
+                line.text(directory.to_bytes()).text(b" ");
+            }
+            line.text(b"cannot be entered any more, / is used: ").error(error);
+        });
+    }
+}
+
+/// Executes a program as execvp(3) does. Returns only where that failed.
+fn search_and_exec(argv: &Words, environment: &Words) -> Errno {
+    let Some(program) = argv.iter().next() else {
+        return Errno::ENOENT;
+    };
+    let searches = !program.to_bytes().contains(&b'/');
+    let mut refused = None;
+    for path in candidates(program, environment) {
+        match exec_or_run_script(&path, argv, environment) {
+            error if !searches => return error,
+            Errno::EACCES => refused = Some(Errno::EACCES),
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => {}
+            error => return error,
+        }
+    }
+    refused.unwrap_or(Errno::ENOENT)
+}
+
+/// Executes a file, by the shell where the kernel does not know its format:
+/// execvp(3) of glibc does so, musl's does not.
+fn exec_or_run_script(path: &CStr, argv: &Words, environment: &Words) -> Errno {
+    let error = sys::exec(path, argv, environment);
+    if error != Errno::ENOEXEC {
+        return error;
+    }
+    let arguments = argv.iter().skip(1).map(CStr::to_owned);
+    let script = Words::new([SHELL.to_owned(), path.to_owned()].into_iter().chain(arguments));
+    sys::exec(SHELL, &script, environment)
+}
+
+/// Ends a child whose program cannot be executed, with the status that sh(1),
+/// env(1) and Docker use.
+fn fail(argv: &Words, error: Errno, reporter: Reporter) -> ! {
+    reporter.say(Level::Error, |line| {
+        let program = argv.iter().next().unwrap_or_default();
+        line.text(b"cannot run '").text(program.to_bytes()).text(b"': ").error(error);
+    });
+    sys::exit(match error {
+        Errno::ENOENT | Errno::ENOTDIR => 127,
+        _ => 126,
+    })
+}
