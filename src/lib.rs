@@ -7,6 +7,7 @@
 pub mod config;
 pub mod drain;
 pub mod exec_form;
+pub mod init;
 pub mod report;
 pub mod signal;
 pub mod spawn;

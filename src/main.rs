@@ -1,0 +1,147 @@
+//! The way through: arguments and environment → configuration → COMMAND → the
+//! loop → its status. See drain-init(1).
+//!
+//! A C `main`: Rust's own start-up would ignore SIGPIPE, which COMMAND would
+//! inherit, open /dev/null for closed descriptors and map a signal stack. An
+//! init hands on what it was given.
+#![no_main]
+#![allow(unsafe_code, reason = "for main itself, and to take over what the kernel laid out for it")]
+
+use core::ffi::{c_char, c_int};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use drain_init::config::{self, Config, Error, HELP, Request};
+use drain_init::drain::WaitAll;
+use drain_init::init::Init;
+use drain_init::report::{Level, Reporter};
+use drain_init::signal::SignalSet;
+use drain_init::spawn::{self, Inheritance};
+use drain_init::sys::{self, Words};
+use nix::unistd::{self, Pid};
+
+/// The status of a usage error, and where COMMAND could not be forked.
+const FAILURE: u8 = 1;
+
+/// Called by the C library's start-up code, with arrays as execve(2) lays out.
+#[unsafe(no_mangle)]
+extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
+    // First, so that no signal is lost: from here on each one waits for the loop.
+    sys::set_signal_mask(SignalSet::ALL);
+    // SAFETY: the C library hands over the argument list, which nothing else uses.
+    let argv = unsafe { Words::from_raw(argv) };
+    // SAFETY: there is one thread, and nothing here uses the C library's getenv.
+    let environment = unsafe { sys::take_environment() };
+    run(argv, environment).into()
+}
+
+/// From the arguments to the exit status.
+fn run(argv: Words, mut environment: Words) -> u8 {
+    let called = argv.iter().next().unwrap_or_default().to_bytes();
+    let reporter = Reporter::new(called, Level::Notice);
+    let arguments = argv.iter().map(|word| OsString::from_vec(word.to_bytes().to_vec()));
+    let config = match config::parse(arguments.collect(), environment.iter().filter_map(split)) {
+        Ok(Request::Help) => return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()]),
+        Ok(Request::Version) => {
+            return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"]);
+        }
+        Ok(Request::Run(config)) => config,
+        Err(error) => return refuse(&error, reporter),
+    };
+    let reporter = reporter.at(config.level);
+    environment.retain(|word| !split(word).is_some_and(|(name, _)| config::is_own_variable(name)));
+    for (whose, cmd) in [("drain-cmd", &config.drain_cmd), ("stop-cmd", &config.stop_cmd)] {
+        if let Some(cmd) = cmd
+            && let Err(error) = spawn::check(whose, cmd, &environment)
+        {
+            return refuse(&error, reporter);
+        }
+    }
+    report_slips(&environment, reporter);
+    start(config, argv, environment, reporter)
+}
+
+/// From the configuration to COMMAND's status.
+fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Reporter) -> u8 {
+    let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
+    if config.wait_all {
+        config.plan.wait_all = Some(if is_pid_1 { WaitAll::Namespace } else { WaitAll::Group });
+    }
+    if let Some(signal) = config.pdeathsig {
+        let parent = unistd::getppid();
+        warn_on_error(sys::set_parent_death_signal(signal), b"--pdeathsig", reporter);
+        if unistd::getppid() != parent {
+            // It died before it could be asked for.
+            let _ = sys::kill(unistd::getpid(), Some(signal));
+        }
+    }
+    if (config.subreaper || config.wait_all) && !is_pid_1 {
+        warn_on_error(sys::become_subreaper(), b"--subreaper", reporter);
+    }
+    let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
+    let mut given = Inheritance {
+        argv: argv.skip(config.command),
+        environment,
+        sigchld_ignored: sys::reset_sigchld(),
+        directory: runs_helpers.then(spawn::working_directory).flatten(),
+    };
+    let command = match spawn::command(&mut given, config.plan.group, reporter) {
+        Ok(pid) => pid,
+        Err(error) => {
+            reporter.say(Level::Error, |line| {
+                line.text(b"cannot fork: ").error(error);
+            });
+            return FAILURE;
+        }
+    };
+    reporter.say(Level::Verbose, |line| {
+        line.text(b"started process ").pid(command);
+    });
+    // A lock or a socket that only the init still held would outlive COMMAND.
+    sys::close_from(3);
+    let _ = unistd::chdir(c"/");
+
+    let code = Init::new(&config, &given, reporter, command).run().code();
+    if config.remap_exit.contains(code) { 0 } else { code }
+}
+
+/// A variable's name and value; what has no name is not one.
+fn split(word: &std::ffi::CStr) -> Option<(&[u8], &[u8])> {
+    let word = word.to_bytes();
+    let equals = word.iter().position(|&byte| byte == b'=')?;
+    Some((&word[..equals], &word[equals + 1..]))
+}
+
+/// Prints on stdout.
+fn print(parts: &[&[u8]]) -> u8 {
+    match sys::write(1, &parts.concat()) {
+        Ok(_) => 0,
+        Err(_) => FAILURE,
+    }
+}
+
+/// Says what is wrong with the command line or the environment.
+fn refuse(error: &Error, reporter: Reporter) -> u8 {
+    reporter.say(Level::Error, |line| {
+        line.text(error.as_bytes());
+    });
+    FAILURE
+}
+
+fn report_slips(environment: &Words, reporter: Reporter) {
+    for (name, _) in environment.iter().filter_map(split) {
+        if config::is_probable_slip(name) {
+            reporter.say(Level::Notice, |line| {
+                line.text(name).text(b" is no variable of drain-init: see --help for their names");
+            });
+        }
+    }
+}
+
+fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {
+    if let Err(error) = result {
+        reporter.say(Level::Notice, |line| {
+            line.text(option).text(b" has no effect here: ").error(error);
+        });
+    }
+}
