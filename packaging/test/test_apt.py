@@ -1,0 +1,335 @@
+"""The apt repository: its form, its growth, and real clients that install from it."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import DEBIANS, DIST, TOP, VERSION, fails, needs_root, run
+
+OLDER = "0.0.1"
+# When OLDER was released: clients go by the date.
+EARLIER = str(int(os.environ["SOURCE_DATE_EPOCH"]) - 3600)
+RELEASES = Path("dists/stable")
+
+
+@pytest.fixture(scope="session")
+def key(work):
+    """A signing key in a file, as the release job has one."""
+    path = work / "signing-key.asc"
+    home = work / "gnupg"
+    home.mkdir(mode=0o700)
+    before = int(os.environ["SOURCE_DATE_EPOCH"]) - 86400
+    gpg = ("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
+    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", "tests", "ed25519", "sign", "never")
+    run(*gpg, "--armor", "--output", path, "--export-secret-keys")
+    run("gpgconf", "--homedir", home, "--kill", "all")
+    return path
+
+
+def build_debs(version, out, date=os.environ["SOURCE_DATE_EPOCH"]):
+    out.mkdir()
+    run(TOP / "packaging/deb/build",
+        env=os.environ | {"VERSION": version, "SOURCE_DATE_EPOCH": date, "DIST": str(DIST), "OUT": str(out)})
+    return out
+
+
+def build_apt(version, debs, out, check=run, **variables):
+    """Calls apt/build as `make apt` does, with VARIABLES in its environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("APT_")}
+    environment |= {"VERSION": version, "DIST": str(debs), "OUT": str(out)}
+    return check(TOP / "packaging/apt/build", env=environment | {name: str(value) for name, value in variables.items()})
+
+
+@pytest.fixture(scope="session")
+def older(work, key):
+    """A repository that has an older version only."""
+    debs = build_debs(OLDER, work / "older-debs", EARLIER)
+    build_apt(OLDER, debs, work / "older", SOURCE_DATE_EPOCH=EARLIER, APT_SIGNING_KEY_FILE=key)
+    return work / "older"
+
+
+@pytest.fixture(scope="session")
+def both(work, key, older):
+    """The same repository after this version was released; the key comes in the environment this time."""
+    build_apt(VERSION, DIST, work / "both", APT_SIGNING_KEY=key.read_text(), APT_PREVIOUS=older)
+    return work / "both"
+
+
+def listed(repository, algorithm="SHA256"):
+    """Release's files: path below dists/stable → hash."""
+    section = re.search(rf"^{algorithm}:\n((?: .*\n)+)", (repository / RELEASES / "Release").read_text(), re.M)[1]
+    return {line.split()[2]: line.split()[0] for line in section.splitlines()}
+
+
+def by_hash(repository):
+    return {path.relative_to(repository): path.read_bytes() for path in repository.rglob("by-hash/*/*")}
+
+
+def pool(repository):
+    return {path.name for path in (repository / "pool").rglob("*.deb")}
+
+
+def test_the_release_file_says_what_clients_and_pins_need():
+    release = (DIST / "apt" / RELEASES / "Release").read_text()
+    for line in ("Origin: drain-init", "Label: drain-init", "Suite: stable", "Architectures: amd64 arm64",
+                 "Components: main", "Acquire-By-Hash: yes"):
+        assert f"\n{line}\n" in f"\n{release}"
+    assert "Valid-Until" not in release
+    assert "MD5Sum" not in release and "SHA1:" not in release
+
+
+def test_every_index_lies_under_its_hash():
+    repository = DIST / "apt"
+    for algorithm in ("SHA256", "SHA512"):
+        files = listed(repository, algorithm)
+        assert {f"main/binary-{arch}/Packages{suffix}" for arch in ("amd64", "arm64") for suffix in ("", ".gz", ".xz")} <= set(files)
+        for name, digest in files.items():
+            plain = repository / RELEASES / name
+            assert hashlib.new(algorithm, plain.read_bytes()).hexdigest() == digest
+            assert (plain.parent / "by-hash" / algorithm / digest).read_bytes() == plain.read_bytes()
+
+
+def test_both_signatures_hold_and_the_sources_file_carries_the_key(tmp_path):
+    repository = DIST / "apt"
+    armoured = (repository / "drain-init-archive-keyring.asc").read_text()
+    keyring = tmp_path / "key.gpg"
+    run("gpg", "--homedir", tmp_path, "--batch", "--output", keyring, "--dearmor", repository / "drain-init-archive-keyring.asc")
+    releases = repository / RELEASES
+    run("gpgv", "--keyring", keyring, releases / "Release.gpg", releases / "Release")
+    run("gpgv", "--keyring", keyring, "--output", tmp_path / "Release", releases / "InRelease")
+    assert (tmp_path / "Release").read_text() == (releases / "Release").read_text()
+    changed = tmp_path / "changed"
+    changed.write_text((releases / "Release").read_text().replace("stable", "stable ", 1))
+    fails("gpgv", "--keyring", keyring, releases / "Release.gpg", changed)
+
+    sources = (repository / "drain-init.sources").read_text()
+    for line in ("Types: deb", "URIs: https://drain-init.github.io/drain-init", "Suites: stable", "Components: main"):
+        assert f"\n{line}\n" in sources
+    inside = sources.split("Signed-By:\n")[1]
+    assert "".join("\n" if line == " ." else line.removeprefix(" ") + "\n" for line in inside.splitlines()) == armoured
+
+
+def test_a_new_version_keeps_the_older_and_the_last_generations_hashes(older, both):
+    assert pool(both) == pool(older) | {path.name for path in DIST.glob("*.deb")}
+    packages = (both / RELEASES / "main/binary-amd64/Packages").read_text()
+    assert f"Version: {OLDER}\n" in packages and f"Version: {VERSION}\n" in packages
+    assert len(by_hash(older)) == 12
+    assert by_hash(older).items() <= by_hash(both).items()
+    assert len(by_hash(both)) == 24
+    assert (both / "drain-init.sources").read_text() == (older / "drain-init.sources").read_text()
+
+
+def test_hashes_of_the_generation_before_the_last_go(work, key, older, both):
+    debs = build_debs("999.0", work / "newer-debs")
+    build_apt("999.0", debs, work / "newer", APT_SIGNING_KEY_FILE=key, APT_PREVIOUS=both)
+    assert len(by_hash(work / "newer")) == 24
+    assert not by_hash(older).keys() & by_hash(work / "newer").keys()
+    assert pool(both) < pool(work / "newer")
+
+
+def test_a_published_version_never_changes(work, key, both):
+    debs = work / "changed-debs"
+    shutil.copytree(DIST, debs, ignore=shutil.ignore_patterns("apt"))
+    (debs / f"drain-init_{VERSION}_amd64.deb").write_bytes(b"other contents")
+    said = build_apt(VERSION, debs, work / "changed", fails, APT_SIGNING_KEY_FILE=key, APT_PREVIOUS=both)
+    assert "was published with other contents" in said
+    assert not (work / "changed").exists()
+
+
+def test_a_repository_does_not_change_its_key_unnoticed(work, both):
+    """Here the throw-away key, which must also be announced."""
+    said = build_apt(VERSION, DIST, work / "rekeyed", fails, APT_PREVIOUS=both)
+    assert "THROW-AWAY KEY" in said
+    assert "was not signed by the key given now" in said
+    assert not (work / "rekeyed").exists()
+
+
+def test_a_key_that_is_none_is_refused(work):
+    said = build_apt(VERSION, DIST, work / "keyless", fails, APT_SIGNING_KEY="no key at all")
+    assert "APT_SIGNING_KEY holds no usable key" in said
+    assert not (work / "keyless").exists()
+
+
+def test_the_same_key_and_date_make_the_same_repository(work, key):
+    for name in ("once", "twice"):
+        build_apt(VERSION, DIST, work / name, APT_SIGNING_KEY_FILE=key)
+    run("diff", "--recursive", "--no-dereference", work / "once", work / "twice")
+
+
+def test_nothing_secret_is_left_behind(work, key, both):
+    secret = "".join(key.read_text().splitlines()[2:4])
+    for path in (path for path in both.rglob("*") if path.is_file()):
+        assert secret.encode() not in path.read_bytes().replace(b"\n", b"")
+    assert not list(Path("/tmp").glob("drain-init-apt.*"))
+
+
+class Machine:
+    """A Debian that an administrator uses: commands in a chroot, the web through the test's proxy."""
+
+    def __init__(self, root, site):
+        self.root = root
+        self.site = site
+        shutil.copy(site.certificate, root / "tmp/certificate.pem")
+
+    def __call__(self, *command, check=run):
+        # Clean of the host's surroundings, as a login would be.
+        environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
+        return check("chroot", self.root, *environment, *command)
+
+    def apt(self, *arguments, check=run):
+        return self("apt-get", "-q", "-y", "-o", f"Acquire::https::Proxy={self.site.proxy}",
+                    "-o", "Acquire::https::CAInfo=/tmp/certificate.pem", "-o", "Acquire::Retries=0",
+                    "-o", "APT::Update::Error-Mode=any", *arguments, check=check)
+
+    def serve(self, repository):
+        """Puts REPOSITORY on the web, and downloads its sources file: all that a user does."""
+        pages = self.site.roots["drain-init.github.io"] = self.root.parent / f"{self.root.name}.pages"
+        pages.mkdir(exist_ok=True)
+        (pages / "drain-init").unlink(missing_ok=True)
+        (pages / "drain-init").symlink_to(repository)
+
+    def add_sources(self, repository):
+        shutil.copy(repository / "drain-init.sources", self.root / "etc/apt/sources.list.d/drain-init.sources")
+
+    def remove_sources(self):
+        (self.root / "etc/apt/sources.list.d/drain-init.sources").unlink(missing_ok=True)
+        # The next test's repository is another one, with an older date perhaps.
+        for path in (self.root / "var/lib/apt/lists").glob("drain-init*"):
+            path.unlink()
+        self("apt-get", "clean")
+
+    def version(self):
+        return self("dpkg-query", "-W", "-f", "${Version}", "drain-init")
+
+    def files(self):
+        """Every path that a package manager's user would call a trace."""
+        unseen = re.compile(r"/(tmp|proc|sys|dev|run|var/lib/apt|var/cache|var/log|var/lib/dpkg/(status|available|lock|triggers).*)(/|$)")
+        found = set()
+        for directory, directories, files in os.walk(self.root):
+            for name in directories + files:
+                path = f"{directory.removeprefix(str(self.root))}/{name}"
+                if not unseen.match(path):
+                    found.add(path)
+        return found
+
+
+@pytest.fixture(scope="module", params=DEBIANS, ids=lambda debian: "debian{}-{}".format(*debian))
+def installed(request, debian, site):
+    release, arch = request.param
+    before = dict(site.roots)
+    root = debian(release, arch)
+    yield Machine(root, site)
+    site.roots.update(before)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def machine(installed):
+    """The machine, which every test finds as it was installed."""
+    yield installed
+    installed("dpkg", "--purge", "drain-init-dumb-init", "dumb-init", "drain-init")
+    installed.remove_sources()
+
+
+@needs_root
+def test_apt_installs_runs_and_removes_without_a_trace(machine):
+    """From the repository that ships, with the sources file that ships."""
+    before = machine.files()
+    machine.serve(DIST / "apt")
+    machine.add_sources(DIST / "apt")
+    machine.apt("update")
+    machine.apt("install", "drain-init")
+    assert machine.version() == VERSION
+    assert VERSION in machine("drain-init", "--version")
+    assert machine("drain-init", "--", "/bin/sh", "-c", "echo it runs") == "it runs\n"
+    done = subprocess.run(["chroot", machine.root, "drain-init", "--", "sh", "-c", "exit 7"], check=False)
+    assert done.returncode == 7
+    origin = machine("apt-cache", "policy", "drain-init")
+    assert "https://drain-init.github.io/drain-init stable/main" in origin
+    machine.apt("purge", "drain-init")
+    machine.remove_sources()
+    assert machine.files() == before
+
+
+@needs_root
+def test_apt_upgrades_from_an_older_version(machine, older, both):
+    machine.serve(older)
+    machine.add_sources(older)
+    machine.apt("update")
+    machine.apt("install", "drain-init", "drain-init-dumb-init")
+    assert machine.version() == OLDER
+    machine.serve(both)
+    updated = machine.apt("update")
+    upgraded = machine.apt("upgrade")
+    assert machine.version() == VERSION, updated + upgraded
+    # The older one is still there for who needs it.
+    machine.apt("install", "--allow-downgrades", f"drain-init={OLDER}", f"drain-init-dumb-init={OLDER}")
+    assert machine.version() == OLDER
+
+
+@needs_root
+def test_the_stand_in_takes_dumb_inits_place(machine):
+    """With an entry point that says dumb-init, one apt-get install brings the drain."""
+    machine.apt("update")
+    machine.apt("install", "--no-install-recommends", "dumb-init")
+    machine.serve(DIST / "apt")
+    machine.add_sources(DIST / "apt")
+    machine.apt("update")
+    machine.apt("install", "drain-init-dumb-init")
+    assert os.readlink(machine.root / "usr/bin/dumb-init") == "drain-init"
+    assert machine("/usr/bin/dumb-init", "--", "/bin/echo", "as before") == "as before\n"
+    assert VERSION in machine("/usr/bin/dumb-init", "--version")
+    assert machine("dpkg-query", "-W", "-f", "${db:Status-Status}", "dumb-init") != "installed"
+    # And back.
+    machine.apt("install", "--no-install-recommends", "dumb-init")
+    assert not (machine.root / "usr/bin/dumb-init").is_symlink()
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["InRelease", "Packages"])
+def test_apt_refuses_an_index_in_which_a_byte_was_changed(machine, tmp_path, name):
+    tampered = tmp_path / "apt"
+    shutil.copytree(DIST / "apt", tampered)
+    if name == "InRelease":
+        victims = [tampered / RELEASES / "InRelease"]
+    else:
+        victims = [path for path in (tampered / RELEASES / "main").rglob("*") if path.is_file()]
+    for victim in victims:
+        data = bytearray(victim.read_bytes())
+        # In the middle of what is signed, or of the index itself.
+        at = data.index(b"Codename: s") + 10 if name == "InRelease" else len(data) // 2
+        data[at] ^= 1
+        victim.write_bytes(data)
+    machine.serve(tampered)
+    machine.add_sources(DIST / "apt")
+    said = machine.apt("update", check=fails)
+    assert ("BADSIG" in said or "ignature" in said) if name == "InRelease" else "Hash Sum mismatch" in said, said
+    machine.apt("install", "drain-init", check=fails)
+
+
+@needs_root
+def test_apt_refuses_a_repository_signed_by_another_key(machine, both):
+    machine.serve(both)
+    machine.add_sources(DIST / "apt")
+    said = machine.apt("update", check=fails)
+    assert "NO_PUBKEY" in said or "Missing key" in said, said
+    machine.apt("install", "drain-init", check=fails)
+
+
+@needs_root
+def test_apt_refuses_a_package_in_which_a_byte_was_changed(machine, tmp_path):
+    tampered = tmp_path / "apt"
+    shutil.copytree(DIST / "apt", tampered)
+    for victim in (tampered / "pool").rglob("*.deb"):
+        data = bytearray(victim.read_bytes())
+        data[len(data) // 2] ^= 1
+        victim.write_bytes(data)
+    machine.serve(tampered)
+    machine.add_sources(DIST / "apt")
+    machine.apt("update")
+    said = machine.apt("install", "drain-init", check=fails)
+    assert "Hash Sum mismatch" in said, said

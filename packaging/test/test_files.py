@@ -1,0 +1,234 @@
+"""What is in dist/: looked at, not run."""
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import DIST, EXAMPLES, TOP, VERSION, fails, run
+
+REPOSITORY = "https://github.com/drain-init/drain-init"
+DEBS = {
+    "amd64": DIST / f"drain-init_{VERSION}_amd64.deb",
+    "arm64": DIST / f"drain-init_{VERSION}_arm64.deb",
+    "all": DIST / f"drain-init-dumb-init_{VERSION}_all.deb",
+}
+TARGETS = {"amd64": "x86_64-unknown-linux-musl", "arm64": "aarch64-unknown-linux-musl"}
+
+
+def field(deb, name):
+    return run("dpkg-deb", "--field", deb, name).strip()
+
+
+def contents(deb):
+    """The package's files: path → tarfile member, and the archive to read them from."""
+    data = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE, check=True).stdout
+    archive = tarfile.open(fileobj=io.BytesIO(data))
+    return {member.name.removeprefix("."): member for member in archive if not member.isdir()}, archive
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("arch", DEBS)
+def test_lintian_has_no_error_and_no_warning(arch):
+    run("lintian", "--allow-root", "--fail-on", "error,warning", DEBS[arch])
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+def test_the_package_needs_nothing_and_serves_every_architecture(arch):
+    deb = DEBS[arch]
+    assert field(deb, "Package") == "drain-init"
+    assert field(deb, "Version") == VERSION
+    assert field(deb, "Architecture") == arch
+    assert field(deb, "Multi-Arch") == "foreign"
+    assert field(deb, "Depends") == field(deb, "Pre-Depends") == field(deb, "Recommends") == ""
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+def test_the_package_has_program_manual_completion_and_documents(arch):
+    members, archive = contents(DEBS[arch])
+    doc = "/usr/share/doc/drain-init"
+    found = {path for path in members if not path.startswith(f"{doc}/examples/")}
+    readme = next(path for path in found if path.startswith(f"{doc}/README.md"))
+    assert found == {
+        "/usr/bin/drain-init", "/usr/share/man/man1/drain-init.1.gz", f"{doc}/copyright", f"{doc}/changelog.gz", readme,
+        "/usr/share/bash-completion/completions/drain-init", "/usr/share/lintian/overrides/drain-init"}
+    assert archive.extractfile(members["/usr/bin/drain-init"]).read() == (DIST / f"drain-init-{arch}").read_bytes()
+    manual = gzip.decompress(archive.extractfile(members["/usr/share/man/man1/drain-init.1.gz"]).read())
+    assert manual == (TOP / "docs/drain-init.1").read_bytes()
+    changelog = gzip.decompress(archive.extractfile(members[f"{doc}/changelog.gz"]).read()).decode()
+    assert changelog.startswith(f"drain-init ({VERSION}) ")
+    for example in (path for path in EXAMPLES.rglob("*") if path.is_file()):
+        assert f"{doc}/examples/{example.relative_to(EXAMPLES)}" in members
+    for member in members.values():
+        assert (member.uid, member.gid) == (0, 0)
+        assert member.mode == (0o755 if member.name == "./usr/bin/drain-init" else member.mode & 0o755 | 0o644)
+
+
+def test_dumb_inits_stand_in_takes_its_name_and_place():
+    deb = DEBS["all"]
+    assert field(deb, "Provides") == "dumb-init (= 1.2.5)"
+    assert field(deb, "Conflicts") == field(deb, "Replaces") == "dumb-init"
+    assert field(deb, "Depends") == f"drain-init (= {VERSION})"
+    members, _ = contents(deb)
+    links = {path: member.linkname for path, member in members.items() if member.issym()}
+    assert links["/usr/bin/dumb-init"] == "drain-init"
+    assert links["/usr/share/man/man1/dumb-init.1.gz"] == "drain-init.1.gz"
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+def test_the_copyright_names_everything_that_is_linked_in(arch):
+    members, archive = contents(DEBS[arch])
+    text = archive.extractfile(members["/usr/share/doc/drain-init/copyright"]).read().decode()
+    tree = run("cargo", "tree", "--quiet", "--locked", "--edges=normal", "--prefix=none", "--target", TARGETS[arch], cwd=TOP)
+    crates = {line.split()[0] for line in tree.splitlines() if line.strip()} - {"drain-init"}
+    assert {"nix", "lexopt", "libc"} <= crates
+    for part in crates | {"musl", "rust-std"}:
+        assert f"Files: vendor/{part}/*" in text, f"debian/copyright does not name {part}"
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+def test_the_sbom_names_the_binary_and_its_parts(arch):
+    sbom = json.loads((DIST / f"drain-init-{arch}.cdx.json").read_text())
+    assert sbom["bomFormat"] == "CycloneDX"
+    subject = sbom["metadata"]["component"]
+    assert (subject["name"], subject["version"]) == ("drain-init", VERSION)
+    assert subject["hashes"] == [{"alg": "SHA-256", "content": sha256(DIST / f"drain-init-{arch}")}]
+    parts = {component["name"]: component["version"] for component in sbom["components"]}
+    assert {"nix", "lexopt", "libc", "musl", "rust-std"} <= set(parts)
+    locked = (TOP / "Cargo.lock").read_text()
+    for name in ("nix", "lexopt", "libc"):
+        assert f'name = "{name}"\nversion = "{parts[name]}"' in locked
+
+
+def test_the_checksums_hold_and_leave_nothing_out():
+    listed = dict(reversed(line.split("  ")) for line in (DIST / "SHA256SUMS").read_text().splitlines())
+    for name, digest in listed.items():
+        assert sha256(DIST / name) == digest, name
+    assert set(listed) == {path.name for path in DIST.iterdir() if path.is_file() and path.name != "SHA256SUMS"}
+    assert {f"drain-init-{arch}" for arch in TARGETS} <= set(listed)
+
+
+def layout():
+    """The image: its index, and a function that reads what a descriptor names, its digest checked."""
+    archive = tarfile.open(DIST / f"drain-init-{VERSION}.oci.tar")
+
+    def read(descriptor):
+        algorithm, digest = descriptor["digest"].split(":")
+        data = archive.extractfile(f"blobs/{algorithm}/{digest}").read()
+        assert hashlib.new(algorithm, data).hexdigest() == digest
+        assert len(data) == descriptor["size"]
+        return data
+
+    top = json.load(archive.extractfile("index.json"))
+    assert len(top["manifests"]) == 1
+    return json.loads(read(top["manifests"][0])), read
+
+
+def test_the_image_is_one_file_for_each_architecture():
+    index, read = layout()
+    assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    assert [manifest["platform"] for manifest in index["manifests"]] == [
+        {"architecture": "amd64", "os": "linux"}, {"architecture": "arm64", "os": "linux"}]
+    for descriptor in index["manifests"]:
+        arch = descriptor["platform"]["architecture"]
+        manifest = json.loads(read(descriptor))
+        config = json.loads(read(manifest["config"]))
+        assert (config["architecture"], config["os"]) == (arch, "linux")
+        assert config["config"]["Entrypoint"] == ["/drain-init"]
+        assert len(manifest["layers"]) == 1
+        layer = tarfile.open(fileobj=io.BytesIO(read(manifest["layers"][0])))
+        members = layer.getmembers()
+        assert [(member.name, member.mode & 0o7777, member.uid, member.gid, member.isfile()) for member in members] == [
+            ("drain-init", 0o755, 0, 0, True)]
+        assert layer.extractfile(members[0]).read() == (DIST / f"drain-init-{arch}").read_bytes()
+
+
+def test_the_image_says_where_it_is_from_on_every_level():
+    index, read = layout()
+    wanted = {"source": REPOSITORY, "version": VERSION, "licenses": "MIT OR Apache-2.0"}
+    revisions = set()
+    levels = [index["annotations"]]
+    for descriptor in index["manifests"]:
+        manifest = json.loads(read(descriptor))
+        levels += [manifest["annotations"], json.loads(read(manifest["config"]))["config"]["Labels"]]
+    assert len(levels) == 5
+    for level in levels:
+        for name, value in wanted.items():
+            assert level[f"org.opencontainers.image.{name}"] == value
+        revisions.add(level["org.opencontainers.image.revision"])
+    assert len(revisions) == 1
+    assert re.fullmatch("[0-9a-f]{40}", revisions.pop())
+
+
+@pytest.mark.parametrize("name", ["pod.yaml", "pod-image-volume.yaml"])
+def test_kubernetes_would_take_the_pods(name):
+    pod = yaml.safe_load((EXAMPLES / name).read_text())
+    kubernetes_validate.validate(pod, "1.35", strict=True)
+    delay = int(next(item["value"] for item in pod["spec"]["containers"][0]["env"] if item["name"] == "DRAIN_INIT_DELAY_TERM"))
+    assert delay < pod["spec"]["terminationGracePeriodSeconds"]
+    # The check itself can fail.
+    pod["spec"]["containers"][0]["images"] = "x"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(pod, "1.35", strict=True)
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.copy-from", "Dockerfile.download", "pod-image-volume.yaml"])
+def test_the_examples_name_this_version(name):
+    text = (EXAMPLES / name).read_text()
+    versions = re.findall(r"drain-init/drain-init:([0-9][0-9A-Za-z.-]*)|/download/v([^/]+)/", text)
+    assert versions
+    assert {first or second for first, second in versions} == {VERSION}
+
+
+def test_no_private_key_is_left_in_dist():
+    for path in (path for path in DIST.rglob("*") if path.is_file()):
+        assert b"PRIVATE KEY" not in path.read_bytes(), path
+
+
+def complete(*words):
+    """What bash offers after WORDS, the last of which is being typed."""
+    script = (
+        "source /usr/share/bash-completion/bash_completion && source \"$1\" && shift\n"
+        "COMP_WORDS=(drain-init \"$@\"); COMP_CWORD=$#; COMP_LINE=\"${COMP_WORDS[*]}\"; COMP_POINT=${#COMP_LINE}\n"
+        "_drain_init; printf '%s\\n' \"${COMPREPLY[@]}\"")
+    output = run("bash", "-c", script, "complete", TOP / "packaging/completions/drain-init.bash", *words)
+    return set(output.split())
+
+
+def options_in_help(binary):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run(binary, "--help")))
+
+
+def test_bash_completes_every_option_that_help_names(tmp_path):
+    from conftest import NATIVE
+
+    known = options_in_help(DIST / f"drain-init-{NATIVE}")
+    assert "--delay-term" in known
+    assert {word for word in complete("--") if word.startswith("--")} == known
+
+
+def test_bash_completes_values_and_the_command():
+    assert "TERM" in complete("--stop-signal", "T")
+    assert complete("--kill-after", "15") == {"15s"}
+    assert complete("--delay-term", "5", "--") >= {"--stop-cmd"}
+    assert "sleep" in complete("--delay-term", "5", "--", "slee")
+    assert "sleep" in complete("-c", "slee")
+    # Behind COMMAND, options are COMMAND's own.
+    assert "--delay-term" not in complete("sleep", "--de")
+
+
+def test_make_deb_wants_its_surroundings():
+    """A script called without make says so, and writes nothing."""
+    for script in ("deb/build", "apt/build", "image/build", "dist"):
+        assert "run this as make" in fails("env", "-u", "VERSION", TOP / "packaging" / script)
+    assert shutil.which("apt-ftparchive")
