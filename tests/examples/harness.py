@@ -1,0 +1,290 @@
+"""Run a command line of docs/stop-commands.md under drain-init, and watch it."""
+import http.client
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PAGE = ROOT / "docs" / "stop-commands.md"
+INIT = pathlib.Path(os.environ["DRAIN_INIT"])
+# Nothing here takes this long: it is what ends a test that hangs.
+LIMIT = 30
+
+
+def page_commands(page=PAGE):
+    """The first code block of every section that has one: {section: command}."""
+    found = {}
+    for section in re.split(r"(?m)^## ", page.read_text())[1:]:
+        title = section.splitlines()[0].strip()
+        block = re.search(r"(?ms)^```sh\n(.*?)^```", section)
+        if block and "drain-init" in block[1]:
+            found[title] = block[1].strip()
+    return found
+
+
+def wait_for(what, condition, limit=LIMIT):
+    """Until CONDITION is true, or fail. Only for events that nobody announces."""
+    end = time.monotonic() + limit
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit}s: {what}")
+        time.sleep(0.01)
+    return result
+
+
+def listening(port):
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Run:
+    """One command under drain-init, in a directory of its own.
+
+    drain-init runs as an ordinary process and adopts orphans as PID 1 would.
+    This process is PID 1 of the namespace, so what is left behind is seen here
+    instead of being killed with the container.
+    """
+
+    def __init__(self, test, command, files=(), env=None, user=None, wrappers=None, delay="1s"):
+        self.test = test
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="stop-command-"))
+        test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.dir.chmod(0o755)
+        for name in files:
+            shutil.copy(HERE / "apps" / name, self.dir)
+        # Short names of the page (drain-init, nginx) mean these programs.
+        bin_dir = self.dir / "bin"
+        bin_dir.mkdir()
+        (bin_dir / "drain-init").symlink_to(INIT)
+        for name, script in (wrappers or {}).items():
+            (bin_dir / name).write_text(f"#!/bin/sh\n{script}\n")
+            (bin_dir / name).chmod(0o755)
+        if user:
+            shutil.chown(self.dir, user)
+        self.command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
+        self.env = {
+            "PATH": f"{bin_dir}:{os.environ['PATH']}",
+            "HOME": str(self.dir),
+            "LANG": "C.UTF-8",
+            "APP": str(self.dir),
+            "DRAIN_INIT_SUBREAPER": "1",
+            **(env or {}),
+        }
+        self.user = user
+        self.lines = []
+        self.closed = False
+        self.news = threading.Condition()
+
+    def start(self, port=8080):
+        if port and listening(port):
+            raise AssertionError(f"port {port} is taken")
+        self.process = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {self.command}"],
+            cwd=self.dir, env=self.env, user=self.user, group=self.user, extra_groups=[] if self.user else None,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        self.test.addCleanup(self.clean_up)
+        threading.Thread(target=self.read, daemon=True).start()
+        if port:
+            wait_for(f"a server on port {port}", lambda: self.ended() or listening(port))
+        return self
+
+    def ended(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended with {self.process.returncode}:\n" + self.output())
+
+    def read(self):
+        for line in self.process.stdout:
+            with self.news:
+                self.lines.append(line.decode(errors="replace").rstrip())
+                self.news.notify_all()
+
+    def output(self):
+        with self.news:
+            return "\n".join(self.lines)
+
+    def said(self, pattern):
+        """Wait for a line, of drain-init's or of the server's."""
+        def find():
+            return next((line for line in self.lines if re.search(pattern, line)), None)
+        with self.news:
+            if not self.news.wait_for(find, LIMIT):
+                raise AssertionError(f"nobody said {pattern!r}:\n" + "\n".join(self.lines))
+            return find()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def exit_status(self):
+        try:
+            status = self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("still running:\n" + self.output()) from None
+        return status if status >= 0 else 128 - status
+
+    def clean_up(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for pid in others():
+            os.kill(pid, signal.SIGKILL)
+        wait_for("an empty PID namespace", lambda: not others())
+        self.process.stdout.close()
+
+
+def others(keep=()):
+    """Processes in this namespace besides this one; zombies are reaped first."""
+    keep = {os.getpid(), *(process.pid for process in keep)}
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) in keep:
+            continue
+        try:
+            stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+            if stat.rpartition(")")[2].split()[0] == "Z":
+                os.waitpid(int(entry), os.WNOHANG)
+                continue
+        except (OSError, ChildProcessError):
+            continue
+        found.append(int(entry))
+    return found
+
+
+def names(pids):
+    found = {}
+    for pid in pids:
+        try:
+            found[pid] = pathlib.Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        except OSError:
+            pass
+    return found
+
+
+class Slow:
+    """A request whose answer has begun, and ends when the file "release" is there."""
+
+    def __init__(self, port=8080):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+        self.connection.request("GET", "/slow")
+        self.response = self.connection.getresponse()
+        assert self.response.readline() == b"begun\n"
+
+    def rest(self):
+        return self.response.read()
+
+    def close(self):
+        self.response.close()
+        self.connection.close()
+
+
+def get(path="/", port=8080):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+class Upstream:
+    """The app behind nginx and Apache: /slow as in apps/config.ru."""
+
+    def __init__(self, test, directory, port=8081):
+        self.socket = socket.create_server(("127.0.0.1", port))
+        self.release = directory / "release"
+        test.addCleanup(self.close)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def serve(self):
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(peer,), daemon=True).start()
+
+    def answer(self, peer):
+        with peer:
+            peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nbegun\n")
+            while not self.release.exists():
+                time.sleep(0.02)
+            try:
+                peer.sendall(b"done\n")
+            except OSError:
+                pass
+
+
+class Stopping(unittest.TestCase):
+    """The ways of a stop that tests have in common."""
+
+    LOST = (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError)
+
+    def slow(self):
+        request = Slow()
+        self.addCleanup(request.close)
+        return request
+
+    def drain_and_stop(self, run, status, keep=()):
+        """The whole way of a stop, each step after an event of the one before."""
+        slow = [self.slow()]
+        run.signal(signal.SIGTERM)
+        run.said(r"\[drain-init\] TERM: draining")
+        self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
+        slow.append(self.slow())
+        run.said(r"\[drain-init\] drained for")
+        # The listening socket closes when the stop has reached the server. Not
+        # all close it before the last answer, so this is no condition.
+        try:
+            wait_for("a closed port", lambda: not listening(8080), limit=0.5)
+        except AssertionError:
+            pass
+        (run.dir / "release").touch()
+        for request in slow:
+            self.assertEqual(request.rest(), b"done\n")
+        self.assertEqual(run.exit_status(), status, run.output())
+        self.nothing_left(keep)
+
+    def nothing_left(self, keep=()):
+        """Helpers that end by themselves when their pipe closes get a moment."""
+        try:
+            wait_for("nothing left", lambda: not others(keep), limit=5)
+        except AssertionError:
+            self.fail(f"left behind: {names(others(keep))}")
+
+    def cut(self, run):
+        """The counter-proof: here the request in flight is lost."""
+        slow = self.slow()
+        run.signal(signal.SIGTERM)
+        with self.assertRaises(self.LOST):
+            slow.rest()
+        (run.dir / "release").touch()
+        run.exit_status()
+
+    def drain_and_stop_passenger(self, run):
+        """Passenger answers what ends in the delay, and nothing after it."""
+        slow = [self.slow()]
+        run.signal(signal.SIGTERM)
+        run.said(r"\[drain-init\] TERM: draining")
+        self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
+        slow.append(self.slow())
+        (run.dir / "release").touch()
+        for request in slow:
+            self.assertEqual(request.rest(), b"done\n")
+        self.assertEqual(run.exit_status(), 0, run.output())
+        self.nothing_left()

@@ -1,0 +1,30 @@
+"""Runs the tests of this directory; arguments name some of them, as for unittest."""
+import os
+import pathlib
+import sys
+import unittest
+import warnings
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The servers' own files are not meant to be imported.
+MODULES = ["test_examples", "test_stop_commands"]
+
+
+def main():
+    if os.getpid() != 1:
+        sys.exit("suite.py: not PID 1 of a namespace; use tests/examples/run")
+    os.chdir(HERE)
+    # A test that is cut off leaves sockets to the garbage collector.
+    warnings.simplefilter("ignore", ResourceWarning)
+    names = sys.argv[1:] or MODULES
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, warnings="ignore").run(
+        unittest.defaultTestLoader.loadTestsFromNames(names))
+    for test, reason in result.skipped:
+        print(f"SKIP {test.id()}: {reason}")
+    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    skipped = len(result.skipped)
+    print(f"{result.testsRun - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    sys.exit(bool(failed) or result.testsRun == skipped)
+
+
+main()

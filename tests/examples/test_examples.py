@@ -1,0 +1,286 @@
+"""Every file in examples/ is run, or validated against its platform's schema.
+
+What is said in one file has to hold together too: the options are understood,
+the delay is 5 to 15 s, and delay and stop stay below the grace period.
+"""
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import botocore.session
+import botocore.validate
+import kubernetes_validate
+import yaml
+
+from harness import HERE, INIT, ROOT, Run, Stopping, get, wait_for
+
+EXAMPLES = ROOT / "examples"
+# Files that this suite covers; test_every_file_has_a_test adds packaging's.
+COVERED = {
+    "README.md", "Procfile", "Dockerfile.distroless", "deployment.yaml", "deployment-image-volume.yaml",
+    "compose.yaml", "ecs-task-definition.json", "web.service",
+}
+KUBERNETES = "1.37"
+
+
+def seconds(duration):
+    """A duration as drain-init and Compose write it, in seconds."""
+    units = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600}
+    parts = re.findall(r"([\d.]+)(ms|s|m|h|)", str(duration))
+    assert "".join(map("".join, parts)) == str(duration), duration
+    return sum(float(number) * units[unit] for number, unit in parts)
+
+
+class Example(unittest.TestCase):
+    def check_drain(self, grace, words=(), environment=None):
+        """drain-init understands these words and variables, and the times fit the grace period."""
+        environment = {name: value for name, value in (environment or {}).items() if name.startswith("DRAIN_INIT_")}
+        words = list(words)
+        options = words[1:words.index("--")] if words else []
+        if words:
+            self.assertEqual(pathlib.Path(words[0]).name, "drain-init")
+        # In place of the command: one that is there.
+        run = subprocess.run([INIT, *options, "--", "/bin/true"], env={"PATH": os.environ["PATH"], **environment},
+                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+
+        def setting(name):
+            if f"--{name}" in options:
+                return options[options.index(f"--{name}") + 1]
+            return environment.get("DRAIN_INIT_" + name.upper().replace("-", "_"))
+
+        delay = seconds(setting("delay-term"))
+        self.assertTrue(5 <= delay <= 15, f"a delay of {delay} s")
+        self.assertLess(delay + seconds(setting("kill-after") or 0), grace)
+        # Time is left for the stop itself.
+        self.assertGreaterEqual(grace - delay, 10)
+
+
+class Kubernetes(Example):
+    def manifest(self, name):
+        documents = list(yaml.safe_load_all((EXAMPLES / name).read_text()))
+        for document in documents:
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        pod = documents[0]["spec"]["template"]["spec"]
+        container, = pod["containers"]
+        environment = {entry["name"]: entry["value"] for entry in container.get("env", ())}
+        self.check_drain(pod["terminationGracePeriodSeconds"], container.get("command", ()), environment)
+        return documents, pod, container
+
+    def test_the_deployment_fits_the_schema_and_its_grace_period(self):
+        documents, _, _ = self.manifest("deployment.yaml")
+        self.assertEqual([document["kind"] for document in documents], ["Deployment", "Service"])
+
+    def test_the_image_volume_fits_the_schema_and_the_command_is_in_it(self):
+        _, pod, container = self.manifest("deployment-image-volume.yaml")
+        volume, = pod["volumes"]
+        mount, = container["volumeMounts"]
+        self.assertEqual(mount["name"], volume["name"])
+        # The image holds one file, /drain-init.
+        self.assertEqual(container["command"][0], mount["mountPath"] + "/drain-init")
+
+    def test_the_schema_refuses_a_slip(self):
+        document = next(yaml.safe_load_all((EXAMPLES / "deployment.yaml").read_text()))
+        document["spec"]["template"]["spec"]["terminationGracePeriod"] = 30
+        with self.assertRaises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+class Compose(Example):
+    FILE = EXAMPLES / "compose.yaml"
+
+    def validate(self, file):
+        return subprocess.run(["check-jsonschema", "--builtin-schema", "vendor.compose-spec", file],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def test_it_fits_the_schema_and_the_schema_refuses_a_slip(self):
+        run = self.validate(self.FILE)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as slip:
+            slip.write(self.FILE.read_text().replace("stop_grace_period", "stop_graceperiod"))
+            slip.flush()
+            self.assertNotEqual(self.validate(slip.name).returncode, 0)
+
+    def test_the_delay_covers_the_health_check_and_fits_the_grace_period(self):
+        web = yaml.safe_load(self.FILE.read_text())["services"]["web"]
+        self.check_drain(seconds(web["stop_grace_period"]), environment=web["environment"])
+        check = web["healthcheck"]
+        until_unhealthy = check["retries"] * (seconds(check["interval"]) + seconds(check["timeout"]))
+        self.assertGreater(seconds(web["environment"]["DRAIN_INIT_DELAY_TERM"]), until_unhealthy)
+
+    def test_the_drain_command_fails_the_health_check_while_the_server_still_serves(self):
+        web = yaml.safe_load(self.FILE.read_text())["services"]["web"]
+        # /tmp of a container is this run's directory; wget is asked as it stands.
+        command = "drain-init -- node server.js"
+        run = Run(self, command, files=["server.js"], env={**web["environment"], "DRAIN_INIT_DELAY_TERM": "2"})
+        run.env["DRAIN_INIT_DRAIN_CMD"] = web["environment"]["DRAIN_INIT_DRAIN_CMD"].replace("/tmp/", f"{run.dir}/")
+        check = web["healthcheck"]["test"].replace("/tmp/", f"{run.dir}/")
+
+        def healthy():
+            return subprocess.run(["/bin/sh", "-c", check], stdin=subprocess.DEVNULL).returncode == 0
+
+        run.start()
+        self.assertTrue(healthy())
+        run.signal(15)
+        run.said(r"\[drain-init\] TERM: draining")
+        wait_for("a failing health check", lambda: not healthy(), limit=1.5)
+        self.assertEqual(get(), (200, b"fast\n"))
+        self.assertEqual(run.exit_status(), 0, run.output())
+
+
+class ECS(Example):
+    def validate(self, definition):
+        shape = botocore.session.get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition")
+        return botocore.validate.ParamValidator().validate(definition, shape.input_shape)
+
+    def test_the_task_definition_fits_the_api_and_its_stop_timeout(self):
+        definition = json.loads((EXAMPLES / "ecs-task-definition.json").read_text())
+        report = self.validate(definition)
+        self.assertFalse(report.has_errors(), report.generate_report())
+        container, = definition["containerDefinitions"]
+        # Fargate grants 120 s at most.
+        self.assertLessEqual(container["stopTimeout"], 120)
+        environment = {entry["name"]: entry["value"] for entry in container["environment"]}
+        self.check_drain(container["stopTimeout"], container["entryPoint"], environment)
+
+    def test_the_api_refuses_a_slip(self):
+        definition = json.loads((EXAMPLES / "ecs-task-definition.json").read_text())
+        definition["containerDefinitions"][0]["stopTimeOut"] = 60
+        self.assertTrue(self.validate(definition).has_errors())
+
+
+class Systemd(Example):
+    UNIT = EXAMPLES / "web.service"
+
+    def verify(self, text):
+        """What systemd says to a unit, with drain-init where it is and a stand-in for puma."""
+        with tempfile.TemporaryDirectory() as directory:
+            unit = pathlib.Path(directory, "web.service")
+            unit.write_text(text.replace("/usr/bin/drain-init", str(INIT)).replace("/usr/bin/puma", "/bin/true"))
+            run = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            return run.returncode, run.stdout
+
+    def setting(self, name):
+        return re.search(rf"(?m)^{name}=(.*)", self.UNIT.read_text())[1]
+
+    def test_systemd_accepts_it_and_refuses_a_slip(self):
+        self.assertEqual(self.verify(self.UNIT.read_text()), (0, ""))
+        status, said = self.verify(self.UNIT.read_text().replace("KillMode=mixed", "KilMode=mixed"))
+        self.assertIn("KilMode", said)
+
+    def test_term_goes_to_drain_init_alone_and_the_times_fit(self):
+        self.assertEqual(self.setting("KillMode"), "mixed")
+        self.check_drain(seconds(self.setting("TimeoutStopSec")), shlex.split(self.setting("ExecStart")))
+
+
+class Procfile(Example, Stopping):
+    FILE = EXAMPLES / "Procfile"
+    # Kubernetes's, and the least that a platform with a Procfile is known to grant.
+    GRACE = 30
+
+    def commands(self):
+        lines = [line for line in self.FILE.read_text().splitlines() if not line.startswith("#")]
+        return dict(line.split(": ", 1) for line in lines)
+
+    def test_honcho_reads_it(self):
+        run = subprocess.run(["honcho", "-f", self.FILE, "check"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        for name in self.commands():
+            self.assertIn(name, run.stdout)
+
+    def test_the_times_fit(self):
+        for command in self.commands().values():
+            self.check_drain(self.GRACE, shlex.split(command))
+
+    def test_the_web_line_answers_what_is_in_flight_and_stops_passenger(self):
+        run = Run(self, self.commands()["web"], files=["config.ru", "Passengerfile.json"], env={"PORT": "8080"},
+                  wrappers={"bundle": 'shift; exec "$@"'})
+        self.drain_and_stop_passenger(run.start())
+
+
+class Distroless(Example):
+    FILE = EXAMPLES / "Dockerfile.distroless"
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="distroless-", dir="/var/tmp"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        (self.dir / "containers.conf").write_text(
+            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\nlog_driver = "k8s-file"\n'
+            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+            f'tmp_dir = "{self.dir}/tmp"\n')
+        (self.dir / "storage.conf").write_text(
+            f'[storage]\ndriver = "vfs"\ngraphroot = "{self.dir}/store"\nrunroot = "{self.dir}/run"\n')
+
+    def podman(self, *words, **options):
+        environment = {**os.environ, "CONTAINERS_CONF": f"{self.dir}/containers.conf",
+                       "CONTAINERS_STORAGE_CONF": f"{self.dir}/storage.conf"}
+        run = subprocess.run(["podman", *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, timeout=120, **options)
+        self.assertEqual(run.returncode, 0, f"podman {words}: {run.stdout}")
+        return run.stdout
+
+    def build(self, tag, dockerfile, **files):
+        """An image from these files. Nothing is pulled."""
+        context = pathlib.Path(tempfile.mkdtemp(dir=self.dir))
+        (context / "Dockerfile").write_text(dockerfile)
+        for name, source in files.items():
+            shutil.copy(source, context / name.replace("_", "-"))
+        self.podman("build", "-q", "--pull-never", "--isolation=chroot", "-t", tag, str(context))
+
+    def test_it_builds_and_drains_without_a_shell_as_another_user(self):
+        dockerfile = self.FILE.read_text()
+        base, = re.findall(r"(?m)^FROM (\S+)", dockerfile)
+        image, = re.findall(r"--from=(\S+)", dockerfile)
+        subprocess.run(["cc", "-static", "-o", self.dir / "app", HERE / "apps/app.c"], check=True)
+        # Stand-ins with the names of the real ones, which no test may pull.
+        self.build(base, "FROM scratch\nCOPY passwd /etc/passwd\nUSER 65532\n", passwd="/etc/passwd")
+        self.build(image, "FROM scratch\nCOPY drain-init /drain-init\n", drain_init=INIT)
+        self.build("web", dockerfile, app=self.dir / "app")
+
+        environment = dict(re.findall(r"(?m)^ENV (\S+?)=(\S+)", dockerfile))
+        entrypoint = json.loads(re.search(r"(?m)^ENTRYPOINT (.*)", dockerfile)[1])
+        self.check_drain(30, entrypoint, environment)
+
+        self.addCleanup(self.podman, "rm", "--force", "--all", "--time", "0")
+        self.podman("run", "--detach", "--name", "web", "--network", "none", "--read-only",
+                    "--env", "DRAIN_INIT_DELAY_TERM=200ms", "web")
+        wait_for("the app", lambda: "app runs" in self.podman("logs", "web"))
+        self.podman("stop", "--time", "20", "web")
+        said = self.podman("logs", "web")
+        self.assertRegex(said, r"app runs, user 65532, process [2-9]\d*\n")
+        self.assertIn("[drain-init] TERM: draining for 0.2s", said)
+        self.assertIn("app got 15", said)
+        status = self.podman("inspect", "--format", "{{.State.ExitCode}}", "web")
+        self.assertEqual(status.strip(), "3", said)
+
+
+class Whole(unittest.TestCase):
+    """Nothing in examples/ is left out, and all of it agrees."""
+
+    FILES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.is_file())
+
+    def test_every_file_has_a_test(self):
+        missing = COVERED - set(self.FILES)
+        self.assertEqual(missing, set(), "covered but not there")
+        packaging = "\n".join(path.read_text() for path in (ROOT / "packaging" / "test").rglob("*.py"))
+        untested = [name for name in self.FILES if name not in COVERED and name not in packaging]
+        self.assertEqual(untested, [], "in examples/ without a test")
+
+    def test_readme_lists_every_file(self):
+        listed = set(re.findall(r"\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text()))
+        self.assertEqual(listed, set(self.FILES) - {"README.md"})
+
+    def test_all_name_the_same_image_of_this_version(self):
+        version = re.search(r'(?m)^version = "(.*)"', (ROOT / "Cargo.toml").read_text())[1]
+        for name in self.FILES:
+            # The ones by digest name no version.
+            for image in re.findall(r"ghcr\.io/[^\s\"'@]+(?![^\s\"']*@)", (EXAMPLES / name).read_text()):
+                self.assertEqual(image, f"ghcr.io/drain-init/drain-init:{version}", name)
