@@ -251,8 +251,8 @@ def podman(work, registry, site, debian):
     for arch in ARCHITECTURES:
         root = debian("12", arch)
         # Debian's image trusts the test's certificate: the examples need not know of it.
-        shutil.copy(site.certificate, root / "etc/ssl/tests.pem")
-        (root / "etc/apt/apt.conf.d/99tests").write_text('Acquire::https::CAInfo "/etc/ssl/tests.pem";\n')
+        shutil.copy(site.certificate, root / "etc/tests.pem")
+        (root / "etc/apt/apt.conf.d/99tests").write_text('Acquire::https::CAInfo "/etc/tests.pem";\n')
         run("tar", "-C", root, "--exclude=./dev/*", "-cf", work / "debian.tar", ".")
         images.append(f"localhost/debian-{arch}")
         podman("import", "--os", "linux", "--arch", arch, "-c", 'CMD ["bash"]', work / "debian.tar", images[-1])
