@@ -12,7 +12,7 @@ import tarfile
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import DIST, EXAMPLES, TOP, VERSION, fails, run
+from conftest import DIST, EXAMPLES, NATIVE, TOP, VERSION, fails, run
 
 REPOSITORY = "https://github.com/drain-init/drain-init"
 DEBS = {
@@ -182,12 +182,14 @@ def test_kubernetes_would_take_the_pods(name):
         kubernetes_validate.validate(pod, "1.35", strict=True)
 
 
-@pytest.mark.parametrize("name", ["Dockerfile.copy-from", "Dockerfile.download", "pod-image-volume.yaml"])
-def test_the_examples_name_this_version(name):
-    text = (EXAMPLES / name).read_text()
-    versions = re.findall(r"drain-init/drain-init:([0-9][0-9A-Za-z.-]*)|/download/v([^/]+)/", text)
-    assert versions
-    assert {first or second for first, second in versions} == {VERSION}
+def test_the_examples_name_this_version():
+    named = {}
+    for path in (path for path in EXAMPLES.rglob("*") if path.is_file()):
+        found = re.findall(r"drain-init/drain-init:([0-9][0-9A-Za-z.-]*)|/download/v([^/]+)/", path.read_text())
+        if found:
+            named[path.name] = {first or second for first, second in found}
+    assert {"Dockerfile.copy-from", "Dockerfile.download", "pod-image-volume.yaml"} <= set(named)
+    assert all(versions == {VERSION} for versions in named.values()), named
 
 
 def test_no_private_key_is_left_in_dist():
@@ -209,9 +211,7 @@ def options_in_help(binary):
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run(binary, "--help")))
 
 
-def test_bash_completes_every_option_that_help_names(tmp_path):
-    from conftest import NATIVE
-
+def test_bash_completes_every_option_that_help_names():
     known = options_in_help(DIST / f"drain-init-{NATIVE}")
     assert "--delay-term" in known
     assert {word for word in complete("--") if word.startswith("--")} == known
