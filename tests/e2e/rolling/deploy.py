@@ -1,6 +1,5 @@
 """A rolling deploy, as a Kubernetes Deployment with maxSurge 1 does it."""
 
-import signal
 import threading
 import time
 
@@ -29,7 +28,7 @@ def rolling_deploy(stack, old, start, removal, grace=30, pre_stop=0):
     def end(index, pod, since):
         if pre_stop:
             time.sleep(pre_stop)
-        stops[index] = pod.stop(grace, since, signal.SIGTERM)
+        stops[index] = pod.stop(grace, since)
 
     def remove(port, since):
         time.sleep(max(0, since + removal - time.monotonic()))

@@ -3,6 +3,8 @@
 import json
 import signal
 import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from .sandbox import Failure
@@ -37,3 +39,45 @@ class Wrk:
         # connection only as an error.
         broken = count["connect"] + count["read"] + count["write"] + count["timeout"]
         return count["requests"] + broken, count["non2xx"] + broken
+
+
+@dataclass
+class Request:
+    """One request of the open loop; times in seconds, `due` on CLOCK_MONOTONIC."""
+
+    kind: str
+    due: float
+    late: float
+    taken: float
+    outcome: str
+
+    @property
+    def ok(self):
+        return self.outcome == "ok"
+
+
+class OpenLoop:
+    """The load of generator.py, in a process of its own, until finish() is called."""
+
+    def __init__(self, address, directory, keep_alive=True):
+        self._records = directory / "requests.jsonl"
+        self._log = directory / "generator.log"
+        with open(self._log, "wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("generator.py"),
+                 address, self._records, "keep-alive" if keep_alive else "close"],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def finish(self):
+        """Stop; return every request, in the order of their schedule."""
+        self._process.terminate()
+        if self._process.wait() != 0:
+            raise Failure(f"the load generator failed; see {self._log}")
+        with open(self._records, encoding="utf-8") as file:
+            return [Request(*json.loads(line)) for line in file]
+
+
+def longest_gap(requests):
+    """The longest time in which no quick request was answered well, in seconds."""
+    answers = sorted(r.due + r.taken for r in requests if r.ok and r.kind != "GET /slow")
+    return max((b - a for a, b in zip(answers, answers[1:])), default=0.0)

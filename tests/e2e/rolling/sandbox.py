@@ -4,6 +4,7 @@ Whatever the script starts is gone when it is: the namespace's PID 1 is the
 script itself, and the kernel kills the rest with it.
 """
 
+import contextlib
 import os
 import platform
 import select
@@ -33,37 +34,38 @@ class Interrupted(Exception):
         self.number = number
 
 
-def run(name, main, packages, ports):
+def run(name, main, packages, ports, prepare=lambda: None):
     """Call main(workdir) inside; ends the process with its status.
 
-    `packages` are Debian's, installed when missing. `ports` must be free on
-    127.0.0.1: nothing is started otherwise.
+    `packages` are Debian's, installed when missing; then prepare() is called.
+    `ports` must be free on 127.0.0.1: nothing is started otherwise.
     """
-    inside = os.environ.pop(WORKDIR_VARIABLE, None)
+    inside = os.environ.get(WORKDIR_VARIABLE)
     try:
         if inside:
             main(Path(inside))
             sys.exit(0)
-        sys.exit(_outside(name, packages, ports))
+        sys.exit(_outside(name, packages, ports, prepare))
     except Failure as failure:
         print(f"{name}: {failure}", file=sys.stderr)
         sys.exit(1)
 
 
-def _outside(name, packages, ports):
+def _outside(name, packages, ports, prepare):
     if os.geteuid() != 0:
         return _again_as_root(name)
     if subprocess.run([REPOSITORY / "packaging/need", *packages], check=False).returncode:
         raise Failure("the packages above are needed")
     os.environ["DRAIN_INIT"] = drain_init()
+    prepare()
     for port in ports:
         require_free(port)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    workdir = tempfile.mkdtemp(prefix=f"drain-init-{name}-")
+    directory = tempfile.mkdtemp(prefix=f"drain-init-{name}-")
     # nginx's workers are not root and must reach their files.
-    os.chmod(workdir, 0o755)
+    os.chmod(directory, 0o755)
     keep = False
     inner = None
     try:
@@ -73,7 +75,7 @@ def _outside(name, packages, ports):
             ["setpriv", "--pdeathsig", "KILL",
              "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
              sys.executable, *sys.argv],
-            env={**os.environ, WORKDIR_VARIABLE: workdir},
+            env={**os.environ, WORKDIR_VARIABLE: directory},
             start_new_session=True)
         status = inner.wait()
         keep = status != 0
@@ -86,17 +88,18 @@ def _outside(name, packages, ports):
             signal.signal(number, signal.SIG_IGN)
         if inner is not None:
             _end(inner)
+        _remove_cgroups(Path(directory).name)
         if keep:
-            print(f"{name}: configurations and logs are kept in {workdir}", file=sys.stderr)
+            print(f"{name}: configurations and logs are kept in {directory}", file=sys.stderr)
         else:
-            shutil.rmtree(workdir, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _again_as_root(name):
     if not shutil.which("sudo"):
         raise Failure("needs root for its PID namespaces, and found no sudo")
     os.execvp("sudo", [
-        "sudo", "--preserve-env=FULL,DRAIN_INIT,PORT_BASE,PATH", sys.executable, *sys.argv])
+        "sudo", "--preserve-env=FULL,ONLY,DRAIN_INIT,PORT_BASE,PATH", sys.executable, *sys.argv])
 
 
 def _interrupt(number, _frame):
@@ -115,6 +118,19 @@ def _end(inner):
         # PID 1 ends after every other process of its namespace.
         select.select([init], [], [])
         os.close(init)
+
+
+def workdir():
+    """The run's directory; its containers' control groups stand below its name."""
+    return Path(os.environ[WORKDIR_VARIABLE])
+
+
+def _remove_cgroups(name):
+    """Remove what containers that were killed with the namespace left."""
+    for top in [*Path("/sys/fs/cgroup").glob(f"*/{name}"), Path("/sys/fs/cgroup", name)]:
+        for directory, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
 
 
 def only_child(pid):

@@ -1,14 +1,15 @@
 """The way to the pods: proxies on loopback, and what takes an endpoint out."""
 
+import signal
 import socket
 import subprocess
+import threading
 import time
 
 from .sandbox import Failure
 
-NGINX_ROUTER = """\
-# A router in front of one Service address. Everything that bears on proxying
-# is nginx's default: HTTP/1.0 and a new connection for each request.
+NGINX = """\
+# Everything that bears on proxying is nginx's default unless it stands here.
 daemon off;
 user root;
 pid {dir}/nginx.pid;
@@ -21,12 +22,16 @@ http {{
     fastcgi_temp_path {dir}/nginx-fastcgi;
     uwsgi_temp_path {dir}/nginx-uwsgi;
     scgi_temp_path {dir}/nginx-scgi;
+{upstream}
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://127.0.0.1:{service}; }}
+        location / {{ {proxy} }}
     }}
 }}
 """
+# HTTP/1.0 and a new connection for each request.
+PROXY = "proxy_pass http://{0};"
+PROXY_KEEP_ALIVE = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://{0};'
 
 HAPROXY = """\
 global
@@ -41,6 +46,7 @@ defaults
 listen service
     bind 127.0.0.1:{port}
     balance roundrobin
+{options}
 {servers}
 """
 
@@ -58,18 +64,22 @@ def _start(argv, log, port):
 
 
 class Haproxy:
-    """A balancer without retries.
+    """A balancer without retries; its runtime API adds and removes endpoints.
 
     In TCP mode it stands in kube-proxy's place: one address, a connection goes
-    to one of the endpoints, and fails when that refuses it.
+    to one of the endpoints, and fails when that refuses it. In HTTP mode it
+    stands in a cloud load balancer's place.
     """
 
-    def __init__(self, workdir, port, pods, mode):
+    keep_alive = True
+
+    def __init__(self, workdir, port, pods, mode, options="", check=""):
         self.address = f"127.0.0.1:{port}"
         self._socket = str(workdir / "haproxy.sock")
-        servers = "\n".join(f"    server pod{p} 127.0.0.1:{p} disabled" for p in pods)
+        servers = "\n".join(f"    server pod{p} 127.0.0.1:{p} {check} disabled" for p in pods)
         config = workdir / "haproxy.cfg"
-        config.write_text(HAPROXY.format(dir=workdir, mode=mode, port=port, servers=servers))
+        config.write_text(HAPROXY.format(
+            dir=workdir, mode=mode, port=port, options=options, servers=servers))
         self._process = _start(
             ["haproxy", "-db", "-f", config], workdir / "haproxy.log", port)
 
@@ -92,21 +102,91 @@ class Haproxy:
         self._process.wait()
 
 
-class RouterAndBalancer:
+class HealthCheckedHaproxy(Haproxy):
+    """An HTTP balancer that learns from its health checks alone.
+
+    So do Traefik and HAProxy in front of Compose: two failed checks, 250 ms apart.
+    """
+
+    def __init__(self, workdir, port, pods):
+        super().__init__(workdir, port, pods, "http", "    option httpchk GET /health",
+                         "check inter 250ms fall 2 rise 1")
+
+    def remove(self, port):
+        """Nothing: nobody tells this balancer."""
+
+
+class _Nginx:
+    def __init__(self, workdir, port):
+        self._workdir = workdir
+        self._port = port
+        self._config = workdir / "nginx.conf"
+        self._process = None
+
+    def _write(self, upstream, proxy):
+        self._config.write_text(NGINX.format(
+            dir=self._workdir, port=self._port, upstream=upstream, proxy=proxy))
+
+    def _start(self):
+        self._process = _start(
+            ["nginx", "-e", self._workdir / "nginx-error.log", "-c", self._config],
+            self._workdir / "nginx.log", self._port)
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait()
+
+
+class RouterAndBalancer(_Nginx):
     """nginx in front of the TCP balancer: the way of a request in Kubernetes."""
 
-    def __init__(self, workdir, port, service, pods):
+    keep_alive = True
+
+    def __init__(self, workdir, port, service, pods, keep_alive_upstream=False):
+        super().__init__(workdir, port)
         self.address = f"127.0.0.1:{port}"
         self._balancer = Haproxy(workdir, service, pods, "tcp")
         self.add = self._balancer.add
         self.remove = self._balancer.remove
-        config = workdir / "nginx.conf"
-        config.write_text(NGINX_ROUTER.format(dir=workdir, port=port, service=service))
-        self._nginx = _start(
-            ["nginx", "-e", workdir / "nginx-error.log", "-c", config],
-            workdir / "nginx.log", port)
+        if keep_alive_upstream:
+            self._write(f"    upstream service {{ server 127.0.0.1:{service}; keepalive 8; }}",
+                        PROXY_KEEP_ALIVE.format("service"))
+        else:
+            self._write("", PROXY.format(f"127.0.0.1:{service}"))
+        self._start()
 
     def stop(self):
-        self._nginx.terminate()
-        self._nginx.wait()
+        super().stop()
         self._balancer.stop()
+
+
+class NginxBalancer(_Nginx):
+    """nginx that balances over the pods itself, and tries the next one by default.
+
+    An endpoint comes and goes by a reload. That closes its clients' idle
+    connections too, so that here each request has a connection of its own.
+    """
+
+    keep_alive = False
+
+    def __init__(self, workdir, port):
+        super().__init__(workdir, port)
+        self.address = f"127.0.0.1:{port}"
+        self._pods = set()
+        self._lock = threading.Lock()
+
+    def add(self, port):
+        self._change(self._pods | {port})
+
+    def remove(self, port):
+        self._change(self._pods - {port})
+
+    def _change(self, pods):
+        with self._lock:
+            self._pods = pods
+            servers = " ".join(f"server 127.0.0.1:{p};" for p in sorted(pods))
+            self._write(f"    upstream pods {{ {servers} }}", PROXY.format("pods"))
+            if self._process is None:
+                self._start()
+            else:
+                self._process.send_signal(signal.SIGHUP)

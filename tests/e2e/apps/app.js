@@ -1,0 +1,30 @@
+// A Node server: 5 ms of work; one second under /slow. TERM: no new connection,
+// end when the last request is answered. USR2 before that: ask clients to close
+// their kept-alive connections. /health fails once the file $DRAINING is there.
+"use strict";
+const fs = require("fs");
+const http = require("http");
+
+let closing = false;
+function answer(response, status, text) {
+  // Otherwise a connection that is busy now would be kept alive, and the server with it.
+  if (closing) response.setHeader("Connection", "close");
+  response.writeHead(status).end(text);
+}
+const server = http.createServer((request, response) => {
+  request.resume();
+  if (request.url === "/health") {
+    answer(response, fs.existsSync(process.env.DRAINING) ? 503 : 200, "health\n");
+  } else {
+    setTimeout(answer, request.url === "/slow" ? 1000 : 5, response, 200, "ok\n");
+  }
+});
+// Longer than any proxy keeps an idle connection, as Node's documentation advises.
+server.keepAliveTimeout = 65000;
+process.on("SIGUSR2", () => { closing = true; });
+process.on("SIGTERM", () => {
+  closing = true;
+  server.close(() => process.exit(0));
+  server.closeIdleConnections();
+});
+server.listen(Number(process.argv[2]), "127.0.0.1");

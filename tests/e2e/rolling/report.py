@@ -1,0 +1,49 @@
+"""The results in words: the Markdown table, and how each promise held."""
+
+from .rows import PATHS
+
+HEADER = ("| server | run as | way to the pod | removal | delay | deploys | requests | failed "
+          "| longest gap | signal to exit | exit status |\n"
+          "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |\n")
+
+
+def markdown(results):
+    lines = [HEADER]
+    for row in results["rows"]:
+        seconds = sorted(stop["seconds"] for stop in row["stops"])
+        low, high = f"{seconds[0]:.1f}", f"{seconds[-1]:.1f}"
+        statuses = sorted({"killed" if s["killed"] else str(s["status"]) for s in row["stops"]})
+        delay = "" if row["delay_s"] is None else f"{row['delay_s']:g} s"
+        server = row["server"] + (" in podman" if row["container"] else "")
+        lines.append(
+            f"| {server} | {row['way']} | {PATHS[row['path']]} | {row['removal_s']:g} s | {delay} "
+            f"| {row['deploys']} | {row['requests']:,} | {row['failed']:,} "
+            f"| {row['longest_gap_ms']:,} ms | {low if low == high else f'{low}–{high}'} s "
+            f"| {', '.join(statuses)} |\n")
+    return "".join(lines)
+
+
+def broken_promises(rows, results):
+    """Each promise that did not hold, as a line; rows and results in the same order."""
+    broken = []
+    for row, result in zip(rows, results["rows"]):
+        name = row.words()
+        if row.lossless and result["failed"]:
+            broken.append(f"{name}: {result['failed']} of {result['requests']:,} requests failed "
+                          f"({result['failures']})")
+        if row.own_status:
+            wrong = [s for s in result["stops"] if s["status"] != result["own_status"] or s["killed"]]
+            if wrong:
+                broken.append(f"{name}: exit status {wrong[0]['status']}"
+                              f"{' (killed)' if wrong[0]['killed'] else ''}, but the server's own "
+                              f"is {result['own_status']}")
+        if row.way == "dumb-init" and row.path in ("tcp", "http") and not result["failed"]:
+            broken.append(f"{name}: lost no request, so this run proves nothing")
+        left = sum(stop["left"] for stop in result["stops"])
+        if left:
+            broken.append(f"{name}: {left} processes were left after PID 1 had ended")
+    for death in results["deaths_in_delay"]:
+        if death["promised"] and (death["seconds"] > 0.1 or death["status"] != 137):
+            broken.append(f"{death['way']}: ended {1000 * death['seconds']:.0f} ms after its app had died in "
+                          f"the delay, with status {death['status']}; promised are 100 ms and 137")
+    return broken

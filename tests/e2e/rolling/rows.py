@@ -1,0 +1,120 @@
+"""The rows of the table: which server, run how, reached how, deployed how often."""
+
+from dataclasses import dataclass
+
+PATHS = {
+    "tcp": "nginx → TCP balancer",
+    "tcp keep-alive": "nginx, keep-alive → TCP balancer",
+    "http": "HAProxy HTTP, no retries",
+    "health": "HAProxy HTTP, health checks only",
+    "nginx": "nginx balances, retries",
+}
+# Seconds by which a delay exceeds the removal. Less than a slow request takes,
+# so that some are in flight at the stop: a graceful server answers them. One that
+# cuts what is in flight needs a delay that also covers its longest request.
+GRACEFUL, CUTTING = 0.5, 2.0
+
+
+@dataclass
+class Row:
+    server: str
+    way: str
+    path: str = "tcp"
+    # Seconds from the stop signal to the endpoint's removal.
+    removal: float = 1.0
+    margin: float = GRACEFUL
+    container: bool = False
+    # Promised: no failed request, and the app's own exit status.
+    lossless: bool = False
+    own_status: bool = False
+    # Also deployed in the short form.
+    short: bool = False
+    deploys: int = 3
+
+    @property
+    def delay(self):
+        return self.removal + self.margin
+
+    def words(self):
+        """The row in a few words, for progress, messages and ONLY."""
+        place = " in podman" if self.container else ""
+        return f"{self.server}{place}, {self.way}, {PATHS[self.path]}, removal {self.removal:g} s"
+
+
+def _peer(server, way, path="tcp", removal=1.0, **more):
+    return Row(server, way, path, removal, **more)
+
+
+def _ours(server, way, path="tcp", removal=1.0, **more):
+    settings = {"lossless": True, "own_status": True, "deploys": 10, **more}
+    return Row(server, way, path, removal, **settings)
+
+
+def table():
+    """Every row, in the order of the table."""
+    rows = []
+    for path in ("tcp", "http", "nginx"):
+        rows += [
+            _peer("puma", "no init", path),
+            _peer("puma", "dumb-init", path, short=True),
+            _peer("puma", "tini", path),
+            _peer("puma", "catatonit", path),
+            _peer("puma", "recipe as written", path, short=path == "tcp"),
+            _peer("puma", "recipe, exec in script/web", path, deploys=1, short=path == "tcp"),
+            _peer("puma", "recipe, shell waits in background", path, short=path == "tcp"),
+            _peer("puma", "preStop sleep DELAY, dumb-init", path),
+            _ours("puma", "drain-init", path, short=True),
+            _ours("puma", "drain-init, stop command", path, short=path == "tcp"),
+        ]
+    rows += [
+        _ours("puma", "drain-init, TERM:INT"),
+        _peer("puma", "dumb-init", removal=0.5),
+        _ours("puma", "drain-init", removal=0.5),
+        _peer("puma", "dumb-init", removal=2.0),
+        _ours("puma", "drain-init", removal=2.0),
+        _peer("puma", "dumb-init", container=True),
+        _ours("puma", "drain-init", container=True, short=True),
+        _ours("puma", "drain-init, stop command", "http", container=True),
+
+        # honcho runs the Procfile; its own status is the container's.
+        _peer("puma", "Procfile: dumb-init"),
+        _ours("puma", "Procfile: drain-init, stop command", own_status=False, short=True),
+
+        _peer("puma cluster", "dumb-init"),
+        _peer("puma cluster", "dumb-init -c"),
+        _ours("puma cluster", "drain-init"),
+        _ours("puma cluster", "drain-init -c"),
+
+        _peer("Passenger", "dumb-init", margin=CUTTING, short=True),
+        _peer("Passenger", "recipe as written", margin=CUTTING),
+        _peer("Passenger", "recipe, exec in script/web", margin=CUTTING, deploys=1),
+        _peer("Passenger", "recipe, shell waits in background", margin=CUTTING),
+        _ours("Passenger", "drain-init", margin=CUTTING),
+        _ours("Passenger", "drain-init, stop command", margin=CUTTING, short=True),
+        _ours("Passenger", "drain-init, stop command", "http", margin=CUTTING),
+
+        _peer("gunicorn", "dumb-init", short=True),
+        _peer("gunicorn", "dumb-init -c"),
+        _ours("gunicorn", "drain-init", short=True),
+        _ours("gunicorn", "drain-init -c"),
+
+        _peer("nginx", "dumb-init", short=True),
+        _peer("nginx", "dumb-init -c"),
+        _ours("nginx", "drain-init", margin=CUTTING),
+        _ours("nginx", "drain-init, TERM:QUIT", short=True),
+        _ours("nginx", "drain-init -c, TERM:QUIT"),
+
+        _peer("Node", "dumb-init"),
+        _ours("Node", "drain-init"),
+        _peer("Node", "dumb-init", "http"),
+        _ours("Node", "drain-init", "http"),
+        _peer("Node", "dumb-init", "tcp keep-alive"),
+        # The delay alone cannot move a kept-alive connection: measured, not promised.
+        _ours("Node", "drain-init", "tcp keep-alive", lossless=False, own_status=False, deploys=3),
+        _ours("Node", "drain-init, drain signal", "tcp keep-alive", short=True),
+        _peer("Node", "dumb-init", "health", removal=0.5),
+        # Nothing tells this balancer of the stop: measured, not promised.
+        _ours("Node", "drain-init", "health", removal=0.5, lossless=False, own_status=False, deploys=3),
+        _ours("Node", "drain-init, drain command", "health", removal=0.5, short=True),
+    ]
+    return rows
