@@ -49,6 +49,7 @@ fn as_pid_1_it_exits_with_the_status_of_command() {
 
 #[test]
 fn it_passes_every_signal_on() {
+    skip_lost_signals("it_passes_every_signal_on");
     for place in [false, true] {
         if place && without_root("it_passes_every_signal_on as PID 1") {
             return;
@@ -416,6 +417,7 @@ fn wrong_usage_exits_1_and_starts_nothing() {
 
 #[test]
 fn every_signal_rewritten_arrives_rewritten() {
+    skip_lost_signals("every_signal_rewritten_arrives_rewritten");
     let all = forwarded();
     let options: Vec<String> = all.iter().map(|s| format!("-r{s}:12")).collect();
     let mut run = init(&options).start();
@@ -508,8 +510,8 @@ fn it_works_inside_itself() {
     run.signal(SIGHUP);
     run.received("main", SIGHUP);
     run.signal(SIGTERM);
+    run.received("main", SIGUSR1);
     assert_eq!(run.status(), 33);
-    assert!(run.signals("main").contains(&SIGUSR1));
 }
 
 #[test]

@@ -99,6 +99,9 @@ fn it_passes_signals_on() {
 
 #[test]
 fn as_a_subreaper_it_adopts_and_reaps_orphans() {
+    if without_subreaper("as_a_subreaper_it_adopts_and_reaps_orphans") {
+        return;
+    }
     let mut run = init(["-s"]).script(["orphan one"]).start();
     run.wait("one", "ready");
     assert_eq!(run.hello("one")[1], run.pid());
@@ -123,6 +126,9 @@ fn as_pid_1_it_reaps_orphans() {
 
 #[test]
 fn warn_on_reap_says_so() {
+    if without_subreaper("warn_on_reap_says_so") {
+        return;
+    }
     let mut run = init(["-s", "-w"]).script(["orphan one"]).start();
     run.wait("one", "ready");
     let orphan = run.pid_of("one");
@@ -133,6 +139,9 @@ fn warn_on_reap_says_so() {
 
 #[test]
 fn without_warn_on_reap_nothing_is_said() {
+    if without_subreaper("without_warn_on_reap_nothing_is_said") {
+        return;
+    }
     let mut run = init(["-s"]).script(["orphan one"]).start();
     run.wait("one", "ready");
     let orphan = run.pid_of("one");
@@ -168,6 +177,12 @@ fn tini() -> bool {
 
 #[test]
 fn command_sees_the_dispositions_that_the_init_inherited() {
+    if under_emulator(
+        "command_sees_the_dispositions_that_the_init_inherited",
+        "qemu-user hands on default dispositions",
+    ) {
+        return;
+    }
     let mut run = init(["-s"]).ignoring(SIGPIPE).ignoring(SIGHUP).start();
     assert_eq!(run.ask("main", "ignored"), ["1", "13"]);
     assert_eq!(run.ask("main", "blocked"), [] as [String; 0]);
