@@ -55,7 +55,7 @@ class Run:
     instead of being killed with the container.
     """
 
-    def __init__(self, test, command, files=(), env=None, user=None, wrappers=None, delay="1s"):
+    def __init__(self, test, command, files=(), env=None, user=None, wrappers=None, delay="1500ms"):
         self.test = test
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="stop-command-"))
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -77,6 +77,7 @@ class Run:
             "HOME": str(self.dir),
             "LANG": "C.UTF-8",
             "APP": str(self.dir),
+            "TMPDIR": str(self.dir),
             "DRAIN_INIT_SUBREAPER": "1",
             **(env or {}),
         }
@@ -240,11 +241,11 @@ class Stopping(unittest.TestCase):
         self.addCleanup(request.close)
         return request
 
-    def drain_and_stop(self, run, status, keep=()):
+    def drain_and_stop(self, run, status, keep=(), stop=signal.SIGTERM):
         """The whole way of a stop, each step after an event of the one before."""
         slow = [self.slow()]
-        run.signal(signal.SIGTERM)
-        run.said(r"\[drain-init\] TERM: draining")
+        run.signal(stop)
+        run.said(rf"\[drain-init\] {stop.name[3:]}: draining")
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         run.said(r"\[drain-init\] drained for")
@@ -274,7 +275,7 @@ class Stopping(unittest.TestCase):
         with self.assertRaises(self.LOST):
             slow.rest()
         (run.dir / "release").touch()
-        run.exit_status()
+        return run.exit_status()
 
     def drain_and_stop_passenger(self, run):
         """Passenger answers what ends in the delay, and nothing after it."""

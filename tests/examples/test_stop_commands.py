@@ -21,6 +21,9 @@ COMMANDS = page_commands()
 class StopCommand(Stopping):
     section = None
 
+    def without(self, option):
+        return lambda command: command.replace(f" {option} ", " ")
+
     def run_page(self, edit=lambda command: command, **options):
         return Run(self, edit(COMMANDS[self.section]), **options)
 
@@ -36,18 +39,30 @@ class Puma(StopCommand):
         run = self.run_page(lambda c: c.replace("puma ", "puma --workers 2 "), files=["config.ru"]).start()
         self.drain_and_stop(run, status=0)
 
+    def test_its_own_status_is_143(self):
+        run = self.run_page(self.without("--remap-exit 143"), files=["config.ru"]).start()
+        self.drain_and_stop(run, status=143)
+
+    def test_int_answers_all_and_its_own_status_is_0(self):
+        run = self.run_page(lambda c: c.replace("--remap-exit 143", "--rewrite TERM:INT"), files=["config.ru"]).start()
+        self.drain_and_stop(run, status=0)
+
 
 class Passenger(StopCommand):
     section = "Passenger"
 
-    def start(self):
-        return self.run_page(files=["config.ru", "Passengerfile.json"]).start()
+    def start(self, edit=lambda command: command, **options):
+        return self.run_page(edit, files=["config.ru", "Passengerfile.json"], **options).start()
 
     def test_what_is_in_flight_is_answered_in_the_delay_and_the_stop_command_stops_it(self):
         self.drain_and_stop_passenger(self.start())
 
     def test_what_outlasts_the_delay_is_cut(self):
-        self.cut(self.start())
+        self.cut(self.start(delay="100ms"))
+
+    def test_term_cuts_it_too_and_its_status_is_2(self):
+        run = self.start(self.without("--stop-cmd 'passenger stop --port 8080'"), delay="100ms")
+        self.assertEqual(self.cut(run), 2, run.output())
 
 
 NGINX = 'mkdir -p "$APP/tmp"; exec /usr/sbin/nginx -p "$APP/" -c nginx.conf "$@"'
@@ -56,8 +71,8 @@ NGINX = 'mkdir -p "$APP/tmp"; exec /usr/sbin/nginx -p "$APP/" -c nginx.conf "$@"
 class Nginx(StopCommand):
     section = "nginx"
 
-    def start(self, edit=lambda command: command):
-        run = self.run_page(edit, files=["nginx.conf"], wrappers={"nginx": NGINX})
+    def start(self, edit=lambda command: command, **options):
+        run = self.run_page(edit, files=["nginx.conf"], wrappers={"nginx": NGINX}, **options)
         Upstream(self, run.dir)
         return run.start()
 
@@ -65,7 +80,15 @@ class Nginx(StopCommand):
         self.drain_and_stop(self.start(), status=0)
 
     def test_term_alone_cuts_requests(self):
-        self.cut(self.start(lambda c: c.replace("--rewrite TERM:QUIT ", "")))
+        self.cut(self.start(self.without("--rewrite TERM:QUIT"), delay="100ms"))
+
+    def test_its_own_quit_command_answers_all(self):
+        run = self.start(lambda c: c.replace("--rewrite TERM:QUIT", "--stop-cmd 'nginx -s quit'"))
+        self.drain_and_stop(run, status=0)
+
+    def test_an_image_that_asks_for_quit_is_drained_by_stop_signal(self):
+        run = self.start(lambda c: c.replace("--rewrite TERM:QUIT", "--stop-signal QUIT"))
+        self.drain_and_stop(run, status=0, stop=signal.SIGQUIT)
 
 
 APACHE = 'mkdir -p "$APP/public"; echo fast > "$APP/public/index.html"; exec /usr/sbin/apache2 -f "$APP/httpd.conf" "$@"'
@@ -74,8 +97,8 @@ APACHE = 'mkdir -p "$APP/public"; echo fast > "$APP/public/index.html"; exec /us
 class Apache(StopCommand):
     section = "Apache"
 
-    def start(self, edit=lambda command: command):
-        run = self.run_page(edit, files=["httpd.conf"], wrappers={"apache2": APACHE})
+    def start(self, edit=lambda command: command, **options):
+        run = self.run_page(edit, files=["httpd.conf"], wrappers={"apache2": APACHE}, **options)
         Upstream(self, run.dir)
         return run.start()
 
@@ -83,7 +106,10 @@ class Apache(StopCommand):
         self.drain_and_stop(self.start(), status=0)
 
     def test_term_alone_cuts_requests(self):
-        self.cut(self.start(lambda c: c.replace("--rewrite TERM:WINCH ", "")))
+        self.cut(self.start(self.without("--rewrite TERM:WINCH"), delay="100ms"))
+
+    def test_the_whole_group_may_get_winch(self):
+        self.drain_and_stop(self.start(self.without("-c")), status=0)
 
 
 class Gunicorn(StopCommand):
@@ -91,6 +117,13 @@ class Gunicorn(StopCommand):
 
     def test_term_to_the_master_answers_all(self):
         self.drain_and_stop(self.run_page(files=["app.py"]).start(), status=0)
+
+    def test_the_whole_group_may_get_term(self):
+        self.drain_and_stop(self.run_page(self.without("-c"), files=["app.py"]).start(), status=0)
+
+    def test_int_as_the_stop_signal_is_rewritten_to_term(self):
+        run = self.run_page(lambda c: c.replace(" -- ", " --stop-signal INT --rewrite INT:TERM -- "), files=["app.py"])
+        self.drain_and_stop(run.start(), status=0, stop=signal.SIGINT)
 
 
 class Uvicorn(StopCommand):
@@ -101,6 +134,15 @@ class Uvicorn(StopCommand):
 
     def test_workers_answer_all_too(self):
         run = self.run_page(lambda c: c.replace("uvicorn ", "uvicorn --workers 2 "), files=["app.py"]).start()
+        self.drain_and_stop(run, status=0)
+
+    def test_its_own_status_is_143(self):
+        run = self.run_page(self.without("--remap-exit 143"), files=["app.py"]).start()
+        self.drain_and_stop(run, status=143)
+
+    def test_the_whole_group_of_workers_may_get_term(self):
+        run = self.run_page(lambda c: c.replace(" -c ", " ").replace("uvicorn ", "uvicorn --workers 2 "),
+                            files=["app.py"]).start()
         self.drain_and_stop(run, status=0)
 
 
@@ -123,8 +165,9 @@ class Sidekiq(StopCommand):
         redis = self.start_redis(run.dir)
 
         def push(name):
-            subprocess.run(["ruby", "-r./worker.rb", "-e", f"Slow.perform_async('{name}')"],
-                           cwd=run.dir, check=True, stdin=subprocess.DEVNULL)
+            client = subprocess.run(["ruby", "-r./worker.rb", "-e", f"Slow.perform_async('{name}')"], cwd=run.dir,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            self.assertEqual(client.returncode, 0, client.stdout)
 
         run.start(port=None)
         push("first")
@@ -143,8 +186,8 @@ class Sidekiq(StopCommand):
 class Java(StopCommand):
     section = "Java"
 
-    def start(self, **options):
-        run = self.run_page(files=["Server.java"], **options)
+    def start(self, edit=lambda command: command, **options):
+        run = self.run_page(edit, files=["Server.java"], **options)
         subprocess.run(["javac", "Server.java"], cwd=run.dir, check=True)
         classes = [pathlib.Path(name).name for name in glob.glob(f"{run.dir}/*.class")]
         subprocess.run(["jar", "cfe", "app.jar", "Server", *classes], cwd=run.dir, check=True)
@@ -153,8 +196,11 @@ class Java(StopCommand):
     def test_the_hook_answers_all_and_143_becomes_0(self):
         self.drain_and_stop(self.start(), status=0)
 
+    def test_its_own_status_is_143(self):
+        self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
+
     def test_without_a_hook_requests_are_cut(self):
-        self.cut(self.start(env={"NO_HOOK": "1"}))
+        self.cut(self.start(env={"NO_HOOK": "1"}, delay="100ms"))
 
 
 class Node(StopCommand):
@@ -164,7 +210,7 @@ class Node(StopCommand):
         self.drain_and_stop(self.run_page(files=["server.js"]).start(), status=0)
 
     def test_without_a_handler_requests_are_cut(self):
-        self.cut(self.run_page(files=["server.js"], env={"NO_HANDLER": "1"}).start())
+        self.cut(self.run_page(files=["server.js"], env={"NO_HANDLER": "1"}, delay="100ms").start())
 
 
 class PostgreSQL(StopCommand):
@@ -172,7 +218,7 @@ class PostgreSQL(StopCommand):
 
     def start(self, edit=lambda command: command):
         binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-        run = self.run_page(edit, user="postgres")
+        run = self.run_page(edit, user="postgres", delay="100ms")
         run.env["PATH"] += f":{binaries}"
         run.env["PGDATA"] = f"{run.dir}/data"
         run.env["PGHOST"] = "127.0.0.1"
@@ -209,7 +255,7 @@ class PostgreSQL(StopCommand):
         self.nothing_left()
 
     def test_term_alone_waits_for_the_client(self):
-        run = self.start(lambda c: c.replace("--rewrite TERM:INT ", ""))
+        run = self.start(self.without("--rewrite TERM:INT"))
         client = self.client(run)
         run.signal(signal.SIGTERM)
         run.said("received smart shutdown request")
