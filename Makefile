@@ -71,7 +71,7 @@ image: build ## the multi-architecture OCI image
 	packaging/image/build
 
 .PHONY: dist
-dist: build deb apt image ## everything that a release has, with SBOMs and SHA256SUMS
+dist: build deb apt image wheel ## everything that a release has, with SBOMs and SHA256SUMS
 	packaging/dist
 
 .PHONY: packages-test
@@ -83,8 +83,57 @@ reproducible: ## build everything twice in unlike surroundings and compare
 	packaging/reproducible
 
 .PHONY: release-check
-release-check: ## what the release job would check
+release-check: ## what the release job would check, of dist/ and, with TAG=vX.Y.Z, of the tag
 	packaging/release-check
+
+.PHONY: release-test
+release-test: dist ## rehearse a release on loopback and in directories; break each check once
+	packaging/release-test/run
+
+.PHONY: release-notes image-digests rebuild-check
+release-notes: ## print the version's section of CHANGELOG.md
+	@packaging/release-notes $(VERSION)
+image-digests: ## print the digests of the image index and of its images
+	@packaging/publish-image --digests
+rebuild-check: ## rebuild the last release and compare it with what was published
+	packaging/rebuild-check
+
+# What release.yml calls, and a maintainer can: DRY_RUN=1 shows what would be done.
+.PHONY: publish-apt publish-image publish-release publish-wheel publish-crate
+publish-apt: ## add dist/ to the published apt repository (branch gh-pages)
+	packaging/publish-apt
+publish-image: ## push the image with the tags that are due
+	packaging/publish-image
+publish-release: ## create the GitHub release
+	packaging/publish-release
+publish-wheel: ## upload the wheels to PyPI
+	packaging/wheel/publish
+publish-crate: ## upload the crate to crates.io
+	$(CARGO) publish --locked $(if $(DRY_RUN),--dry-run)
+
+.PHONY: wheel
+wheel: build ## the wheels for pip
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' BUILD_STD='$(BUILD_STD)' packaging/wheel/build
+
+.PHONY: wheel-test
+wheel-test: wheel ## install the wheels with pip and run the program
+	packaging/wheel/test
+
+.PHONY: crate
+crate: ## the crate as crates.io would take it: small, and it builds
+	packaging/crate
+
+.PHONY: deny
+deny: ## cargo-deny: advisories, licences, bans, sources
+	packaging/deny
+
+.PHONY: cross
+cross: ## install cross into target/tools, for make CARGO=target/tools/bin/cross build
+	packaging/cross/install
+
+.PHONY: cross-test
+cross-test: cross ## make CARGO=cross build with podman and an image made of Debian packages
+	packaging/cross/test
 
 .PHONY: bench
 bench: build ## size, memory, start and forwarding beside the peers
