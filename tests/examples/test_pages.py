@@ -1,0 +1,131 @@
+"""The pages agree with the program, with each other, and with what they say of others."""
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import unittest
+
+from harness import INIT, ROOT, Run, Stopping
+
+PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "migrating.md", "stop-commands.md")]
+PAGES.append(ROOT / "examples" / "README.md")
+
+
+def anchors(page):
+    """GitHub's names of a page's headings."""
+    headings = re.findall(r"(?m)^#+ (.*)", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Pages(unittest.TestCase):
+    def test_every_link_within_the_repository_leads_somewhere(self):
+        for page in PAGES:
+            for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+                if link.startswith("https://"):
+                    continue
+                name, _, anchor = link.partition("#")
+                target = (page.parent / name).resolve() if name else page
+                with self.subTest(page=page.name, link=link):
+                    self.assertTrue(target.exists())
+                    if anchor:
+                        self.assertIn(anchor, anchors(target))
+
+    def accepted(self, words):
+        """drain-init takes these options, silently, before a command that is there."""
+        environment = {"PATH": os.environ["PATH"]}
+        for word in list(words):
+            name, sign, value = word.partition("=")
+            if sign and name.startswith("DRAIN_INIT_"):
+                environment[name] = value
+                words.remove(word)
+        # A stop command's program need not be on this machine.
+        words = [word.replace("/usr/bin/curl", "/bin/true") for word in words]
+        run = subprocess.run([INIT, *words, "--", "/bin/true"], env=environment, stdin=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+
+    def test_every_option_is_one_that_drain_init_takes(self):
+        checked = 0
+        for page in PAGES:
+            # Options with their values as the pages write them: in code spans
+            # and lines, up to the command or the end.
+            text = page.read_text()
+            code = re.findall(r"`([^`\n]*)`", text) + re.findall(r"(?m)^(?: {4}|[+] *)(.*)", text)
+            code += re.findall(r"(?ms)^```sh\n(.*?)^```", text)
+            for line in code:
+                # A Procfile's name, a Dockerfile's word, a diff's sign.
+                line = re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line
+                if line.startswith("["):
+                    line = shlex.join(json.loads(line))
+                start = re.match(r"(?:drain-init |(?=--\w|-[a-z] ))", line)
+                if not start or "…" in line or line.startswith(("--init", "--stop-timeout", "--graceful", "--timeout",
+                                                               "--no-", "--workers", "--scale")):
+                    continue
+                checked += 1
+                with self.subTest(page=page.name, line=line):
+                    words = shlex.split(line[start.end():].replace(" CMD", " true"))
+                    words = words[:words.index("--")] if "--" in words else words
+                    if len(words) == 1 and not words[0].partition("=")[1]:
+                        # A bare option, named in the text.
+                        self.assertIn(words[0], subprocess.run([INIT, "--help"], stdout=subprocess.PIPE, text=True).stdout)
+                    else:
+                        self.accepted([re.sub("THAT|FIRST", "QUIT", word) for word in words])
+        # The way lines are found must not stop finding them.
+        self.assertGreater(checked, 60)
+
+    def test_every_variable_is_one_that_drain_init_knows(self):
+        text = subprocess.run([INIT, "--help"], stdout=subprocess.PIPE, text=True).stdout
+        known = {"DRAIN_INIT_" + name.upper().replace("-", "_") for name in re.findall(r"--([a-z-]+)", text)}
+        for page in PAGES + list((ROOT / "examples").iterdir()):
+            for name in re.findall(r"DRAIN_INIT_[A-Z0-9_]+", page.read_text()):
+                # What a build hands to a Dockerfile is its own.
+                if name != "DRAIN_INIT_SHA256":
+                    self.assertIn(name, known, page.name)
+
+
+class Migrating(Stopping):
+    """What docs/migrating.md says of other inits and supervisors in one container."""
+
+    def test_below_the_runtimes_own_init_it_drains_all_the_same(self):
+        for other in ("tini", "catatonit"):
+            with self.subTest(init=other):
+                # Not PID 1 here: -s makes them adopt; both have the option or need none.
+                words = "tini -s --" if other == "tini" else "catatonit --"
+                run = Run(self, f"{words} drain-init --delay-term 1s -- node server.js", files=["server.js"])
+                if other == "catatonit":
+                    run.command = "unshare --pid --fork --kill-child catatonit -- " + run.command.split(" -- ", 1)[1]
+                    self.check_in_a_namespace(run.start())
+                else:
+                    self.drain_and_stop(run.start(), status=0)
+
+    def check_in_a_namespace(self, run):
+        """catatonit insists on being PID 1; unshare in front of it passes no signal on."""
+        slow = self.slow()
+        child, = subprocess.run(["pgrep", "--parent", str(run.process.pid)], stdout=subprocess.PIPE,
+                                text=True).stdout.split()
+        os.kill(int(child), signal.SIGTERM)
+        run.said(r"\[drain-init\] TERM: draining")
+        (run.dir / "release").touch()
+        self.assertEqual(slow.rest(), b"done\n")
+        self.assertEqual(run.exit_status(), 0, run.output())
+
+    def supervisord(self, program, **settings):
+        lines = ["[supervisord]", "nodaemon=true", "logfile=/dev/null", "logfile_maxbytes=0", "pidfile=supervisord.pid"]
+        if os.getuid() == 0:
+            lines.append("user=root")
+        lines += ["[program:web]", f"command={program}", "stdout_logfile=/dev/fd/1", "stdout_logfile_maxbytes=0",
+                  "redirect_stderr=true", *(f"{name}={value}" for name, value in settings.items())]
+        return "\n".join(lines) + "\n"
+
+    def test_supervisord_below_drain_init_stops_its_programs_after_the_delay(self):
+        run = Run(self, "drain-init -c --delay-term 1s -- supervisord -n -c supervisord.conf", files=["server.js"])
+        (run.dir / "supervisord.conf").write_text(self.supervisord("node server.js"))
+        self.drain_and_stop(run.start(), status=0)
+
+    def test_drain_init_below_supervisord_gets_stopwaitsecs(self):
+        run = Run(self, "supervisord -n -c supervisord.conf", files=["server.js"])
+        program = "drain-init --delay-term 1s -- node server.js"
+        (run.dir / "supervisord.conf").write_text(self.supervisord(program, stopwaitsecs=20))
+        self.drain_and_stop(run.start(), status=0)
