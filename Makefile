@@ -78,6 +78,10 @@ dist: build deb apt image wheel ## everything that a release has, with SBOMs and
 packages-test: dist ## install and run the packages with real clients; all of them with FULL=1
 	packaging/test/run
 
+.PHONY: examples
+examples: dist/drain-init-$(NATIVE) ## run or validate each example, and each server's stop command
+	tests/examples/run
+
 .PHONY: reproducible
 reproducible: ## build everything twice in unlike surroundings and compare
 	packaging/reproducible
