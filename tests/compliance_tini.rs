@@ -166,7 +166,7 @@ fn pdeathsig_is_sent_when_the_parent_dies() {
     let main = run.pid_of("main");
     let init = stat(main).unwrap().parent;
     let shell = stat(init).unwrap().parent;
-    assert_eq!(shell, run.pid(), "the shell is the child of the test");
+    assert_eq!(shell, run.child(), "the shell is the child of the test");
     kill(shell, SIGKILL);
     run.received("main", SIGUSR1);
 }

@@ -11,7 +11,7 @@
 #![allow(unsafe_code)]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt::{Debug, Write as _};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -282,6 +282,24 @@ impl Setup {
         self
     }
 
+    /// Runs the init under strace, which makes these system calls fail:
+    /// `close_range:error=ENOSYS`.
+    pub fn failing(self, injections: &[&str]) -> Self {
+        let calls: Vec<&str> = injections.iter().map(|i| i.split(':').next().unwrap()).collect();
+        let mut words = vec!["strace".to_string(), "-qq".into(), "-o".into(), "/dev/null".into()];
+        words.push(format!("--trace={}", calls.join(",")));
+        words.extend(injections.iter().map(|i| format!("--inject={i}")));
+        self.wrapped(words)
+    }
+
+    /// Executes the init with exactly these strings as its environment.
+    pub fn raw_env<S: AsRef<OsStr>>(self, entries: impl IntoIterator<Item = S>) -> Self {
+        let mut words: Vec<OsString> = vec![probe_path().into(), "exec-env".into()];
+        words.extend(entries.into_iter().map(|e| e.as_ref().to_owned()));
+        words.push("--".into());
+        self.wrapped(words)
+    }
+
     /// Runs in the new process just before exec: only what is allowed there.
     pub fn before_exec(
         mut self,
@@ -346,6 +364,24 @@ impl Setup {
         })
     }
 
+    pub fn umask(self, umask: u32) -> Self {
+        self.before_exec(move || {
+            // SAFETY: cannot fail.
+            unsafe { libc::umask(umask) };
+            Ok(())
+        })
+    }
+
+    /// No file may grow beyond this.
+    pub fn file_size(self, bytes: u64) -> Self {
+        self.before_exec(move || {
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            // SAFETY: the limit is valid.
+            unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) };
+            Ok(())
+        })
+    }
+
     pub fn closing(self, fd: i32) -> Self {
         self.before_exec(move || {
             // SAFETY: the standard library has put 0 to 2 in place by now.
@@ -362,6 +398,17 @@ impl Setup {
                 return Err(io::Error::last_os_error());
             }
             Ok(())
+        })
+    }
+
+    /// Executes the init with no argument at all, not even its name.
+    pub fn without_arguments(self) -> Self {
+        let path = CString::new(self.init.as_os_str().as_bytes()).unwrap();
+        self.before_exec(move || {
+            let none = [std::ptr::null::<libc::c_char>()];
+            // SAFETY: both lists end with NULL.
+            unsafe { libc::execve(path.as_ptr(), none.as_ptr(), none.as_ptr()) };
+            Err(io::Error::last_os_error())
         })
     }
 
@@ -515,6 +562,7 @@ impl Setup {
         Run {
             dir: self.dir,
             place: self.place,
+            wrapped: !self.wrap.is_empty(),
             child: pid,
             ended,
             receiver,
@@ -529,13 +577,9 @@ impl Setup {
         if self.terminal == Terminal::None {
             return None;
         }
-        let pty = nix::pty::openpty(None, None).unwrap();
-        for fd in [&pty.master, &pty.slave] {
-            // SAFETY: sets a flag of an open descriptor.
-            unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
-        command.stdin(pty.slave.try_clone().unwrap());
-        command.stdout(pty.slave);
+        let (master, slave) = terminal_pair();
+        command.stdin(slave.try_clone().unwrap());
+        command.stdout(slave);
         let leads = self.terminal == Terminal::Leader;
         // SAFETY: system calls only.
         unsafe {
@@ -547,7 +591,7 @@ impl Setup {
                 Ok(())
             })
         };
-        Some(pty.master)
+        Some(master)
     }
 
     /// Starts it and waits until COMMAND, the main probe, is ready.
@@ -751,6 +795,7 @@ fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<Mutex<bool>
 pub struct Run {
     dir: Arc<TempDir>,
     place: Place,
+    wrapped: bool,
     child: Pid,
     ended: Arc<Mutex<bool>>,
     receiver: Receiver<Stamped>,
@@ -858,11 +903,16 @@ impl Run {
 
     /// The init's process ID, seen from here.
     pub fn pid(&mut self) -> Pid {
-        if self.place == Place::Ordinary {
+        if self.place == Place::Ordinary && !self.wrapped {
             return self.child;
         }
         let main = self.pid_of("main");
         stat(main).unwrap().parent
+    }
+
+    /// The process that the test has started: the init, or what was put before it.
+    pub const fn child(&self) -> Pid {
+        self.child
     }
 
     /// Sends a signal to the init.
@@ -1207,6 +1257,41 @@ pub fn kill(pid: Pid, signal: i32) {
     // SAFETY: touches no memory.
     let done = unsafe { libc::kill(pid, signal) };
     assert_eq!(done, 0, "kill {pid} {signal}: {}", io::Error::last_os_error());
+}
+
+/// Waits until nobody holds the other end of a pipe.
+pub fn until_end(reader: &mut fs::File) {
+    let mut wait = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let patience = PATIENCE.as_millis().try_into().unwrap();
+    // SAFETY: one descriptor, as said.
+    let ready = unsafe { libc::poll(&raw mut wait, 1, patience) };
+    assert_eq!(ready, 1, "somebody still holds the other end");
+    assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
+}
+
+/// A terminal: the side that is read like a user does, and the program's.
+pub fn terminal_pair() -> (OwnedFd, OwnedFd) {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    for fd in [&pty.master, &pty.slave] {
+        // SAFETY: sets a flag of an open descriptor.
+        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    (pty.master, pty.slave)
+}
+
+/// Writes to a descriptor until it takes no more, and leaves its flags alone.
+pub fn fill(fd: &OwnedFd) {
+    let raw = fd.as_raw_fd();
+    // SAFETY: an open descriptor and a buffer of that size.
+    unsafe {
+        let flags = libc::fcntl(raw, libc::F_GETFL);
+        libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK);
+        for size in [4096, 1] {
+            let bytes = [b'x'; 4096];
+            while libc::write(raw, bytes.as_ptr().cast(), size) > 0 {}
+        }
+        libc::fcntl(raw, libc::F_SETFL, flags);
+    }
 }
 
 /// A pipe: what is read from, what is written to; neither survives an exec.

@@ -23,7 +23,6 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
-use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -63,6 +62,11 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         umask,
     };
     let arg = |n: usize| started.args.get(n).cloned().unwrap_or_default();
+    // exec-env ENTRY... -- PROGRAM ARG...: with exactly these entries.
+    if arg(1) == b"exec-env" {
+        let end = started.args.iter().position(|a| a == b"--").unwrap_or(2);
+        exec(&started.args[end + 1..], &started.args[2..end]);
+    }
     if arg(1) == b"host" {
         let init = fork_exec(&started.args[3..]);
         let mut probe = Probe::new(&arg(2), started);
@@ -129,6 +133,20 @@ fn set_action(signal: c_int, handler: usize) {
     let action = KernelAction { handler, rest: [0; 7] };
     // SAFETY: as above; only SIG_DFL and SIG_IGN come here.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, 0_usize, 8) };
+}
+
+fn exec(words: &[Vec<u8>], env: &[Vec<u8>]) -> ! {
+    let owned = |list: &[Vec<u8>]| -> Vec<CString> {
+        list.iter().map(|w| CString::new(w.clone()).expect("no NUL")).collect()
+    };
+    let (words, env) = (owned(words), owned(env));
+    let pointers = |list: &[CString]| -> Vec<*const c_char> {
+        list.iter().map(|w| w.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (words, env) = (pointers(&words), pointers(&env));
+    // SAFETY: both lists end with NULL, and what they point to still lives.
+    unsafe { libc::execve(words[0], words.as_ptr(), env.as_ptr()) };
+    end(97)
 }
 
 fn fork_exec(words: &[Vec<u8>]) -> c_int {
@@ -428,7 +446,6 @@ impl Probe {
                 vec![format!("{} {}", bytes.len(), end.is_ok())]
             }
             "tty" => vec![terminal()],
-            "stack" => vec![alternate_stack()],
             other => vec![format!("no such question: {other}")],
         }
     }
@@ -455,17 +472,6 @@ fn terminal() -> String {
             libc::tcgetpgrp(0),
             own >= 0
         )
-    }
-}
-
-fn alternate_stack() -> String {
-    // SAFETY: all zeros is a valid stack_t, and only asked for.
-    unsafe {
-        let mut stack: libc::stack_t = std::mem::zeroed();
-        libc::sigaltstack(std::ptr::null(), &raw mut stack);
-        let mut text = String::new();
-        let _ = write!(text, "{}", stack.ss_flags & libc::SS_DISABLE != 0);
-        text
     }
 }
 
