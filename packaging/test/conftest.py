@@ -79,10 +79,13 @@ def wait_until(what, condition, seconds=60):
 
 @pytest.fixture(scope="session")
 def work():
-    """A directory for everything; its path is short, because podman puts sockets into it."""
-    path = Path(tempfile.mkdtemp(prefix="dit-", dir="/var/tmp"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    """A directory for everything; the script `run` removes it, whatever happens here."""
+    if "WORK" in os.environ:
+        yield Path(os.environ["WORK"])
+    else:
+        path = Path(tempfile.mkdtemp(prefix="dit-", dir="/var/tmp"))
+        yield path
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def register_qemu():

@@ -180,10 +180,12 @@ class Machine:
         environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
         return check("chroot", self.root, *environment, *command)
 
-    def apt(self, *arguments, check=run):
+    def apt(self, *arguments, check=run, debian=False):
+        """apt-get, with Debian's own repository or (much faster under qemu) without."""
+        sources = () if debian else ("-o", "Dir::Etc::sourcelist=/dev/null")
         return self("apt-get", "-q", "-y", "-o", f"Acquire::https::Proxy={self.site.proxy}",
                     "-o", "Acquire::https::CAInfo=/tmp/certificate.pem", "-o", "Acquire::Retries=0",
-                    "-o", "APT::Update::Error-Mode=any", *arguments, check=check)
+                    "-o", "APT::Update::Error-Mode=any", *sources, *arguments, check=check)
 
     def serve(self, repository):
         """Puts REPOSITORY on the web, and downloads its sources file: all that a user does."""
@@ -274,18 +276,18 @@ def test_apt_upgrades_from_an_older_version(machine, older, both):
 @needs_root
 def test_the_stand_in_takes_dumb_inits_place(machine):
     """With an entry point that says dumb-init, one apt-get install brings the drain."""
-    machine.apt("update")
-    machine.apt("install", "--no-install-recommends", "dumb-init")
+    machine.apt("update", debian=True)
+    machine.apt("install", "dumb-init", debian=True)
     machine.serve(DIST / "apt")
     machine.add_sources(DIST / "apt")
-    machine.apt("update")
-    machine.apt("install", "drain-init-dumb-init")
+    machine.apt("update", debian=True)
+    machine.apt("install", "drain-init-dumb-init", debian=True)
     assert os.readlink(machine.root / "usr/bin/dumb-init") == "drain-init"
     assert machine("/usr/bin/dumb-init", "--", "/bin/echo", "as before") == "as before\n"
     assert VERSION in machine("/usr/bin/dumb-init", "--version")
     assert machine("dpkg-query", "-W", "-f", "${db:Status-Status}", "dumb-init") != "installed"
     # And back.
-    machine.apt("install", "--no-install-recommends", "dumb-init")
+    machine.apt("install", "dumb-init", debian=True)
     assert not (machine.root / "usr/bin/dumb-init").is_symlink()
 
 

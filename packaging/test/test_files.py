@@ -131,6 +131,7 @@ def layout():
 
     top = json.load(archive.extractfile("index.json"))
     assert len(top["manifests"]) == 1
+    assert top["manifests"][0]["digest"] == (DIST / f"drain-init-{VERSION}.oci.digest").read_text().strip()
     return json.loads(read(top["manifests"][0])), read
 
 
