@@ -128,8 +128,8 @@ crate: ## the crate as crates.io would take it: small, and it builds
 	packaging/crate
 
 .PHONY: deny
-deny: ## cargo-deny: advisories, licences, bans, sources
-	packaging/deny
+deny: ## cargo-deny: advisories, licences, bans, sources (or those in CHECKS)
+	CHECKS='$(CHECKS)' packaging/deny
 
 .PHONY: cross
 cross: ## install cross into target/tools, for make CARGO=target/tools/bin/cross build
