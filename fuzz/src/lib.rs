@@ -1,0 +1,374 @@
+//! What must hold for any input, as assertions: one function for each fuzz
+//! target. Where there is an oracle (sscanf, `serde_json`, arithmetic with wider
+//! numbers) the parser is held against it.
+
+mod machine;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use drain_init::config::{self, Config, Error, Request};
+use drain_init::exec_form::{self, Cmd};
+use drain_init::signal::{Rewrites, Signal, is_blank};
+
+pub use machine::drain;
+
+/// The longest duration, in nanoseconds.
+const LONGEST: u128 = 10 * 365 * 24 * 60 * 60 * 1_000_000_000;
+
+type Variable<'a> = (&'a [u8], &'a [u8]);
+
+fn parse(words: &[&[u8]], variables: &[Variable]) -> Result<Request, Error> {
+    let args = words.iter().map(|word| OsString::from_vec(word.to_vec()));
+    config::parse(args.collect(), variables.iter().copied())
+}
+
+fn run(words: &[&[u8]], variables: &[Variable]) -> Option<Box<Config>> {
+    match parse(words, variables) {
+        Ok(Request::Run(config)) => Some(config),
+        _ => None,
+    }
+}
+
+/// What any accepted configuration is.
+fn check_config(config: &Config) {
+    let plan = &config.plan;
+    for duration in [plan.delay, plan.kill_after].into_iter().flatten() {
+        assert!(!duration.is_zero() && duration.as_nanos() <= LONGEST);
+    }
+    assert!(plan.stop_signals.iter().count() > 0);
+    for signal in [Signal::KILL, Signal::STOP, Signal::CHLD] {
+        assert!(!plan.stop_signals.contains(signal));
+    }
+    assert_eq!(plan.drain_cmd, config.drain_cmd.is_some());
+    assert_eq!(plan.stop_cmd, config.stop_cmd.is_some());
+    assert_eq!(plan.wait_all, None, "known only once it runs");
+    for cmd in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
+        check_cmd(cmd);
+    }
+}
+
+fn check_cmd(cmd: &Cmd) {
+    match cmd {
+        Cmd::Exec(words) => assert!(words.first().is_some_and(|program| !program.is_empty())),
+        Cmd::Shell(line) => assert!(!line.is_empty()),
+    }
+}
+
+fn check_error(error: &Error) {
+    assert!(!error.as_bytes().is_empty());
+}
+
+/// Words, each ended by a NUL, as an argument list behind the program's name.
+pub fn command_line(data: &[u8]) {
+    let words: Vec<&[u8]> =
+        std::iter::once(&b"drain-init"[..]).chain(data.split(|&byte| byte == 0)).collect();
+    let request = parse(&words, &[]);
+    match &request {
+        Ok(Request::Run(config)) => {
+            check_config(config);
+            assert!(config.command >= 1 && config.command < words.len());
+            // What stands behind COMMAND is COMMAND's own business.
+            let head = &words[..=config.command];
+            assert_eq!(parse(head, &[]), request);
+            // Without COMMAND there is nothing to run.
+            assert!(parse(&words[..config.command], &[]).is_err());
+            // Two dashes before COMMAND change nothing but its place.
+            let mut dashed = words[..config.command].to_vec();
+            if dashed.last() != Some(&&b"--"[..]) || !ends_the_options(&words, config.command) {
+                dashed.extend([&b"--"[..], words[config.command]]);
+                let dashed = run(&dashed, &[]).expect("-- before COMMAND");
+                assert_eq!(dashed.command, config.command + 1);
+                assert_eq!(dashed.plan, config.plan);
+            }
+        }
+        Ok(Request::Help | Request::Version) => {
+            // They count where they stand, whatever comes behind.
+            let mut longer = words.clone();
+            longer.push(b"--nosuch");
+            assert_eq!(parse(&longer, &[]), request);
+        }
+        Err(error) => check_error(error),
+    }
+}
+
+/// Whether the word before COMMAND is the `--` that ends the options, and no
+/// option's value: then COMMAND may begin with a dash.
+fn ends_the_options(words: &[&[u8]], command: usize) -> bool {
+    let mut other = words[..command].to_vec();
+    other.push(b"--nosuch");
+    run(&other, &[]).is_some()
+}
+
+/// Variables, each ended by a NUL.
+pub fn environment(data: &[u8]) {
+    let split = |word: &'_ [u8]| word.iter().position(|&byte| byte == b'=').map(|at| (at, at + 1));
+    let variables: Vec<Variable> = data
+        .split(|&byte| byte == 0)
+        .filter_map(|word| split(word).map(|(end, begin)| (&word[..end], &word[begin..])))
+        .collect();
+    let words: [&[u8]; 2] = [b"drain-init", b"true"];
+    for (name, _) in &variables {
+        let (own, slip) = (config::is_own_variable(name), config::is_probable_slip(name));
+        assert!(!(own && slip));
+        assert!(!(own || slip) || name.starts_with(b"DRAIN_INIT_"));
+    }
+    let result = parse(&words, &variables);
+    match &result {
+        Ok(Request::Run(config)) => check_config(config),
+        Ok(_) => panic!("no variable asks for help"),
+        Err(error) => check_error(error),
+    }
+    // Their order does not matter, where no name comes twice.
+    let mut names: Vec<_> = variables.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() == variables.len() {
+        let reversed: Vec<_> = variables.iter().rev().copied().collect();
+        assert_eq!(parse(&words, &reversed).ok(), result.as_ref().ok().map(clone_request));
+    }
+    // An option and its variable mean the same.
+    if let [(name, value)] = variables[..]
+        && config::is_own_variable(name)
+        && !value.is_empty()
+        && !is_list_or_switch(name)
+    {
+        let suffix = &name[b"DRAIN_INIT_".len()..];
+        let long = suffix.iter().map(|&byte| match byte {
+            b'_' => b'-',
+            byte => byte.to_ascii_lowercase(),
+        });
+        let option: Vec<u8> = b"--".iter().copied().chain(long).collect();
+        let by_option = run(&[b"drain-init", &option, value, b"true"], &[]);
+        let by_variable = run(&words, &variables);
+        assert_eq!(by_option.map(|config| config.plan), by_variable.map(|config| config.plan));
+    }
+}
+
+/// `Request` is no `Clone`: parsing again gives another.
+fn clone_request(request: &Request) -> Request {
+    match request {
+        Request::Help => Request::Help,
+        Request::Version => Request::Version,
+        Request::Run(config) => Request::Run(Box::new(Config {
+            plan: config.plan.clone(),
+            drain_cmd: config.drain_cmd.clone(),
+            stop_cmd: config.stop_cmd.clone(),
+            ..**config
+        })),
+    }
+}
+
+fn is_list_or_switch(name: &[u8]) -> bool {
+    [
+        &b"STOP_SIGNAL"[..],
+        b"REWRITE",
+        b"REMAP_EXIT",
+        b"WAIT_ALL",
+        b"SINGLE_CHILD",
+        b"GROUP",
+        b"SUBREAPER",
+        b"VERBOSE",
+        b"QUIET",
+        b"WARN_ON_REAP",
+    ]
+    .iter()
+    .any(|suffix| name.ends_with(suffix))
+}
+
+/// A DURATION, held against the same sum in numbers that cannot overflow.
+pub fn duration(data: &[u8]) {
+    let config = run(&[b"drain-init", b"--delay-term", data, b"true"], &[]);
+    let expected = reference_duration(data);
+    match (config, expected) {
+        (Some(config), Some(nanos)) => {
+            let found = config.plan.delay.unwrap_or(Duration::ZERO);
+            assert_eq!(found.as_nanos(), nanos);
+        }
+        (None, None) => {}
+        (config, expected) => panic!("{config:?}, expected {expected:?}"),
+    }
+}
+
+/// Nanoseconds, cut off behind each number.
+fn reference_duration(data: &[u8]) -> Option<u128> {
+    let text = std::str::from_utf8(data).ok()?;
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut rest = text;
+    let mut total = 0_u128;
+    while !rest.is_empty() || text.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+        let (unit, behind) = behind.split_at(behind.find(is_number).unwrap_or(behind.len()));
+        let unit: u128 = match unit {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "" if number == text => 1_000_000_000,
+            _ => return None,
+        };
+        let (whole, fraction) = match number.split_once('.') {
+            Some((_, "")) => return None,
+            Some((whole, fraction)) => (whole, fraction),
+            None => (number, ""),
+        };
+        if whole.is_empty() || fraction.contains('.') {
+            return None;
+        }
+        // More digits than these are either zeros or too many; behind the
+        // point they are cut off.
+        let whole = whole.trim_start_matches('0');
+        if whole.len() > 18 {
+            return None;
+        }
+        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let mut nanos = whole * unit;
+        let mut place = unit;
+        for digit in fraction.bytes() {
+            place /= 10;
+            nanos += place * u128::from(digit - b'0');
+        }
+        total += nanos;
+        if total > LONGEST {
+            return None;
+        }
+        rest = behind;
+    }
+    Some(total)
+}
+
+const NAMES: [&str; 34] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS", "IOT", "CLD", "POLL",
+];
+
+/// A SIGNAL, held against a table of all that are right.
+pub fn signal(data: &[u8]) {
+    let found = Signal::parse(data).map(Signal::number);
+    assert_eq!(found, reference_signal(data), "{:?}", data.escape_ascii().to_string());
+    if let Some(signal) = Signal::parse(data) {
+        assert_eq!(Signal::parse(signal.name().as_bytes()), Some(signal));
+    }
+}
+
+fn reference_signal(data: &[u8]) -> Option<i32> {
+    let text = std::str::from_utf8(data).ok()?.to_ascii_uppercase();
+    let number = |text: &str| -> Option<i32> {
+        let digits = text.trim_start_matches('0');
+        let all = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match digits {
+            _ if !all => None,
+            "" => Some(0),
+            digits if digits.len() <= 3 => digits.parse().ok(),
+            _ => None,
+        }
+    };
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return number(&text).filter(|number| (1..=64).contains(number));
+    }
+    // No right name is longer; zeros before an offset are the only way to be.
+    if text.len() > 12 {
+        return None;
+    }
+    let name = text.strip_prefix("SIG").unwrap_or(&text);
+    match name {
+        "RTMIN" => return Some(34),
+        "RTMAX" => return Some(64),
+        "IOT" => return Some(6),
+        "CLD" => return Some(17),
+        "POLL" => return Some(29),
+        _ => {}
+    }
+    let offset = |offset: &str| number(offset).filter(|number| *number <= 30);
+    if let Some(plus) = name.strip_prefix("RTMIN+") {
+        return offset(plus).map(|offset| 34 + offset);
+    }
+    if let Some(minus) = name.strip_prefix("RTMAX-") {
+        return offset(minus).map(|offset| 64 - offset);
+    }
+    (1..).zip(&NAMES[..31]).find(|(_, known)| **known == name).map(|(number, _)| number)
+}
+
+/// S:R, held against the sscanf that dumb-init calls.
+pub fn rewrite(data: &[u8]) {
+    let mut rewrites = Rewrites::default();
+    let accepted = rewrites.parse_and_set(data).is_some();
+    let changed: Vec<_> = (1..=64)
+        .filter_map(Signal::new)
+        .map(|signal| (signal.number(), rewrites.apply(signal).map(Signal::number)))
+        .filter(|(received, delivered)| *delivered != Some(*received))
+        .collect();
+    assert!(changed.len() <= 1);
+    if !accepted {
+        assert_eq!(rewrites, Rewrites::default(), "refused, and yet set");
+    }
+    let Some((received, delivered)) = scan(data) else {
+        // What is not two numbers has a name in it, or is refused.
+        assert!(!accepted || data.iter().any(u8::is_ascii_alphabetic));
+        return;
+    };
+    let right = (1..=64).contains(&received) && (0..=64).contains(&delivered);
+    assert_eq!(accepted, right, "{received}:{delivered}");
+    if right && received != delivered {
+        assert_eq!(changed, [(received, Some(delivered).filter(|number| *number > 0))]);
+    }
+}
+
+/// `sscanf("%d:%d")`, where nothing but blanks is left over and the numbers are
+/// such that it is defined.
+fn scan(data: &[u8]) -> Option<(i32, i32)> {
+    let is_zero = |byte: &&u8| **byte == b'0';
+    let longest = data
+        .split(|byte| !byte.is_ascii_digit())
+        .map(|digits| digits.iter().skip_while(is_zero).count())
+        .max();
+    if data.contains(&0) || longest > Some(9) {
+        return None;
+    }
+    let text: Vec<u8> = data.iter().copied().chain([0]).collect();
+    let (mut received, mut delivered, mut length) = (0, 0, 0);
+    // SAFETY: a C string, and a place for each number.
+    let count = unsafe {
+        libc::sscanf(
+            text.as_ptr().cast(),
+            c"%d:%d%n".as_ptr(),
+            &raw mut received,
+            &raw mut delivered,
+            &raw mut length,
+        )
+    };
+    let rest = &data[usize::try_from(length).ok()?..];
+    (count == 2 && rest.iter().all(|&byte| is_blank(byte))).then_some((received, delivered))
+}
+
+/// CMD, held against `serde_json`.
+pub fn exec_form(data: &[u8]) {
+    let found = exec_form::parse(data);
+    let words = serde_json::from_slice::<Vec<String>>(data).ok().filter(|words| {
+        words.first().is_some_and(|program| !program.is_empty())
+            && words.iter().all(|word| !word.contains('\0'))
+    });
+    let is_white = |byte: &u8| b" \t\n\r".contains(byte);
+    let begin = data.iter().position(|byte| !is_white(byte));
+    match (begin, words) {
+        (None, _) => assert_eq!(found, Ok(None)),
+        (_, Some(words)) => {
+            let Ok(Some(Cmd::Exec(found))) = found else { panic!("{found:?}, not {words:?}") };
+            assert!(
+                found.iter().map(|word| word.to_bytes()).eq(words.iter().map(String::as_bytes))
+            );
+        }
+        (Some(begin), None) => {
+            let is_bracket = data[begin] == b'[';
+            let is_test = matches!(data.get(begin + 1), Some(b' ' | b'\t'));
+            let is_line = (!is_bracket || is_test) && !data.contains(&0);
+            match found {
+                Ok(Some(Cmd::Shell(line))) => assert!(is_line && line.to_bytes() == data),
+                Err(wrong) => assert!(!is_line && !wrong.is_empty()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
