@@ -1,0 +1,318 @@
+//! What the tests of reliability share: how many rounds, the helper program,
+//! inits by the thousand, control groups.
+
+#![allow(dead_code)] // no test file uses all of it
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `full` with FULL=1, otherwise `short`.
+pub fn rounds(short: usize, full: usize) -> usize {
+    if std::env::var_os("FULL").is_some_and(|value| !value.is_empty()) { full } else { short }
+}
+
+/// Random numbers that are the same in every run, unless SEED says otherwise.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(stream: u64) -> Self {
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u64);
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (stream << 32) | 1)
+    }
+
+    /// From 0, below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    pub fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).expect("below end")
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.index(from.len())]
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// The built helper program, beside the tests' own directory.
+pub fn storm() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let path = own.parent().unwrap().parent().unwrap().join("examples/storm");
+    assert!(path.exists(), "{} is missing: cargo test builds it", path.display());
+    path
+}
+
+/// CMD in exec form that runs an act of storm.
+pub fn storm_json(act: &[&str]) -> String {
+    let program = storm();
+    let words: Vec<String> = std::iter::once(program.to_str().unwrap())
+        .chain(act.iter().copied())
+        .map(|word| format!("\"{word}\""))
+        .collect();
+    format!("[{}]", words.join(","))
+}
+
+/// A process that is started by the thousand: no thread, no pipe that is not
+/// asked for.
+pub struct Light {
+    pub words: Vec<OsString>,
+    /// As PID 1 of a PID namespace of its own.
+    pub pid_1: bool,
+    /// Signals that are blocked from the very beginning.
+    pub blocked: u64,
+    /// A control group, entered before the program is executed.
+    pub procs: Option<PathBuf>,
+    pub stdin: Option<OwnedFd>,
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+}
+
+pub fn light<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Light {
+    Light {
+        words: words.into_iter().map(|word| word.as_ref().to_owned()).collect(),
+        pid_1: false,
+        blocked: 0,
+        procs: None,
+        stdin: None,
+        stdout: None,
+        stderr: None,
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Killed(i32),
+    /// It did not, in the time it was given; it was killed then.
+    NotInTime,
+}
+
+pub struct Child {
+    pub pid: i32,
+    pidfd: OwnedFd,
+    ended: bool,
+}
+
+impl Light {
+    /// Starts it, and returns once the program has been executed.
+    pub fn start(self) -> Child {
+        let words: Vec<CString> =
+            self.words.iter().map(|word| CString::new(word.as_bytes()).unwrap()).collect();
+        let mut argv: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+        argv.push(std::ptr::null());
+        let null =
+            OwnedFd::from(fs::File::options().read(true).write(true).open("/dev/null").unwrap());
+        let number = |fd: &Option<OwnedFd>| fd.as_ref().unwrap_or(&null).as_raw_fd();
+        let fds = [number(&self.stdin), number(&self.stdout), number(&self.stderr)];
+        let flags = if self.pid_1 { libc::CLONE_NEWPID } else { 0 } | libc::SIGCHLD;
+        let mut pidfd: libc::c_int = -1;
+        // Comes to its end when the program has been executed.
+        let (mut executed, end) = crate::support::pipe();
+        let procs = self.procs.map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
+        let blocked = self.blocked;
+        let mut mask = 0_u64;
+        // SAFETY: as fork(2), with a pidfd and perhaps a namespace; the child
+        // makes system calls only, and what they need was made before.
+        unsafe {
+            // Blocked from the very beginning: the child has its parent's mask.
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_BLOCK,
+                &raw const blocked,
+                &raw mut mask,
+                8,
+            );
+            let pid = libc::syscall(
+                libc::SYS_clone,
+                flags | libc::CLONE_PIDFD,
+                0_usize,
+                &raw mut pidfd,
+                0_usize,
+                0_usize,
+            );
+            assert!(pid >= 0, "clone: {}", io::Error::last_os_error());
+            if pid == 0 {
+                for signal in 1..=64 {
+                    let default = [0_u64; 8];
+                    libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, 8);
+                }
+                for (to, from) in (0..).zip(fds) {
+                    libc::dup2(from, to);
+                }
+                if let Some(procs) = &procs {
+                    let file = libc::open(procs.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                    if libc::write(file, c"0".as_ptr().cast(), 1) != 1 {
+                        libc::_exit(96);
+                    }
+                }
+                set_mask(blocked);
+                libc::execv(argv[0], argv.as_ptr());
+                libc::_exit(97);
+            }
+            set_mask(mask);
+            let pid = i32::try_from(pid).unwrap();
+            drop(end);
+            let _ = executed.read(&mut [0]);
+            Child { pid, pidfd: OwnedFd::from_raw_fd(pidfd), ended: false }
+        }
+    }
+}
+
+fn set_mask(mask: u64) {
+    // SAFETY: the set is eight bytes, as the kernel's is.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0_usize, 8)
+    };
+}
+
+impl Child {
+    /// Sends a signal, unless it has been reaped.
+    pub fn signal(&self, signal: i32) {
+        if !self.ended {
+            // SAFETY: it is not reaped, so the number is its own.
+            let done = unsafe { libc::kill(self.pid, signal) };
+            assert_eq!(done, 0, "kill: {}", io::Error::last_os_error());
+        }
+    }
+
+    /// Waits for its end, for so long.
+    pub fn end(&mut self, patience: Duration) -> End {
+        let mut poll =
+            libc::pollfd { fd: self.pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let millis = i32::try_from(patience.as_millis()).unwrap();
+        // SAFETY: one descriptor, as said.
+        let in_time = unsafe { libc::poll(&raw mut poll, 1, millis) } > 0;
+        if !in_time {
+            self.signal(libc::SIGKILL);
+        }
+        let mut status = 0;
+        // SAFETY: status is valid.
+        let pid = unsafe { libc::waitpid(self.pid, &raw mut status, 0) };
+        assert_eq!(pid, self.pid);
+        self.ended = true;
+        match status {
+            _ if !in_time => End::NotInTime,
+            status if libc::WIFEXITED(status) => End::Exited(libc::WEXITSTATUS(status)),
+            status => End::Killed(libc::WTERMSIG(status)),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Duration::ZERO);
+        }
+    }
+}
+
+// ------------------------------------------------------------ control groups
+
+/// A control group of one controller, removed with it.
+pub struct Group {
+    path: PathBuf,
+    controller: &'static str,
+    unified: bool,
+}
+
+impl Group {
+    /// `pids`, `memory` or `freezer`; `None` where this system, or who runs the
+    /// test, has none.
+    pub fn new(controller: &'static str, name: &str) -> Option<Self> {
+        let name = format!("drain-init-{}-{name}", std::process::id());
+        let own = PathBuf::from(format!("/sys/fs/cgroup/{controller}"));
+        let (path, unified) = if own.is_dir() {
+            (own.join(name), false)
+        } else {
+            let root = Path::new("/sys/fs/cgroup");
+            if controller != "freezer" {
+                fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).ok()?;
+            }
+            (root.join(name), true)
+        };
+        fs::create_dir(&path).ok()?;
+        Some(Self { path, controller, unified })
+    }
+
+    /// What takes a process in.
+    pub fn procs(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
+    }
+
+    pub fn add(&self, pid: i32) {
+        fs::write(self.procs(), pid.to_string()).unwrap();
+    }
+
+    pub fn set(&self, file: &str, value: &str) {
+        let path = self.path.join(file);
+        fs::write(&path, value).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+
+    /// How many processes are in it, threads too.
+    pub fn current(&self) -> usize {
+        let text = fs::read_to_string(self.path.join("pids.current")).unwrap();
+        text.trim().parse().unwrap()
+    }
+
+    pub fn limit_memory(&self, bytes: u64) {
+        let file = if self.unified { "memory.max" } else { "memory.limit_in_bytes" };
+        self.set(file, &bytes.to_string());
+    }
+
+    pub fn freeze(&self, frozen: bool) {
+        if self.unified {
+            self.set("cgroup.freeze", if frozen { "1" } else { "0" });
+        } else {
+            self.set("freezer.state", if frozen { "FROZEN" } else { "THAWED" });
+        }
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        let (file, word) =
+            if self.unified { ("cgroup.events", "frozen 1") } else { ("freezer.state", "FROZEN") };
+        fs::read_to_string(self.path.join(file)).unwrap().contains(word)
+    }
+
+    fn members(&self) -> Vec<i32> {
+        let text = fs::read_to_string(self.procs()).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.controller == "freezer" {
+            self.freeze(false);
+        }
+        // What a failed test has left in it; a bomb needs more than one round.
+        for _ in 0..1_000 {
+            for pid in self.members() {
+                if pid > 1 && pid != std::process::id().cast_signed() {
+                    // SAFETY: a member of the group that this test made.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                }
+            }
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("{} could not be removed", self.path.display());
+    }
+}

@@ -1,0 +1,494 @@
+//! Storms: signals, orphans, fork bombs and races, by the thousand. Counted:
+//! nothing may be lost.
+//!
+//! A short form by default, the full counts with FULL=1, one after the other
+//! (they would disturb each other's races). SEED=n for other random numbers.
+
+#![allow(unsafe_code)]
+
+#[allow(clippy::duplicate_mod)]
+mod reliability;
+mod support;
+
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use reliability::{End, Group, Light, Random, light, rounds, storm, storm_json};
+use support::*;
+
+/// One storm at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static STORM: Mutex<()> = Mutex::new(());
+    STORM.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The init with these options, and storm with this act as its COMMAND.
+fn init_with(options: &[&str], act: &[&str]) -> Light {
+    let words = [init_path().into_os_string()]
+        .into_iter()
+        .chain(options.iter().map(Into::into))
+        .chain(["--".into(), storm().into_os_string()])
+        .chain(act.iter().map(Into::into));
+    light(words)
+}
+
+/// What a pipe brings, until `count` bytes have come.
+fn read_exactly(pipe: &mut fs::File, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    pipe.read_exact(&mut bytes).expect("COMMAND goes on");
+    bytes
+}
+
+fn wait_for_line(pipe: &mut fs::File, line: &str) {
+    let found = read_exactly(pipe, line.len() + 1);
+    assert_eq!(String::from_utf8_lossy(&found), format!("{line}\n"));
+}
+
+// ------------------------------------------------------------------ signals
+
+/// Sends all kinds of signals while COMMAND's children come and go. Standard
+/// signals merge while they wait, as the kernel has it; a TERM that is sent
+/// only when the one before has arrived does not, and real-time signals queue:
+/// these are counted.
+fn storm_of_signals(pid_1: bool) {
+    let mut random = Random::new(1);
+    let (stdin, stdin_end) = pipe();
+    let (mut stdout, stdout_end) = pipe();
+    let mut start = init_with(&["-s"], &["count"]);
+    start.pid_1 = pid_1;
+    start.stdin = Some(OwnedFd::from(stdin));
+    start.stdout = Some(stdout_end);
+    let mut init = start.start();
+    wait_for_line(&mut stdout, "ready");
+
+    let none = [SIGKILL, SIGSTOP, SIGCHLD, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU];
+    let standard: Vec<i32> = (1..32).filter(|signal| !none.contains(signal)).collect();
+    let (mut sent, mut terms, mut queued) = (0, 0, 0);
+    let (mut seen_terms, mut seen_queued) = (0, 0);
+    let signals = rounds(5_000, 100_000);
+    while sent < signals {
+        // A window: less than may queue, so that none is refused.
+        let mut expected = 0;
+        for _ in 0..100 {
+            if random.one_in(2) {
+                let signal = 34 + i32::try_from(random.below(31)).unwrap();
+                init.signal(signal);
+                queued += 1;
+                expected += 1;
+            } else {
+                init.signal(*random.pick(&standard));
+            }
+            sent += 1;
+        }
+        init.signal(SIGTERM);
+        sent += 1;
+        terms += 1;
+        for byte in read_exactly(&mut stdout, expected + 1) {
+            match byte {
+                b'T' => seen_terms += 1,
+                b'r' => seen_queued += 1,
+                other => panic!("{other}"),
+            }
+        }
+        assert_eq!((seen_terms, seen_queued), (terms, queued), "after {sent} signals");
+    }
+    // It still does all it should: no zombie, the last signal, the status.
+    until("no zombie left", || {
+        children(init.pid).iter().all(|&pid| stat(pid).is_none_or(|stat| stat.state != 'Z'))
+    });
+    drop(stdin_end);
+    // A WINCH of the storm may be what COMMAND ends with.
+    init.signal(SIGWINCH);
+    assert_eq!(init.end(PATIENCE), End::Exited(7));
+    eprintln!("{sent} signals, {terms} TERM and {queued} real-time ones counted, none lost");
+}
+
+#[test]
+fn a_storm_of_signals_loses_no_term_and_no_real_time_signal() {
+    let _alone = alone();
+    storm_of_signals(false);
+}
+
+#[test]
+fn as_pid_1_a_storm_of_signals_loses_no_term_and_no_real_time_signal() {
+    let name = "as_pid_1_a_storm_of_signals_loses_no_term_and_no_real_time_signal";
+    if without_root(name) {
+        return;
+    }
+    let _alone = alone();
+    storm_of_signals(true);
+}
+
+// ------------------------------------------------------------------ orphans
+
+/// Orphans that all end at the same moment, counted by what the init says of
+/// each in a file, which drops no line.
+fn storm_of_orphans(pid_1: bool) {
+    let count = rounds(2_000, 20_000);
+    let log = TempDir::new();
+    let (stdin, stdin_end) = pipe();
+    let (mut stdout, stdout_end) = pipe();
+    let mut start = init_with(&["-s", "-w"], &["orphans", &count.to_string(), "42"]);
+    start.pid_1 = pid_1;
+    start.stdin = Some(OwnedFd::from(stdin));
+    start.stdout = Some(stdout_end);
+    start.stderr = Some(OwnedFd::from(fs::File::create(log.path("log")).unwrap()));
+    let mut init = start.start();
+    wait_for_line(&mut stdout, "all started");
+    let reaped = || {
+        let text = fs::read_to_string(log.path("log")).unwrap();
+        text.lines().filter(|line| line.contains("reaped the orphan")).count()
+    };
+    let begin = Instant::now();
+    while reaped() < count {
+        assert!(begin.elapsed() < 6 * PATIENCE, "only {} of {count} were reaped", reaped());
+        std::thread::sleep(ms(10));
+    }
+    // Nothing is left but COMMAND.
+    assert_eq!(children(init.pid).len(), 1, "children of the init");
+    drop(stdin_end);
+    assert_eq!(init.end(PATIENCE), End::Exited(42));
+    assert_eq!(reaped(), count, "each one once");
+    eprintln!("{count} orphans reaped");
+}
+
+#[test]
+fn orphans_that_end_at_once_are_all_reaped() {
+    let _alone = alone();
+    storm_of_orphans(false);
+}
+
+#[test]
+fn as_pid_1_orphans_that_end_at_once_are_all_reaped() {
+    if without_root("as_pid_1_orphans_that_end_at_once_are_all_reaped") {
+        return;
+    }
+    let _alone = alone();
+    storm_of_orphans(true);
+}
+
+// --------------------------------------------------------------- fork bombs
+
+#[test]
+fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
+    let name = "a_fork_bomb_under_a_limit_of_processes_is_stopped";
+    if without_root(name) {
+        return;
+    }
+    let _alone = alone();
+    for (round, options) in [
+        // What outlives COMMAND is TERM's and, as PID 1, the kernel's.
+        &["--delay-term=100ms"][..],
+        // With a stop command that cannot be started: TERM after all.
+        &["--stop-cmd=[\"/bin/true\"]", "--kill-after=1s"],
+        &["--wait-all", "--kill-after=500ms"],
+    ]
+    .into_iter()
+    .cycle()
+    .take(rounds(3, 60))
+    .enumerate()
+    {
+        let Some(group) = Group::new("pids", "bomb") else {
+            return skip(name, "no control group of pids can be made");
+        };
+        group.set("pids.max", "100");
+        let (mut stdout, stdout_end) = pipe();
+        let mut start = init_with(options, &["bomb"]);
+        start.pid_1 = true;
+        start.stdout = Some(stdout_end);
+        start.procs = Some(group.procs());
+        let mut init = start.start();
+        wait_for_line(&mut stdout, "ready");
+        until("the limit", || group.current() >= 100);
+        init.signal(SIGTERM);
+        let end = init.end(PATIENCE);
+        assert!(
+            matches!(end, End::Exited(143 | 137)),
+            "round {round} with {options:?} ended as {end:?}"
+        );
+        until("an empty namespace", || group.current() == 0);
+    }
+}
+
+// -------------------------------------------------------------------- races
+
+/// COMMAND ends in the same microsecond as the drain: its delay is moved by what
+/// came out of the round before, so that both orders stay about as frequent.
+#[test]
+fn a_command_that_ends_with_the_deadline_ends_the_init_with_its_status() {
+    let _alone = alone();
+    let count = rounds(500, 10_000);
+    let mut random = Random::new(4);
+    let (mut first, mut late) = (0, 0);
+    let mut micros = 1_000_i64;
+    for round in 0..count {
+        let delay = (micros + i64::try_from(random.below(21)).unwrap() - 10).max(0);
+        let (mut stdout, stdout_end) = pipe();
+        let options = ["--delay-term=1ms", "--drain-signal=USR1", "-q"];
+        let mut start = init_with(&options, &["exit-at", &delay.to_string(), "7"]);
+        start.stdout = Some(stdout_end);
+        let mut init = start.start();
+        wait_for_line(&mut stdout, "ready");
+        init.signal(SIGTERM);
+        match init.end(PATIENCE) {
+            // Before TERM, or in spite of it.
+            End::Exited(7) => {
+                first += 1;
+                micros += 5;
+            }
+            // TERM was first: COMMAND does not catch it.
+            End::Exited(143) => {
+                late += 1;
+                micros -= 5;
+            }
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+    eprintln!("{count} rounds: COMMAND's end was first in {first}, TERM in {late}");
+    let tenth = count / 10;
+    assert!(first > tenth && late > tenth, "the race was missed: {first} to {late}");
+}
+
+/// The stop command has COMMAND end and ends itself, in either order.
+#[test]
+fn a_stop_command_and_command_that_end_together_leave_commands_status() {
+    let _alone = alone();
+    let count = rounds(500, 10_000);
+    let mut random = Random::new(5);
+    let mut killed = 0;
+    for round in 0..count {
+        let fails = round % 2 == 1;
+        let micros = random.below(120).to_string();
+        let stop = storm_json(&["send-and-exit", "10", &micros, if fails { "1" } else { "0" }]);
+        let (mut stdout, stdout_end) = pipe();
+        let option = format!("--stop-cmd={stop}");
+        let mut start = init_with(&[&option, "-q"], &["exit-on", "10", "7"]);
+        start.stdout = Some(stdout_end);
+        let mut init = start.start();
+        wait_for_line(&mut stdout, "ready");
+        init.signal(SIGTERM);
+        match init.end(PATIENCE) {
+            End::Exited(7) => {}
+            // A stop command that fails before COMMAND has ended: TERM after all.
+            End::Exited(143) if fails => killed += 1,
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+    eprintln!("{count} rounds: TERM after all was first in {killed}");
+}
+
+/// Which inits are compared, and how often each lost an early stop signal.
+fn early_stops(words: &[&str], pid_1: bool, blocked: u64, count: usize) -> (usize, usize) {
+    let mut random = Random::new(6);
+    let (mut lost, mut before_main) = (0, 0);
+    for _ in 0..count {
+        let mut start = light(words.iter().copied());
+        start.words.push(storm().into_os_string());
+        start.words.push("wait".into());
+        start.pid_1 = pid_1;
+        start.blocked = blocked;
+        let nap = Duration::from_micros(random.below(2_000));
+        let mut init = start.start();
+        let begin = Instant::now();
+        while begin.elapsed() < nap {
+            std::hint::spin_loop();
+        }
+        init.signal(SIGTERM);
+        match init.end(PATIENCE / 5) {
+            End::Exited(143) => {}
+            // TERM came before the first instruction of the init, which then
+            // was an ordinary process: it ended, and COMMAND was never started.
+            End::Killed(SIGTERM) if !pid_1 && blocked == 0 => before_main += 1,
+            End::NotInTime => lost += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    (lost, before_main)
+}
+
+const TERM_ONLY: u64 = 1 << (SIGTERM - 1);
+
+#[test]
+fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
+    let _alone = alone();
+    let path = init_path();
+    let init = path.to_str().unwrap();
+    let count = rounds(300, 10_000);
+    for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
+    {
+        let (lost, before_main) = early_stops(options, false, 0, count / 3);
+        eprintln!("{options:?}: {lost} lost of {}, {before_main} ended it before main", count / 3);
+        assert_eq!(lost, 0, "{options:?}");
+    }
+}
+
+/// For PID 1 the kernel itself discards what comes before main can block it,
+/// which no init can prevent; so its parent has blocked TERM, and it must hold
+/// from the very first instant.
+#[test]
+fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
+    let name = "as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost";
+    if without_root(name) {
+        return;
+    }
+    let _alone = alone();
+    let path = init_path();
+    let init = path.to_str().unwrap();
+    let count = rounds(300, 10_000);
+    for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
+    {
+        let (lost, _) = early_stops(options, true, TERM_ONLY, count / 3);
+        eprintln!("{options:?}: {lost} lost of {}", count / 3);
+        assert_eq!(lost, 0, "{options:?}");
+    }
+}
+
+/// What the others lose, for the record: this measures and asserts nothing of
+/// them but that they are there.
+#[test]
+#[ignore = "a comparison with dumb-init and tini, run by hand"]
+fn what_other_inits_lose_of_early_stop_signals() {
+    let _alone = alone();
+    let count = rounds(1_000, 10_000);
+    for words in [&["/usr/bin/dumb-init", "--"][..], &["/usr/bin/tini", "-g", "--"]] {
+        for (pid_1, blocked) in [(false, 0), (true, TERM_ONLY)] {
+            let (lost, before_main) = early_stops(words, pid_1, blocked, count);
+            eprintln!(
+                "{words:?}, PID 1: {pid_1}: {lost} lost of {count}, {before_main} ended it before main"
+            );
+        }
+    }
+}
+
+// --------------------------------------------------------------------- soak
+
+/// What must not grow.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    /// Kilobytes of memory of its own.
+    private: u64,
+    /// Kilobytes of data that it may use.
+    data: u64,
+    descriptors: usize,
+    zombies: usize,
+}
+
+fn sample(pid: i32) -> Sample {
+    let kilobytes = |name| {
+        let line = status_line(pid, name);
+        line.trim_end_matches(" kB").parse().unwrap()
+    };
+    Sample {
+        private: kilobytes("RssAnon"),
+        data: kilobytes("VmData"),
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(),
+        zombies: children(pid)
+            .iter()
+            .filter(|&&pid| stat(pid).is_some_and(|stat| stat.state == 'Z'))
+            .count(),
+    }
+}
+
+/// Two inits live through all of it, one of them in a drain without end; beside
+/// them whole lives with drains and stop commands come and go. `make soak`.
+#[test]
+#[ignore = "takes SECONDS_OF_SOAK; make soak runs it"]
+fn soak() {
+    assert!(!without_root("soak"), "needs root, as it runs PID 1s");
+    let seconds = std::env::var("SECONDS_OF_SOAK").ok().and_then(|s| s.parse().ok());
+    let length = Duration::from_secs(seconds.unwrap_or(3_600));
+    let mut random = Random::new(7);
+    let long_lived: Vec<_> = [&["-w"][..], &["--delay-term=24h", "--drain-cmd=sleep 1", "-v"]]
+        .iter()
+        .map(|options| {
+            let (mut stdout, stdout_end) = pipe();
+            let mut start = init_with(options, &["churn"]);
+            start.pid_1 = true;
+            start.stdout = Some(stdout_end);
+            let init = start.start();
+            wait_for_line(&mut stdout, "ready");
+            init
+        })
+        .collect();
+    long_lived[1].signal(SIGTERM);
+
+    let none = [SIGKILL, SIGSTOP, SIGCHLD, SIGTERM];
+    let signals: Vec<i32> = (1..=64).filter(|signal| !none.contains(signal)).collect();
+    let (mut sent, mut lives, mut samples) = (0_u64, 0_u64, 0_u64);
+    let mut first: Option<Vec<Sample>> = None;
+    let begin = Instant::now();
+    while begin.elapsed() < length {
+        for init in &long_lived {
+            for _ in 0..random.below(40) {
+                // COMMAND takes TSTP as STOP: CONT goes with it.
+                init.signal(*random.pick(&signals));
+                init.signal(SIGCONT);
+                sent += 2;
+            }
+        }
+        // A stop signal each, swallowed by the one that drains.
+        long_lived[1].signal(SIGTERM);
+        lives += 1;
+        short_life(&mut random, lives);
+
+        // Zombies are there for as long as the init takes to wake.
+        let mut now: Vec<Sample> = long_lived.iter().map(|init| sample(init.pid)).collect();
+        until("no zombie", || {
+            now = long_lived.iter().map(|init| sample(init.pid)).collect();
+            now.iter().all(|sample| sample.zombies == 0)
+        });
+        samples += 1;
+        // What is touched for the first time counts until a tenth is over.
+        if begin.elapsed() < length / 10 {
+            continue;
+        }
+        let first = first.get_or_insert_with(|| now.clone());
+        for (before, now) in first.iter().zip(&now) {
+            let grown = now.private > before.private
+                || now.data > before.data
+                || now.descriptors > before.descriptors;
+            assert!(!grown, "after {:?}: {before:?} has become {now:?}", begin.elapsed());
+        }
+    }
+    eprintln!(
+        "{} s: {sent} signals, {lives} short lives, {samples} samples; {:?}",
+        begin.elapsed().as_secs(),
+        first.expect("samples")
+    );
+    for mut init in long_lived {
+        init.signal(SIGKILL);
+        assert_eq!(init.end(PATIENCE), End::Killed(SIGKILL));
+    }
+}
+
+/// An init from start to stop, with what it may be asked for at random.
+fn short_life(random: &mut Random, life: u64) {
+    let stop_ok = storm_json(&["send-and-exit", "10", "0", "0"]);
+    let stop_fails = storm_json(&["send-and-exit", "0", "0", "1"]);
+    let mut options = vec!["--delay-term=20ms".to_string()];
+    if random.one_in(2) {
+        options.push(format!("--stop-cmd={}", random.pick(&[stop_ok, stop_fails])));
+    }
+    if random.one_in(2) {
+        options.push("--drain-cmd=[\"/bin/true\"]".into());
+    }
+    if random.one_in(3) {
+        options.push("--wait-all".into());
+    }
+    if random.one_in(3) {
+        options.push("-c".into());
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let (mut stdout, stdout_end) = pipe();
+    let mut start = init_with(&options, &["exit-on", "10", "7"]);
+    start.pid_1 = life % 2 == 0;
+    start.stdout = Some(stdout_end);
+    let mut init = start.start();
+    wait_for_line(&mut stdout, "ready");
+    init.signal(SIGTERM);
+    let end = init.end(PATIENCE);
+    assert!(matches!(end, End::Exited(7 | 143)), "life {life} with {options:?}: {end:?}");
+}
