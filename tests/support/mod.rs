@@ -311,8 +311,7 @@ impl Setup {
 
     pub fn ignoring(self, signal: i32) -> Self {
         self.before_exec(move || {
-            // SAFETY: SIG_IGN is a valid disposition.
-            unsafe { libc::signal(signal, libc::SIG_IGN) };
+            set_disposition(signal, libc::SIG_IGN);
             Ok(())
         })
     }
@@ -536,9 +535,8 @@ impl Setup {
             command.stdout(self.stdout.take().unwrap_or_else(Stdio::piped));
         }
         command.stderr(self.stderr.take().unwrap_or_else(Stdio::piped));
-        // Whatever started the tests may have left some ignored.
         // SAFETY: system calls only.
-        unsafe { command.pre_exec(all_default) };
+        unsafe { command.pre_exec(start_afresh) };
         for prelude in self.prelude.drain(..) {
             // SAFETY: the preludes make system calls only.
             unsafe { command.pre_exec(prelude) };
@@ -610,16 +608,25 @@ impl Setup {
     }
 }
 
-/// The raw call: glibc keeps 32 and 33 to itself.
-fn all_default() -> io::Result<()> {
-    let default = [0_u64; 8];
+/// Whatever started the tests may have left signals ignored and descriptors
+/// open.
+fn start_afresh() -> io::Result<()> {
     for signal in 1..=64 {
-        // SAFETY: the kernel reads its sigaction, which is not longer than this.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, 8);
-        }
+        set_disposition(signal, libc::SIG_DFL);
+    }
+    for fd in 3..1024 {
+        // SAFETY: only sets a flag, and fails where nothing is open.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     Ok(())
+}
+
+/// The raw call: glibc keeps 32 and 33 to itself.
+fn set_disposition(signal: i32, handler: usize) {
+    let action = [handler as u64, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the kernel reads its sigaction, which is not longer than this and
+    // begins with the handler; only SIG_DFL and SIG_IGN come here.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0_usize, 8) };
 }
 
 /// What a run left.
@@ -1213,7 +1220,7 @@ pub fn children(pid: Pid) -> Vec<Pid> {
     pids.filter(|&p| stat(p).is_some_and(|s| s.parent == pid)).collect()
 }
 
-fn descendants(pid: Pid) -> Vec<Pid> {
+pub fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
     let mut next = 0;
     while next < found.len() {
@@ -1257,6 +1264,15 @@ pub fn kill(pid: Pid, signal: i32) {
     // SAFETY: touches no memory.
     let done = unsafe { libc::kill(pid, signal) };
     assert_eq!(done, 0, "kill {pid} {signal}: {}", io::Error::last_os_error());
+}
+
+/// From now on a process cannot open a descriptor above 2.
+pub fn no_more_descriptors(pid: Pid) {
+    let three = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+    // SAFETY: the limit is valid.
+    let done =
+        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const three, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }
 
 /// Waits until nobody holds the other end of a pipe.

@@ -277,7 +277,7 @@ impl Probe {
                 self.say(&format!("reaped {pid}"));
             } else if pid != self.host_of {
                 if !libc::WIFSTOPPED(status) && !libc::WIFCONTINUED(status) {
-                    self.say(&format!("orphan {pid}"));
+                    self.say(&format!("orphan {pid} (wait status {status:#x})"));
                 }
             } else if libc::WIFSTOPPED(status) {
                 self.say("init stopped");

@@ -1,0 +1,423 @@
+//! Section 4, what COMMAND sees: nothing of drain-init.
+
+mod support;
+use std::os::fd::OwnedFd;
+use support::*;
+
+const NONE: [&str; 0] = [];
+
+// ------------------------------------------------------------- descriptors
+
+#[test]
+fn command_has_the_same_descriptors() {
+    let (_reader, writer) = pipe();
+    let mut run = init(NONE).passing(writer, 7).start();
+    assert_eq!(run.ask("main", "fds"), ["0", "1", "2", "7"]);
+}
+
+#[test]
+fn with_a_drain_and_commands_to_run_it_has_no_more() {
+    let mut run = init(["-v", "--delay-term=60", "--kill-after=1", "--wait-all"])
+        .drain_cmd(&[])
+        .stop_cmd(&[])
+        .start();
+    assert_eq!(run.ask("main", "fds"), ["0", "1", "2"]);
+}
+
+#[test]
+fn descriptors_that_were_closed_stay_closed() {
+    if under_emulator("descriptors_that_were_closed_stay_closed", "qemu-user opens its own there") {
+        return;
+    }
+    for closed in [vec![0], vec![1], vec![2], vec![0, 2], vec![0, 1, 2]] {
+        let mut setup = init(["-v", "--delay-term=60"]).drain_cmd(&[]);
+        for fd in &closed {
+            setup = setup.closing(*fd);
+        }
+        let mut run = setup.start();
+        let left: Vec<String> =
+            (0..3).filter(|fd| !closed.contains(fd)).map(|fd| fd.to_string()).collect();
+        assert_eq!(run.ask("main", "fds"), left, "closed {closed:?}");
+    }
+}
+
+#[test]
+fn the_init_keeps_no_inherited_descriptor_above_2() {
+    let (mut reader, writer) = pipe();
+    let mut run = init(NONE).passing(writer, 9).start();
+    run.tell("main", "close 9");
+    run.wait("main", "close 0");
+    // Its end, while both live: nobody else holds the other end.
+    until_end(&mut reader);
+    run.barrier();
+}
+
+#[test]
+fn a_socket_that_command_has_closed_takes_no_connections() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut run = init(NONE).passing(OwnedFd::from(listener), 5).start();
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    run.tell("main", "close 5");
+    run.wait("main", "close 0");
+    until("a refusal", || std::net::TcpStream::connect(address).is_err());
+    run.barrier();
+}
+
+#[test]
+fn without_close_range_the_init_keeps_none_either() {
+    let name = "without_close_range_the_init_keeps_none_either";
+    if under_emulator(name, "strace would make the emulator's own calls fail") {
+        return;
+    }
+    for error in ["ENOSYS", "EPERM", "EINVAL"] {
+        let (_reader, writer) = pipe();
+        let mut run = init(NONE)
+            .passing(writer, 300)
+            .failing(&[&format!("close_range:error={error}")])
+            .start();
+        assert_eq!(run.ask("main", "fds"), ["0", "1", "2", "300"]);
+        let pid = run.pid();
+        until("descriptor 300 is closed", || !has_descriptor(pid, 300));
+    }
+}
+
+#[test]
+fn without_close_range_and_proc_the_init_keeps_none_either() {
+    let name = "without_close_range_and_proc_the_init_keeps_none_either";
+    if without_root(name) || under_emulator(name, "it needs /proc") {
+        return;
+    }
+    let (_reader, writer) = pipe();
+    // strace itself needs /proc, so it is hidden behind strace.
+    let hide = "mount -t tmpfs none /proc && exec \"$@\"";
+    let mut run = init(NONE)
+        .passing(writer, 300)
+        .failing(&["close_range:error=ENOSYS"])
+        .wrapped(["sh", "-c", hide, "sh"])
+        .hosted()
+        .start();
+    assert_eq!(run.ask("main", "fds"), ["0", "1", "2", "300"]);
+    let pid = run.pid();
+    until("descriptor 300 is closed", || !has_descriptor(pid, 300));
+}
+
+fn has_descriptor(pid: Pid, fd: i32) -> bool {
+    std::fs::symlink_metadata(format!("/proc/{pid}/fd/{fd}")).is_ok()
+}
+
+#[test]
+fn the_drain_and_stop_commands_keep_no_descriptor_open_either() {
+    let (mut reader, writer) = pipe();
+    let mut run = init(NONE).passing(writer, 9).stop_cmd(&[]).start();
+    run.tell("main", "close 9");
+    run.wait("main", "close 0");
+    run.signal(SIGTERM);
+    run.wait("stop", "ready");
+    until_end(&mut reader);
+}
+
+// -------------------------------------------- directory, environment, limits
+
+#[test]
+fn command_has_the_same_working_directory_which_the_init_has_left() {
+    let dir = TempDir::new();
+    let here = dir.path("here");
+    std::fs::create_dir(&here).unwrap();
+    let mut run = init(["--delay-term=60"]).drain_cmd(&[]).cwd(&here).start();
+    assert_eq!(run.ask("main", "cwd"), [here.to_str().unwrap()]);
+    let own = std::fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
+    assert_eq!(own.to_str(), Some("/"));
+}
+
+#[test]
+fn command_has_the_same_environment() {
+    let entries =
+        ["B=1", "A=2", "EMPTY=", "=odd", "noequals", "A=3", "DUMB_INIT_SETSID=1", "PATH=/bin"];
+    let mut run = init(NONE).raw_env(entries).start();
+    assert_eq!(run.ask("main", "env"), entries);
+}
+
+#[test]
+fn an_empty_environment_stays_empty() {
+    let mut run = init(NONE).raw_env(NONE).start();
+    assert_eq!(run.ask("main", "env"), NONE);
+}
+
+#[test]
+fn an_environment_that_is_no_text_passes_through_untouched() {
+    use std::os::unix::ffi::OsStrExt;
+    let entries = [&b"X=\xff\xfe"[..], b"\x80=1"].map(std::ffi::OsStr::from_bytes);
+    let mut run = init(NONE).raw_env(entries).start();
+    assert_eq!(run.ask("main", "env"), ["X=\\xff\\xfe", "\\x80=1"]);
+}
+
+#[test]
+fn command_has_the_same_umask() {
+    let mut run = init(NONE).umask(0o137).start();
+    assert_eq!(run.ask("main", "umask"), ["137"]);
+}
+
+#[test]
+fn command_has_the_same_limits() {
+    let mut run = init(["--delay-term=60"])
+        .drain_cmd(&[])
+        .wrapped(["prlimit", "--nofile=300:400", "--core=0:0", "--stack=1000000:2000000"])
+        .start();
+    let limits = run.ask("main", "limits");
+    assert!(limits.contains(&"7 300 400".into()), "{limits:?}");
+    assert!(limits.contains(&"4 0 0".into()), "{limits:?}");
+    assert!(limits.contains(&"3 1000000 2000000".into()), "{limits:?}");
+}
+
+// ----------------------------------------------------------------- signals
+
+#[test]
+fn command_has_no_signal_blocked() {
+    let mut setup = init(NONE);
+    for signal in [SIGTERM, SIGINT, SIGCHLD, SIGUSR1, 33, 34, 35, 64] {
+        setup = setup.blocking(signal);
+    }
+    let mut run = setup.start();
+    assert_eq!(run.ask("main", "blocked"), NONE);
+}
+
+#[test]
+fn the_dispositions_are_exactly_those_that_the_init_inherited() {
+    let name = "the_dispositions_are_exactly_those_that_the_init_inherited";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    for ignored in [
+        vec![],
+        vec![SIGPIPE],
+        vec![SIGCHLD],
+        vec![SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD, SIGTSTP, SIGTTOU],
+        vec![32, 33, 34, 50, 64],
+    ] {
+        let mut setup = init(NONE);
+        for signal in &ignored {
+            setup = setup.ignoring(*signal);
+        }
+        let mut run = setup.start();
+        let mut found: Vec<i32> =
+            run.ask("main", "ignored").iter().map(|s| s.parse().unwrap()).collect();
+        let mut ignored = ignored;
+        ignored.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, ignored);
+    }
+}
+
+#[test]
+fn a_pipe_that_breaks_ends_command_as_it_would_without_the_init() {
+    // Rust's start-up would have COMMAND inherit an ignored SIGPIPE.
+    let mut run = init(NONE).start();
+    run.tell("main", "default 13");
+    let main = run.hello("main")[0];
+    run.tell("main", &format!("kill {main} 13"));
+    assert_eq!(run.status(), 128 + SIGPIPE);
+}
+
+#[test]
+fn an_ignored_chld_does_not_lose_the_exit_status() {
+    let mut run = init(NONE).ignoring(SIGCHLD).start();
+    run.tell("main", "exit 23");
+    assert_eq!(run.status(), 23);
+}
+
+#[test]
+fn an_ignored_stop_signal_still_starts_the_drain() {
+    let mut run = init(["--delay-term=60"]).ignoring(SIGTERM).start();
+    run.signal(SIGTERM);
+    run.message("draining for");
+}
+
+// ---------------------------------------------------- session and terminal
+
+#[test]
+fn in_group_mode_command_leads_a_new_session() {
+    let mut run = init(NONE).start();
+    let [pid, parent, group, session] = run.hello("main");
+    assert_eq!((group, session), (pid, pid));
+    assert_eq!(parent, run.pid());
+}
+
+#[test]
+fn command_gets_the_terminal_whose_session_the_init_led() {
+    let mut run = init(NONE).terminal(Terminal::Leader).start();
+    let [pid, ..] = run.hello("main");
+    assert_eq!(
+        run.ask("main", "tty"),
+        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
+    );
+}
+
+#[test]
+fn as_pid_1_too() {
+    if without_root("command_sees: as_pid_1_too") {
+        return;
+    }
+    let mut run =
+        init(NONE).pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign).start();
+    let [pid, ..] = run.hello("main");
+    assert_eq!(
+        run.ask("main", "tty"),
+        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
+    );
+    run.type_in(b"\x03");
+    run.received("main", SIGINT);
+}
+
+#[test]
+fn a_terminal_of_another_session_is_not_taken() {
+    let mut run = init(NONE)
+        .wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"])
+        .terminal(Terminal::Leader)
+        .start();
+    let tty = run.ask("main", "tty");
+    assert!(tty[0].starts_with("stdin=1 session=-1"), "{tty:?}");
+    assert!(tty[0].ends_with("controlling=false"), "{tty:?}");
+}
+
+#[test]
+fn a_terminal_of_nobody_is_not_taken() {
+    let mut run = init(NONE).terminal(Terminal::Foreign).start();
+    let tty = run.ask("main", "tty");
+    assert!(tty[0].ends_with("controlling=false"), "{tty:?}");
+}
+
+#[test]
+fn with_c_command_shares_the_inits_session_group_and_terminal() {
+    let mut run = init(["-c"]).terminal(Terminal::Leader).start();
+    let pid = run.pid();
+    let [_, _, group, session] = run.hello("main");
+    assert_eq!((group, session), (pid, pid));
+    assert_eq!(
+        run.ask("main", "tty"),
+        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
+    );
+}
+
+#[test]
+fn the_hup_and_cont_of_giving_the_terminal_up_are_taken_out() {
+    for _ in 0..5 {
+        let mut run = init(NONE).terminal(Terminal::Leader).start();
+        run.barrier();
+        assert_eq!(run.signals("main"), [SIGWINCH]);
+    }
+}
+
+#[test]
+fn later_ones_are_delivered_the_first_too() {
+    let mut run = init(NONE).terminal(Terminal::Leader).start();
+    run.signal(SIGHUP);
+    run.received("main", SIGHUP);
+    run.signal(SIGCONT);
+    run.received("main", SIGCONT);
+}
+
+// ------------------------------------------------------------------ ENOEXEC
+
+#[test]
+fn a_file_that_the_kernel_refuses_is_run_by_the_shell() {
+    let dir = TempDir::new();
+    executable(&dir.path("script"), "echo \"$0:$1:$2\"\nexit 6\n");
+    let script = dir.path("script");
+    let expected = format!("{}:a b:c\n", script.display());
+    let finished = init(NONE).command([script.as_os_str(), "a b".as_ref(), "c".as_ref()]).finish();
+    assert_eq!((finished.status, finished.stdout), (6, expected.clone()));
+
+    // Found in PATH, too.
+    let path = format!("{}:/usr/bin:/bin", dir.path("").display());
+    let finished = init(NONE).env("PATH", path).command(["script", "a b", "c"]).finish();
+    assert_eq!(finished.status, 6);
+    assert!(finished.stdout.ends_with("/script:a b:c\n"), "{}", finished.stdout);
+}
+
+#[test]
+fn a_drain_or_stop_command_that_the_kernel_refuses_too() {
+    let dir = TempDir::new();
+    executable(&dir.path("script"), "kill -INT $MAINPID\n");
+    let json = format!("[\"{}\"]", dir.path("script").display());
+    let mut run = init(["--stop-cmd", &json]).start();
+    run.signal(SIGTERM);
+    run.received("main", SIGINT);
+}
+
+// --------------------------------------------------------------- LISTEN_PID
+
+#[test]
+fn listen_pid_that_names_the_init_names_command() {
+    let set = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_PIDFDID=12345 exec \"$@\"";
+    let mut run = init(NONE).wrapped(["sh", "-c", set, "sh"]).start();
+    let env = run.ask("main", "env");
+    let main = run.hello("main")[0];
+    assert!(env.contains(&format!("LISTEN_PID={main}")), "{env:?}");
+    assert!(env.contains(&"LISTEN_FDS=1".into()), "{env:?}");
+    assert!(!env.iter().any(|e| e.starts_with("LISTEN_PIDFDID=")), "{env:?}");
+}
+
+#[test]
+fn as_pid_1_listen_pid_1_names_command() {
+    if without_root("as_pid_1_listen_pid_1_names_command") {
+        return;
+    }
+    let mut run = init(NONE).env("LISTEN_PID", "1").env("LISTEN_FDS", "1").pid1().start();
+    let env = run.ask("main", "env");
+    let main = run.hello("main")[0];
+    assert_ne!(main, 1);
+    assert!(env.contains(&format!("LISTEN_PID={main}")), "{env:?}");
+}
+
+#[test]
+fn listen_pid_that_names_another_is_left_alone() {
+    let mut run = init(NONE).env("LISTEN_PID", "1").env("LISTEN_PIDFDID", "5").start();
+    let env = run.ask("main", "env");
+    assert!(env.contains(&"LISTEN_PID=1".into()), "{env:?}");
+    assert!(env.contains(&"LISTEN_PIDFDID=5".into()), "{env:?}");
+}
+
+#[test]
+fn command_has_no_listen_pid_where_there_was_none() {
+    let mut run = init(NONE).start();
+    assert!(!run.ask("main", "env").iter().any(|e| e.starts_with("LISTEN_PID")));
+}
+
+// ---------------------------------------------------------------- pdeathsig
+
+#[test]
+fn the_death_of_the_parent_can_start_the_drain() {
+    let mut run = init(["-p", "TERM", "--delay-term=60"])
+        .wrapped(["sh", "-c", "\"$@\" & wait", "sh"])
+        .start();
+    kill(run.child(), SIGKILL);
+    run.message("draining for");
+}
+
+#[test]
+fn a_parent_that_died_before_prctl_counts_as_well() {
+    let name = "a_parent_that_died_before_prctl_counts_as_well";
+    if without_root(name) || under_emulator(name, "strace would delay the emulator's own calls") {
+        return;
+    }
+    // strace holds prctl back until the parent, a shell, is gone.
+    let mut run = init(["-p", "TERM", "--delay-term=60"])
+        .hosted()
+        .wrapped(["strace", "-qq", "-f", "-o", "/dev/null", "--trace=prctl"])
+        .wrapped(["--inject=prctl:delay_enter=1000000", "sh", "-c", "\"$@\" & wait", "sh"])
+        .spawn();
+    let start = run.child();
+    let mut shell = 0;
+    until("the init is about to ask for the signal", || {
+        let about = |pid: &Pid| {
+            let call = std::fs::read_to_string(format!("/proc/{pid}/syscall"));
+            call.is_ok_and(|c| c.starts_with(&format!("{} 0x1 ", libc::SYS_prctl)))
+        };
+        shell =
+            descendants(start).iter().find(|p| about(p)).map_or(0, |p| stat(*p).unwrap().parent);
+        shell != 0
+    });
+    kill(shell, SIGKILL);
+    run.message("TERM: draining for");
+}

@@ -1,0 +1,408 @@
+//! Section 6, the messages.
+
+mod support;
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use support::*;
+
+const NONE: [&str; 0] = [];
+
+// ------------------------------------------------------------ what they say
+
+#[test]
+fn a_drain_is_told_step_by_step() {
+    let mut run = init(["--delay-term=200ms"]).start();
+    let main = run.hello("main")[0];
+    run.signal(SIGTERM);
+    let line = run.message("draining for");
+    assert!(line.starts_with(&format!("{}TERM: draining for 0.2s", init_name())), "{line}");
+    assert!(line.contains("then TERM"), "{line}");
+    assert!(line.contains("the platform's grace period must be longer"), "{line}");
+    run.signal(SIGTERM);
+    let line = run.message("swallowed");
+    assert_eq!(line, format!("{}TERM: swallowed, still draining\n", init_name()));
+    let line = run.message("drained for");
+    assert!(
+        line.starts_with(&format!("{}drained for 0.2s: TERM to process group {main}", init_name())),
+        "{line}"
+    );
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 0");
+    let line = run.message("exited with status 0");
+    assert!(line.contains(&format!("process {main} exited with status 0")), "{line}");
+    assert!(line.contains("after TERM"), "{line}");
+    assert_eq!(run.status(), 0);
+    run.drain_output();
+    assert_eq!(run.stderr().lines().count(), 4, "{}", run.stderr());
+}
+
+#[test]
+fn whole_seconds_are_told_as_such() {
+    let mut run = init(["--delay-term=10"]).start();
+    run.signal(SIGTERM);
+    run.message("TERM: draining for 10s, then TERM (the platform's grace period must be longer)");
+}
+
+#[test]
+fn a_drain_is_told_where_command_dies_of_a_signal() {
+    let mut run = init(["--delay-term=20ms"]).start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "die 9");
+    run.message("KILL");
+    assert_eq!(run.status(), 137);
+}
+
+#[test]
+fn the_signal_is_named_as_it_was_received() {
+    let mut run = init(["--delay-term=20ms", "--stop-signal=QUIT", "-r", "QUIT:INT"]).start();
+    run.signal(SIGQUIT);
+    run.message("QUIT: draining for");
+    run.message("drained for");
+    run.received("main", SIGINT);
+}
+
+#[test]
+fn they_begin_with_the_name_that_the_init_was_called_by() {
+    for name in ["dumb-init", "tini", "odd name", "drain-init"] {
+        let setup = init(["--delay-term=10"]);
+        let link = setup.link(name);
+        let mut run = setup.called(link).start();
+        run.signal(SIGTERM);
+        let line = run.message("draining for");
+        assert!(line.starts_with(&format!("[{name}] TERM: ")), "{line}");
+    }
+    let setup = init(["--no-such"]);
+    let link = setup.link("dumb-init");
+    let finished = setup.called(link).finish();
+    assert!(finished.stderr.starts_with("[dumb-init] "), "{}", finished.stderr);
+}
+
+#[test]
+fn by_default_a_plain_dumb_init_command_line_stays_silent() {
+    let mut run = init(["-r", "1:2"]).script(["fork child"]).start();
+    for signal in [SIGHUP, SIGUSR1, SIGTERM] {
+        run.signal(signal);
+    }
+    run.received("main", SIGTERM);
+    run.tell("child", "exit 0");
+    run.tell("main", "exit 9");
+    assert_eq!(run.status(), 9);
+    run.drain_output();
+    assert_eq!(run.stderr(), "");
+}
+
+#[test]
+fn as_pid_1_it_stays_silent_too() {
+    if without_root("as_pid_1_it_stays_silent_too") {
+        return;
+    }
+    let mut run = init(NONE).pid1().script(["burst 20"]).start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 0");
+    assert_eq!(run.status(), 0);
+    run.drain_output();
+    assert_eq!(run.stderr(), "");
+}
+
+#[test]
+fn verbose_adds_every_signal_and_delivery() {
+    let mut run = init(["-v"]).start();
+    let main = run.hello("main")[0];
+    for (signal, name) in [(SIGUSR1, "USR1"), (SIGWINCH, "WINCH"), (SIGHUP, "HUP")] {
+        run.signal(signal);
+        run.received("main", signal);
+        run.message(name);
+    }
+    run.signal(SIGUSR2);
+    until("the delivery's line", || {
+        let stderr = run.stderr();
+        stderr.lines().any(|l| l.contains("USR2") && l.contains(&main.to_string()))
+    });
+    run.tell("main", "exit 3");
+    assert_eq!(run.status(), 3);
+    run.message("exited with status 3");
+}
+
+#[test]
+fn verbose_names_real_time_signals() {
+    let mut run = init(["-v"]).start();
+    run.signal(outside(37));
+    run.received("main", outside(37));
+    run.message("RTMIN+3");
+}
+
+#[test]
+fn verbose_tells_a_rewriting() {
+    let mut run = init(["-v", "-r", "USR1:USR2"]).start();
+    run.signal(SIGUSR1);
+    run.received("main", SIGUSR2);
+    run.message("USR1");
+    run.message("USR2");
+}
+
+#[test]
+fn verbose_adds_every_reaped_child() {
+    if without_root("verbose_adds_every_reaped_child") {
+        return;
+    }
+    let mut run = init(["-v"]).pid1().script(["orphan one"]).start();
+    run.wait("one", "ready");
+    let number = run.hello("one")[0];
+    run.tell("one", "exit 5");
+    run.message(&format!(" {number} "));
+}
+
+#[test]
+fn quiet_leaves_errors() {
+    // The steps of the drain are none.
+    let mut run = init(["-q", "--delay-term=50ms"]).exits_on(SIGTERM, 0).start();
+    run.signal(SIGTERM);
+    run.signal(SIGTERM);
+    assert_eq!(run.status(), 0);
+    run.drain_output();
+    assert_eq!(run.stderr(), "");
+
+    let finished = init(["-q"]).command(["/nowhere"]).finish();
+    assert_eq!(finished.status, 127);
+    assert_ne!(finished.stderr, "");
+    assert_ne!(init(["-q", "--no-such"]).finish().stderr, "");
+}
+
+#[test]
+fn quiet_leaves_the_failure_of_a_stop_command() {
+    let mut run = init(["-q"]).stop_cmd(&["exit 3"]).start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.message("3");
+    assert_eq!(run.stderr().lines().count(), 1, "{}", run.stderr());
+}
+
+#[test]
+fn nothing_is_written_on_stdout() {
+    let mut run = init(["-v", "--delay-term=20ms"]).exits_on(SIGTERM, 0).start();
+    run.signal(SIGTERM);
+    assert_eq!(run.status(), 0);
+    run.drain_output();
+    assert_eq!(run.stdout(), "");
+}
+
+#[test]
+fn each_is_one_line_in_one_write() {
+    // A datagram is what one write made it.
+    let (reader, writer) = UnixDatagram::pair().unwrap();
+    let mut run = init(["-v", "--delay-term=50ms"]).stderr(OwnedFd::from(writer)).start();
+    run.signal(SIGUSR1);
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 0");
+    assert_eq!(run.status(), 0);
+    reader.set_nonblocking(true).unwrap();
+    let mut bytes = [0; 8192];
+    let mut count = 0;
+    while let Ok(n) = reader.recv(&mut bytes) {
+        let line = String::from_utf8_lossy(&bytes[..n]).into_owned();
+        if n == 0 {
+            break;
+        }
+        assert!(line.starts_with(&init_name()), "{line:?}");
+        assert!(line.ends_with('\n'), "{line:?}");
+        assert_eq!(line.lines().count(), 1, "{line:?}");
+        count += 1;
+    }
+    assert!(count >= 4, "only {count}");
+}
+
+// ------------------------------------------------------- they never block
+
+/// With such a stderr, which takes nothing, all goes on as ever.
+fn goes_on(setup: Setup) {
+    let mut run = setup.start();
+    for _ in 0..20 {
+        run.signal(SIGUSR1);
+        run.received("main", SIGUSR1);
+    }
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+}
+
+#[test]
+fn a_full_pipe_does_not_block_the_init() {
+    let (_reader, writer) = pipe();
+    fill(&writer);
+    goes_on(init(["-v", "--delay-term=20ms"]).stderr(writer));
+}
+
+#[test]
+fn a_full_pipe_does_not_block_pid_1() {
+    if without_root("a_full_pipe_does_not_block_pid_1") {
+        return;
+    }
+    let (_reader, writer) = pipe();
+    fill(&writer);
+    goes_on(init(["-v", "--delay-term=20ms"]).pid1().stderr(writer));
+}
+
+#[test]
+fn a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused() {
+    let name = "a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused";
+    if under_emulator(name, "strace would make the emulator's own calls fail") {
+        return;
+    }
+    for error in ["ENOSYS", "EOPNOTSUPP", "EPERM", "EINVAL"] {
+        let (_reader, writer) = pipe();
+        fill(&writer);
+        let inject = format!("pwritev2:error={error}");
+        goes_on(init(["-v", "--delay-term=20ms"]).failing(&[&inject]).stderr(writer));
+
+        // And what can be written is written.
+        let mut run = init(["-v"]).failing(&[&inject]).start();
+        run.signal(SIGUSR1);
+        run.message("USR1");
+    }
+}
+
+#[test]
+fn a_full_socket_does_not_block_the_init() {
+    let (_reader, writer) = UnixStream::pair().unwrap();
+    let writer = OwnedFd::from(writer);
+    fill(&writer);
+    goes_on(init(["-v", "--delay-term=20ms"]).stderr(writer));
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_block_the_init() {
+    let (_master, slave) = terminal_pair();
+    fill(&slave);
+    goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
+}
+
+#[test]
+fn a_line_to_a_terminal_is_at_most_1024_bytes() {
+    let (master, slave) = terminal_pair();
+    let long = format!("/nowhere/{}", "x".repeat(4000));
+    let finished = init(NONE).command([&long]).stderr(slave);
+    let mut run = finished.spawn();
+    assert_eq!(run.status(), 127);
+    let mut written = Vec::new();
+    // The terminal has no other end now: the read fails after the last byte.
+    let _ = fs::File::from(master).read_to_end(&mut written);
+    let line = String::from_utf8_lossy(&written).replace("\r\n", "\n");
+    assert!(line.starts_with(&init_name()), "{line}");
+    assert!(line.ends_with('\n'), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.len() <= 1024, "{} bytes", line.len());
+}
+
+#[test]
+fn a_full_disk_or_a_closed_stderr_does_not_matter() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    goes_on(init(["-v", "--delay-term=20ms"]).stderr(full));
+    if under_emulator("a_closed_stderr_does_not_matter", "qemu-user opens its own there") {
+        return;
+    }
+    goes_on(init(["-v", "--delay-term=20ms"]).closing(2));
+}
+
+#[test]
+fn messages_are_appended_to_a_file() {
+    let dir = TempDir::new();
+    let file = fs::File::create(dir.path("log")).unwrap();
+    goes_on(init(["--delay-term=20ms"]).stderr(file));
+    let log = fs::read_to_string(dir.path("log")).unwrap();
+    assert!(log.contains("draining for") && log.contains("drained for"), "{log}");
+}
+
+#[test]
+fn the_flags_of_stderr_are_not_changed() {
+    let (reader, writer) = pipe();
+    let (_master, slave) = terminal_pair();
+    for stderr in [writer, slave] {
+        let mut run = init(["-v", "--delay-term=20ms"]).stderr(stderr).start();
+        let before = run.ask("main", "flags");
+        run.signal(SIGUSR1);
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        assert_eq!(run.ask("main", "flags"), before);
+        let stderr = before[2].trim_start_matches("2 ");
+        let flags = i32::from_str_radix(stderr, 8).unwrap();
+        assert_eq!(flags & libc::O_NONBLOCK, 0, "{before:?}");
+    }
+    drop(reader);
+}
+
+// -------------------------------------------- signals of the init's writing
+
+#[test]
+fn a_dead_log_reader_does_no_harm() {
+    // With dumb-init -v one WINCH kills COMMAND here, and loops for ever.
+    let (reader, writer) = pipe();
+    drop(reader);
+    let mut run = init(["-v", "--delay-term=50ms"]).stderr(writer).start();
+    for signal in [SIGWINCH, SIGUSR1, SIGWINCH] {
+        run.signal(signal);
+        run.received("main", signal);
+    }
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.ping("main");
+    assert_eq!(run.signals("main"), [SIGWINCH, SIGUSR1, SIGWINCH, SIGTERM]);
+    run.tell("main", "exit 4");
+    assert_eq!(run.status(), 4);
+}
+
+#[test]
+fn a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe() {
+    if without_root("a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe") {
+        return;
+    }
+    for setup in [init(["-v"]).pid1(), init(["-v"]).ignoring(SIGPIPE)] {
+        let (reader, writer) = pipe();
+        drop(reader);
+        let mut run = setup.stderr(writer).start();
+        run.signal(SIGUSR1);
+        run.received("main", SIGUSR1);
+        run.barrier();
+        assert_eq!(run.signals("main"), [SIGUSR1, SIGWINCH]);
+    }
+}
+
+#[test]
+fn a_dead_socket_reader_does_no_harm() {
+    let (reader, writer) = UnixStream::pair().unwrap();
+    drop(reader);
+    let mut run = init(["-v"]).stderr(OwnedFd::from(writer)).start();
+    run.signal(SIGUSR1);
+    run.received("main", SIGUSR1);
+    run.barrier();
+    assert_eq!(run.signals("main"), [SIGUSR1, SIGWINCH]);
+}
+
+#[test]
+fn a_pipe_signal_of_somebody_else_is_delivered_all_the_same() {
+    let (reader, writer) = pipe();
+    drop(reader);
+    let mut run = init(["-v"]).stderr(writer).start();
+    run.signal(SIGPIPE);
+    run.received("main", SIGPIPE);
+    run.signal(SIGXFSZ);
+    run.received("main", SIGXFSZ);
+    run.barrier();
+    assert_eq!(run.signals("main"), [SIGPIPE, SIGXFSZ, SIGWINCH]);
+}
+
+#[test]
+fn a_log_file_at_its_limit_does_no_harm() {
+    let dir = TempDir::new();
+    let file = fs::File::create(dir.path("log")).unwrap();
+    let mut run = init(["-v"]).stderr(file).file_size(0).start();
+    run.signal(SIGUSR1);
+    run.received("main", SIGUSR1);
+    run.barrier();
+    assert_eq!(run.signals("main"), [SIGUSR1, SIGWINCH]);
+}
