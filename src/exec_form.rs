@@ -164,11 +164,15 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    /// What a parse of the exec form gives.
+    #[allow(clippy::unnecessary_wraps)]
     fn exec(words: &[&str]) -> Result<Option<Cmd>, &'static str> {
         let words = words.iter().map(|word| CString::new(*word).unwrap());
         Ok(Some(Cmd::Exec(words.collect())))
     }
 
+    /// What a parse of the shell form gives.
+    #[allow(clippy::unnecessary_wraps)]
     fn shell(line: &str) -> Result<Option<Cmd>, &'static str> {
         Ok(Some(Cmd::Shell(CString::new(line).unwrap())))
     }

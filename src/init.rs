@@ -189,7 +189,7 @@ impl<'a> Init<'a> {
 
     fn report_orphan(&self, pid: Pid, status: Status) {
         let level = if self.config.warn_on_reap { Level::Notice } else { Level::Verbose };
-        self.reporter.say(level, |line| {
+        self.reporter.say(level, &|line| {
             line.text(b"reaped the orphan ").pid(pid).text(b", which ").status(status);
         });
     }
@@ -237,7 +237,7 @@ impl<'a> Init<'a> {
                 // From any other process this would reach half of the system.
                 if unistd::getpid().as_raw() == 1 {
                     let _ = sys::kill(Pid::from_raw(-1), Some(signal));
-                    self.reporter.say(Level::Verbose, |line| {
+                    self.reporter.say(Level::Verbose, &|line| {
                         line.signal(signal).text(b" to every process");
                     });
                 }
@@ -265,7 +265,7 @@ impl<'a> Init<'a> {
                 None
             }
             Err(error) => {
-                self.reporter.say(Level::Error, |line| {
+                self.reporter.say(Level::Error, &|line| {
                     helper_name(line, helper).text(b" could not be started: ").error(error);
                 });
                 Some(Event::HelperNotStarted(helper))
@@ -275,11 +275,11 @@ impl<'a> Init<'a> {
 
     fn report_delivery(&self, signal: Signal, result: nix::Result<()>) {
         match result {
-            Ok(()) => self.reporter.say(Level::Verbose, |line| {
+            Ok(()) => self.reporter.say(Level::Verbose, &|line| {
                 line.text(b"delivered ");
                 self.signal_to_target(line, signal);
             }),
-            Err(error) => self.reporter.say(Level::Notice, |line| {
+            Err(error) => self.reporter.say(Level::Notice, &|line| {
                 line.text(b"could not deliver ");
                 self.signal_to_target(line, signal).text(b": ").error(error);
             }),
@@ -302,7 +302,7 @@ impl<'a> Init<'a> {
             | Message::Ended { step: false, .. } => Level::Verbose,
             _ => Level::Notice,
         };
-        self.reporter.say(level, |line| self.word(line, message));
+        self.reporter.say(level, &|line| self.word(line, message));
     }
 
     fn word(&self, line: &mut Line, message: Message) {

@@ -17,11 +17,14 @@ use drain_init::init::Init;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::SignalSet;
 use drain_init::spawn::{self, Inheritance};
-use drain_init::sys::{self, Words};
+use drain_init::sys::{self, Arena, Words};
 use nix::unistd::{self, Pid};
 
 /// The status of a usage error, and where COMMAND could not be forked.
 const FAILURE: u8 = 1;
+
+#[global_allocator]
+static ARENA: Arena = Arena::new();
 
 /// Called by the C library's start-up code, with arrays as execve(2) lays out.
 #[unsafe(no_mangle)]
@@ -83,18 +86,18 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
         argv: argv.skip(config.command),
         environment,
         sigchld_ignored: sys::reset_sigchld(),
-        directory: runs_helpers.then(spawn::working_directory).flatten(),
+        directory: runs_helpers.then(sys::working_directory).flatten(),
     };
     let command = match spawn::command(&mut given, config.plan.group, reporter) {
         Ok(pid) => pid,
         Err(error) => {
-            reporter.say(Level::Error, |line| {
+            reporter.say(Level::Error, &|line| {
                 line.text(b"cannot fork: ").error(error);
             });
             return FAILURE;
         }
     };
-    reporter.say(Level::Verbose, |line| {
+    reporter.say(Level::Verbose, &|line| {
         line.text(b"started process ").pid(command);
     });
     // A lock or a socket that only the init still held would outlive COMMAND.
@@ -122,7 +125,7 @@ fn print(parts: &[&[u8]]) -> u8 {
 
 /// Says what is wrong with the command line or the environment.
 fn refuse(error: &Error, reporter: Reporter) -> u8 {
-    reporter.say(Level::Error, |line| {
+    reporter.say(Level::Error, &|line| {
         line.text(error.as_bytes());
     });
     FAILURE
@@ -131,7 +134,7 @@ fn refuse(error: &Error, reporter: Reporter) -> u8 {
 fn report_slips(environment: &Words, reporter: Reporter) {
     for (name, _) in environment.iter().filter_map(split) {
         if config::is_probable_slip(name) {
-            reporter.say(Level::Notice, |line| {
+            reporter.say(Level::Notice, &|line| {
                 line.text(name).text(b" is no variable of drain-init: see --help for their names");
             });
         }
@@ -140,7 +143,7 @@ fn report_slips(environment: &Words, reporter: Reporter) {
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {
     if let Err(error) = result {
-        reporter.say(Level::Notice, |line| {
+        reporter.say(Level::Notice, &|line| {
             line.text(option).text(b" has no effect here: ").error(error);
         });
     }

@@ -167,8 +167,10 @@ impl<'a> Reporter<'a> {
         Self { level, ..self }
     }
 
-    /// Says the line that `write` makes, if the level asks for it.
-    pub fn say(&self, level: Level, write: impl FnOnce(&mut Line)) {
+    /// Says the line that `write` makes, if the level asks for it. Never inlined:
+    /// a line's kilobyte of stack is needed only while something is said.
+    #[inline(never)]
+    pub fn say(&self, level: Level, write: &dyn Fn(&mut Line)) {
         if level <= self.level {
             let mut line = Line::new(self.name);
             write(&mut line);

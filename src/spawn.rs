@@ -4,7 +4,6 @@
 use core::ffi::CStr;
 use core::time::Duration;
 use std::ffi::CString;
-use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
 use nix::sys::stat::{self, SFlag};
@@ -31,13 +30,6 @@ pub struct Inheritance {
     pub sigchld_ignored: bool,
     /// The working directory's path, where a drain or stop command needs it.
     pub directory: Option<CString>,
-}
-
-/// The path of the working directory, where it has one. See getcwd(3).
-#[must_use]
-pub fn working_directory() -> Option<CString> {
-    let path = unistd::getcwd().ok()?;
-    CString::new(path.into_os_string().into_vec()).ok()
 }
 
 /// The value of `NAME=VALUE`, where that is the name.
@@ -184,8 +176,8 @@ pub fn helper(
     enter(given.directory.as_deref(), reporter);
 
     let argv = match cmd {
-        Cmd::Exec(words) => Words::new(words.iter().cloned()),
-        Cmd::Shell(line) => Words::new([SHELL.to_owned(), c"-c".to_owned(), line.clone()]),
+        Cmd::Exec(words) => Words::new(words.clone()),
+        Cmd::Shell(line) => Words::new(vec![SHELL.to_owned(), c"-c".to_owned(), line.clone()]),
     };
     let signal = [config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()].concat();
     let signal = CString::new(signal).unwrap_or_default();
@@ -193,7 +185,9 @@ pub fn helper(
     let others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
-    let environment = Words::new(others.map(CStr::to_owned).chain([main_pid, signal]));
+    let mut variables: Vec<_> = others.map(CStr::to_owned).collect();
+    variables.extend([main_pid, signal]);
+    let environment = Words::new(variables);
 
     sys::hand_over_signals(given.sigchld_ignored);
     let error = search_and_exec(&argv, &environment);
@@ -204,7 +198,7 @@ pub fn helper(
 fn enter(directory: Option<&CStr>, reporter: Reporter) {
     let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
     if let Err(error) = entered {
-        reporter.say(Level::Notice, |line| {
+        reporter.say(Level::Notice, &|line| {
             line.text(b"the working directory ");
             if let Some(directory) = directory {
                 line.text(directory.to_bytes()).text(b" ");
@@ -239,15 +233,15 @@ fn exec_or_run_script(path: &CStr, argv: &Words, environment: &Words) -> Errno {
     if error != Errno::ENOEXEC {
         return error;
     }
-    let arguments = argv.iter().skip(1).map(CStr::to_owned);
-    let script = Words::new([SHELL.to_owned(), path.to_owned()].into_iter().chain(arguments));
-    sys::exec(SHELL, &script, environment)
+    let mut script = vec![SHELL.to_owned(), path.to_owned()];
+    script.extend(argv.iter().skip(1).map(CStr::to_owned));
+    sys::exec(SHELL, &Words::new(script), environment)
 }
 
 /// Ends a child whose program cannot be executed, with the status that sh(1),
 /// env(1) and Docker use.
 fn fail(argv: &Words, error: Errno, reporter: Reporter) -> ! {
-    reporter.say(Level::Error, |line| {
+    reporter.say(Level::Error, &|line| {
         let program = argv.iter().next().unwrap_or_default();
         line.text(b"cannot run '").text(program.to_bytes()).text(b"': ").error(error);
     });

@@ -2,7 +2,10 @@
 //! cannot use: each wrapper small, and the only `unsafe` code there is.
 #![allow(unsafe_code)]
 
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::time::Duration;
 use std::ffi::CString;
@@ -17,6 +20,114 @@ use crate::signal::{Signal, SignalSet};
 /// The size of the kernel's `sigset_t`, which is what [`SignalSet`] is. The C
 /// library's own type is larger, and musl's functions filter it.
 const KERNEL_SIGSET_SIZE: usize = size_of::<SignalSet>();
+
+// ---- Memory ----------------------------------------------------------------
+
+/// The program's allocator: hands memory out, and takes back only what it handed
+/// out last. All allocation is done before the loop begins, or in a child before
+/// its exec. The C library's own malloc would be a sixth of the program, five
+/// system calls and two pages of every container's memory.
+pub struct Arena {
+    /// Where free memory begins and ends.
+    free: UnsafeCell<(usize, usize)>,
+    /// Enough for most command lines. Pages that nothing touches cost nothing.
+    first: UnsafeCell<MaybeUninit<[u8; Self::FIRST]>>,
+}
+
+// SAFETY: the program has one thread.
+unsafe impl Sync for Arena {}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Arena {
+    const FIRST: usize = 16 * 1024;
+
+    /// An arena of which nothing has been handed out.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { free: UnsafeCell::new((0, 0)), first: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    /// Adds free memory for `size` bytes of any alignment up to `align`. What
+    /// was free before is lost. See mmap(2).
+    fn grow(&self, size: usize, align: usize) -> Option<(usize, usize)> {
+        let wanted = size.checked_add(align)?;
+        // SAFETY: one thread, and no reference to the pair outlives a statement.
+        if unsafe { *self.free.get() } == (0, 0) && wanted <= Self::FIRST {
+            let start = self.first.get() as usize;
+            return Some((start, start + Self::FIRST));
+        }
+        let length = wanted.max(Self::FIRST).checked_next_multiple_of(Self::FIRST)?;
+        // SAFETY: asks for new memory at a place of the kernel's choice.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        (start != libc::MAP_FAILED).then(|| (start as usize, start as usize + length))
+    }
+}
+
+// SAFETY: every block lies in memory that is the arena's own, is aligned as
+// asked for, and overlaps no other: `free` begins behind all of them.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: one thread, and no reference to the pair outlives a statement.
+        let (mut begin, mut end) = unsafe { *self.free.get() };
+        let fits = |begin: usize, end: usize| {
+            let start = begin.checked_next_multiple_of(layout.align())?;
+            let behind = start.checked_add(layout.size())?;
+            (behind <= end).then_some((start, behind))
+        };
+        if fits(begin, end).is_none() {
+            let Some(grown) = self.grow(layout.size(), layout.align()) else {
+                return ptr::null_mut();
+            };
+            (begin, end) = grown;
+        }
+        let Some((start, behind)) = fits(begin, end) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: as above.
+        unsafe { *self.free.get() = (behind, end) };
+        ptr::with_exposed_provenance_mut(start)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        let free = unsafe { &mut *self.free.get() };
+        if block as usize + layout.size() == free.0 {
+            free.0 = block as usize;
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        let (begin, end) = unsafe { *self.free.get() };
+        let is_last = block as usize + layout.size() == begin;
+        if is_last && size <= end - block as usize {
+            // SAFETY: as above.
+            unsafe { (*self.free.get()).0 = block as usize + size };
+            return block;
+        }
+        // SAFETY: the caller gives a valid layout's parts.
+        let other = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        if !other.is_null() {
+            // SAFETY: two blocks of at least that size, which do not overlap.
+            unsafe { ptr::copy_nonoverlapping(block, other, layout.size().min(size)) };
+        }
+        other
+    }
+}
 
 // ---- Words: argument lists and environments -------------------------------
 
@@ -37,7 +148,7 @@ impl Words {
     #[must_use]
     pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
         if array.is_null() {
-            return Self::new([]);
+            return Self::new(Vec::new());
         }
         let mut count = 0;
         // SAFETY: the caller vouches for an array that ends with NULL; no
@@ -54,9 +165,10 @@ impl Words {
 
     /// An array of these words.
     #[must_use]
-    pub fn new(words: impl IntoIterator<Item = CString>) -> Self {
-        let pointers = words.into_iter().map(|word| word.into_raw().cast_const());
-        let pointers: Vec<_> = pointers.chain([ptr::null()]).collect();
+    pub fn new(words: Vec<CString>) -> Self {
+        let mut pointers = Vec::with_capacity(words.len() + 1);
+        pointers.extend(words.into_iter().map(|word| word.into_raw().cast_const()));
+        pointers.push(ptr::null());
         Self { pointers: pointers.leak() }
     }
 
@@ -304,6 +416,19 @@ pub fn become_subreaper() -> nix::Result<()> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }).map(drop)
 }
 
+/// The path of the working directory, where it has one below the root. See
+/// getcwd(2); getcwd(3) would need the C library's malloc.
+#[must_use]
+#[inline(never)] // So that only who asks has the path's 4 KiB on the stack.
+pub fn working_directory() -> Option<CString> {
+    let mut path = [0_u8; libc::PATH_MAX as usize];
+    // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    // From outside the root it begins with "(unreachable)".
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    (length > 0 && path.to_bytes().starts_with(b"/")).then(|| path.to_owned())
+}
+
 /// The time since some moment in the past, never set back. See `clock_gettime(2)`,
 /// `CLOCK_MONOTONIC`.
 #[must_use]
@@ -371,30 +496,48 @@ pub fn close_from(first: c_int) {
 }
 
 /// Closes what /proc/self/fd lists from `first` on; false where it cannot be read.
+/// See getdents64(2): opendir(3) would need the C library's malloc.
 fn close_listed(first: c_int) -> bool {
-    // SAFETY: a C string; the directory is used below only where it was opened.
-    let directory = unsafe { libc::opendir(c"/proc/self/fd".as_ptr()) };
-    if directory.is_null() {
+    /// The offsets of `d_reclen` and `d_name` in a `linux_dirent64`.
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    let directory = unsafe { libc::open(c"/proc/self/fd".as_ptr(), flags) };
+    if directory < 0 {
         return false;
     }
-    // SAFETY: an open directory.
-    let own = unsafe { libc::dirfd(directory) };
+    let mut buffer = [0_u8; 1024];
     loop {
-        // SAFETY: an open directory; the entry is used before the next call.
-        let entry = unsafe { libc::readdir(directory) };
-        if entry.is_null() {
+        // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+        let filled = unsafe {
+            libc::syscall(libc::SYS_getdents64, directory, buffer.as_mut_ptr(), buffer.len())
+        };
+        let mut entries = usize::try_from(filled).map_or(&[][..], |filled| &buffer[..filled]);
+        if entries.is_empty() {
             break;
         }
-        // SAFETY: readdir gives a valid entry with a C string as its name.
-        let name = unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) };
-        let number = name.to_str().ok().and_then(|name| name.parse().ok());
-        if let Some(descriptor) = number.filter(|number| *number >= first && *number != own) {
-            close(descriptor);
+        while entries.len() > NAME {
+            let length = u16::from_ne_bytes([entries[LENGTH], entries[LENGTH + 1]]);
+            let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
+            entries = rest;
+            let name = entry.get(NAME..).and_then(|name| CStr::from_bytes_until_nul(name).ok());
+            let number = name.and_then(|name| decimal(name.to_bytes()));
+            if let Some(descriptor) = number.filter(|&it| it >= first && it != directory) {
+                close(descriptor);
+            }
         }
     }
-    // SAFETY: an open directory, not used any more.
-    unsafe { libc::closedir(directory) };
+    close(directory);
     true
+}
+
+/// A descriptor's number, as /proc/self/fd has it.
+fn decimal(digits: &[u8]) -> Option<c_int> {
+    digits.iter().try_fold(0_i32, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 /// Closes a descriptor, if it is open. See close(2).
@@ -444,7 +587,7 @@ pub enum Kind {
 ///
 /// EBADF where it is closed.
 pub fn kind(descriptor: c_int) -> nix::Result<Kind> {
-    let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel writes one stat, or fails.
     Errno::result(unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) })?;
     // SAFETY: fstat has succeeded.
@@ -496,4 +639,88 @@ pub fn describe(error: Errno) -> &'static CStr {
     // until the next call for an unknown error, with which the one thread is
     // done before it makes another.
     unsafe { CStr::from_ptr(libc::strerror(error as c_int)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arena_hands_out_aligned_blocks_that_do_not_overlap() {
+        let arena = Arena::new();
+        let mut blocks: Vec<(usize, usize)> = Vec::new();
+        for (size, align) in
+            [(1, 1), (7, 8), (64, 64), (3, 1), (20_000, 16), (5, 4), (200_000, 4096), (1, 1)]
+        {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            // SAFETY: the layout is not empty, and the block is as large as it says.
+            let start = unsafe {
+                let block = arena.alloc(layout);
+                assert!(!block.is_null());
+                block.write_bytes(0xaa, size);
+                block as usize
+            };
+            assert_eq!(start % align, 0);
+            assert!(blocks.iter().all(|&(from, to)| start >= to || start + size <= from));
+            blocks.push((start, start + size));
+        }
+    }
+
+    #[test]
+    fn the_arena_lets_the_last_block_grow_and_shrink_in_its_place() {
+        let arena = Arena::new();
+        let of = |size| Layout::from_size_align(size, 1).unwrap();
+        // SAFETY: each block is used with the layout that it was given last.
+        unsafe {
+            let first = arena.alloc(of(10));
+            first.write_bytes(1, 10);
+            assert_eq!(arena.realloc(first, of(10), 100), first);
+            assert_eq!(arena.realloc(first, of(100), 10), first);
+            let second = arena.alloc(of(10));
+            assert_eq!(second, first.add(10));
+            // The first is not the last any more: it moves, and is copied.
+            let moved = arena.realloc(first, of(10), 20);
+            assert_eq!(moved, second.add(10));
+            assert_eq!(core::slice::from_raw_parts(moved, 10), [1; 10]);
+            // Too large for the place where it is: it moves again.
+            let far = arena.realloc(moved, of(20), 100_000);
+            assert_eq!(core::slice::from_raw_parts(far, 10), [1; 10]);
+            // What was handed out last is taken back.
+            arena.dealloc(far, of(100_000));
+            assert_eq!(arena.alloc(of(1)), far);
+        }
+    }
+
+    #[test]
+    fn the_arena_refuses_what_cannot_be() {
+        let arena = Arena::new();
+        let huge = Layout::from_size_align(isize::MAX as usize, 1).unwrap();
+        // SAFETY: the layout is not empty.
+        assert!(unsafe { arena.alloc(huge) }.is_null());
+    }
+
+    #[test]
+    fn words_are_an_array_for_execve() {
+        let own = |words: &[&CStr]| Words::new(words.iter().map(|&word| word.to_owned()).collect());
+        let mut words = own(&[c"a", c"b=1", c"c", c"b=2"]);
+        words.retain(|word| word != c"c");
+        words.replace(|word| (word == c"b=2").then(|| c"d".to_owned()));
+        assert_eq!(words.iter().collect::<Vec<_>>(), [c"a", c"b=1", c"d"]);
+        assert!(words.pointers.last().unwrap().is_null());
+        let rest = words.skip(2);
+        assert_eq!(rest.iter().collect::<Vec<_>>(), [c"d"]);
+        assert_eq!(rest.skip(1).iter().count(), 0);
+        // SAFETY: NULL is allowed.
+        assert_eq!(unsafe { Words::from_raw(ptr::null_mut()) }.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_status_is_an_exit_or_a_signal() {
+        assert_eq!(decode(0), Status::Exited(0));
+        assert_eq!(decode(255 << 8), Status::Exited(255));
+        assert_eq!(decode(9), Status::Killed(Signal::KILL));
+        // With a core dump.
+        assert_eq!(decode(6 | 0x80), Status::Killed(Signal::ABRT));
+        assert_eq!(decode(64).code(), 192);
+    }
 }
