@@ -156,12 +156,8 @@ fn without_warn_on_reap_nothing_is_said() {
 #[test]
 fn pdeathsig_is_sent_when_the_parent_dies() {
     // A shell in the middle, which waits for the init, is the parent.
-    let setup = init(["-s", "-p", "USR1"]);
-    let setup = match tini() {
-        // tini knows signals by their whole names.
-        true => init(["-s", "-p", "SIGUSR1"]),
-        false => setup,
-    };
+    // tini knows signals by their whole names.
+    let setup = init(["-s", "-p", if tini() { "SIGUSR1" } else { "USR1" }]);
     let mut run = setup.wrapped(["sh", "-c", "\"$@\" & wait", "sh"]).start();
     let main = run.pid_of("main");
     let init = stat(main).unwrap().parent;

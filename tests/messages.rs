@@ -68,15 +68,15 @@ fn the_signal_is_named_as_it_was_received() {
 fn they_begin_with_the_name_that_the_init_was_called_by() {
     for name in ["dumb-init", "tini", "odd name", "drain-init"] {
         let setup = init(["--delay-term=10"]);
-        let link = setup.link(name);
-        let mut run = setup.called(link).start();
+        let path = setup.link(name);
+        let mut run = setup.called(path).start();
         run.signal(SIGTERM);
         let line = run.message("draining for");
         assert!(line.starts_with(&format!("[{name}] TERM: ")), "{line}");
     }
     let setup = init(["--no-such"]);
-    let link = setup.link("dumb-init");
-    let finished = setup.called(link).finish();
+    let path = setup.link("dumb-init");
+    let finished = setup.called(path).finish();
     assert!(finished.stderr.starts_with("[dumb-init] "), "{}", finished.stderr);
 }
 
@@ -153,7 +153,7 @@ fn verbose_adds_every_reaped_child() {
     run.wait("one", "ready");
     let number = run.hello("one")[0];
     run.tell("one", "exit 5");
-    run.message(&format!(" {number} "));
+    run.message(&format!(" {number}"));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 mod support;
 use std::fs;
-use std::os::fd::OwnedFd;
 use support::*;
 
 const NONE: [&str; 0] = [];
@@ -363,7 +362,7 @@ fn the_directory_is_not_held() {
     // A volume that the init has as its directory can be unmounted later.
     let dir = TempDir::new();
     let (_keep, end) = pipe();
-    let mut run = init(NONE).pid1().cwd(dir.path("")).passing(OwnedFd::from(end), 5).start();
+    let mut run = init(NONE).pid1().cwd(dir.path("")).passing(end, 5).start();
     let cwd = fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(cwd.to_str(), Some("/"));
 }

@@ -66,10 +66,16 @@ pub fn is_drain_init() -> bool {
     !name.contains("dumb-init") && !name.contains("tini")
 }
 
-/// The words of `INIT_RUNNER`.
+/// The words of `INIT_RUNNER`, the first with its whole path: tests change PATH.
 pub fn runner() -> Vec<String> {
     let runner = std::env::var("INIT_RUNNER").unwrap_or_default();
-    runner.split_whitespace().map(String::from).collect()
+    let mut words: Vec<String> = runner.split_whitespace().map(String::from).collect();
+    let path = std::env::var("PATH").unwrap_or_default();
+    if let Some(first) = words.first_mut().filter(|w| !w.contains('/')) {
+        let found = path.split(':').map(|d| format!("{d}/{first}")).find(|p| Path::new(p).exists());
+        *first = found.unwrap_or_else(|| panic!("{first} is not in PATH"));
+    }
+    words
 }
 
 /// Whether the init runs in an emulator, whose own doings `/proc` shows then.
@@ -140,7 +146,7 @@ pub fn outside(signal: i32) -> i32 {
     if emulated() && signal >= 32 { signal + 2 } else { signal }
 }
 
-/// Skips, by name, what needs prctl(PR_SET_CHILD_SUBREAPER), which qemu-user
+/// Skips, by name, what needs `PR_SET_CHILD_SUBREAPER`, which qemu-user
 /// refuses.
 pub fn without_subreaper(name: &str) -> bool {
     under_emulator(name, "qemu-user has no PR_SET_CHILD_SUBREAPER")
@@ -488,13 +494,12 @@ impl Setup {
         words.extend(runner().into_iter().map(OsString::from));
         words.push(self.init.clone().into_os_string());
         words.extend(self.args.iter().cloned());
-        match &self.command {
-            Some(command) => words.extend(command.iter().cloned()),
-            None => {
-                let script: Vec<&str> = self.script.iter().map(String::as_str).collect();
-                words.push("--".into());
-                words.extend(self.probe_words("main", &script));
-            }
+        if let Some(command) = &self.command {
+            words.extend(command.iter().cloned());
+        } else {
+            let script: Vec<&str> = self.script.iter().map(String::as_str).collect();
+            words.push("--".into());
+            words.extend(self.probe_words("main", &script));
         }
         words
     }
@@ -545,6 +550,7 @@ impl Setup {
         let (events, receiver) = channel();
         accept(self.listener, events.clone());
         let spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        #[allow(clippy::zombie_processes)] // `watch` waits for it
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{words:?}: {e}"));
         let pid = child.id().cast_signed();
         drop(spawning);
@@ -610,6 +616,7 @@ impl Setup {
 
 /// Whatever started the tests may have left signals ignored and descriptors
 /// open.
+#[allow(clippy::unnecessary_wraps)] // as pre_exec wants it
 fn start_afresh() -> io::Result<()> {
     for signal in 1..=64 {
         set_disposition(signal, libc::SIG_DFL);
@@ -716,7 +723,7 @@ fn serve(connection: usize, stream: &UnixStream, pid: Pid, events: &Sender<Stamp
 /// The process ID of the other side, as seen from this PID namespace.
 fn peer(stream: &UnixStream) -> Pid {
     let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut size = size_of_val(&cred) as libc::socklen_t;
+    let mut size = libc::socklen_t::try_from(size_of_val(&cred)).unwrap();
     // SAFETY: cred and its size are valid.
     unsafe {
         libc::getsockopt(
@@ -761,7 +768,7 @@ fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<Mutex<bool>
             let what = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
             // SAFETY: info is valid.
             let found = unsafe {
-                libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, what | libc::WNOWAIT)
+                libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, what | libc::WNOWAIT)
             };
             if found != 0 {
                 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
@@ -1112,7 +1119,9 @@ impl Run {
             }
             match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(event) => self.take(event),
-                Err(_) => panic!("waited for {line} or the end; seen:\n{}", self.story()),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("waited for {line} or the end; seen:\n{}", self.story())
+                }
             }
         }
     }

@@ -43,9 +43,9 @@ struct Started {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    // SAFETY: the C runtime passes argc strings, and environ ends with NULL.
-    let (args, env) = unsafe { (strings(argv, argc as usize), strings(environ, usize::MAX)) };
+extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    // SAFETY: the C runtime passes that many strings, and environ ends with NULL.
+    let (args, env) = unsafe { (strings(words, count as usize), strings(environ, usize::MAX)) };
     // SAFETY: umask cannot fail; it is put back at once.
     let umask = unsafe {
         let old = libc::umask(0);
