@@ -132,6 +132,9 @@ fn command_has_the_same_working_directory_which_the_init_has_left() {
 
 #[test]
 fn command_has_the_same_environment() {
+    if under_emulator("command_has_the_same_environment", "qemu-user sorts the environment") {
+        return;
+    }
     let entries =
         ["B=1", "A=2", "EMPTY=", "=odd", "noequals", "A=3", "DUMB_INIT_SETSID=1", "PATH=/bin"];
     let mut run = init(NONE).raw_env(entries).start();
@@ -146,6 +149,12 @@ fn an_empty_environment_stays_empty() {
 
 #[test]
 fn an_environment_that_is_no_text_passes_through_untouched() {
+    if under_emulator(
+        "an_environment_that_is_no_text_passes_through_untouched",
+        "qemu-user sorts the environment",
+    ) {
+        return;
+    }
     use std::os::unix::ffi::OsStrExt;
     let entries = [&b"X=\xff\xfe"[..], b"\x80=1"].map(std::ffi::OsStr::from_bytes);
     let mut run = init(NONE).raw_env(entries).start();

@@ -398,8 +398,14 @@ impl Setup {
     /// Hands in this descriptor under this number.
     pub fn passing(self, fd: OwnedFd, number: i32) -> Self {
         self.before_exec(move || {
-            // SAFETY: dup2 also takes close-on-exec off.
-            if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
+            // SAFETY: dup2 takes close-on-exec off, unless both are the same.
+            let done = unsafe {
+                match fd.as_raw_fd() {
+                    own if own == number => libc::fcntl(own, libc::F_SETFD, 0),
+                    own => libc::dup2(own, number),
+                }
+            };
+            if done < 0 {
                 return Err(io::Error::last_os_error());
             }
             Ok(())
