@@ -30,6 +30,18 @@ fn main() {
         Some("orphans") => orphans(number(2), number(3)),
         Some("bomb") => bomb(),
         Some("churn") => churn(),
+        Some("eat") => eat(),
+        // These execute the rest of the line, in surroundings of their own.
+        Some("ignoring-chld") => surrounded(&args[2..], || set_action(libc::SIGCHLD, IGNORED)),
+        Some("ignoring-all") => {
+            surrounded(&args[2..], || (1..=64).for_each(|signal| set_action(signal, IGNORED)));
+        }
+        Some("blocking-all") => surrounded(&args[2..], || mask(libc::SIG_SETMASK, ALL)),
+        Some("without-arguments") => without_arguments(&args[2]),
+        Some("seccomp") => {
+            let filter = args[2].clone();
+            surrounded(&args[3..], || install_filter(&filter));
+        }
         other => panic!("no such act: {other:?}"),
     }
 }
@@ -265,5 +277,111 @@ fn churn() {
             libc::syscall(libc::SYS_rt_sigtimedwait, &raw const ALL, 0_usize, &raw const waiting, 8)
         } > 0
         {}
+    }
+}
+
+/// Memory until there is no more.
+fn eat() {
+    say("ready");
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    loop {
+        all.push(vec![1; 1 << 20]);
+        std::hint::black_box(&all);
+    }
+}
+
+const IGNORED: usize = libc::SIG_IGN;
+
+fn set_action(signal: c_int, handler: usize) {
+    let action = [handler as u64, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the kernel reads its sigaction, which is not longer than this.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0_usize, 8) };
+}
+
+fn surrounded(words: &[String], by: impl FnOnce()) {
+    // Rust's start-up has ignored it.
+    set_action(libc::SIGPIPE, libc::SIG_DFL);
+    let words: Vec<_> =
+        words.iter().map(|word| std::ffi::CString::new(word.as_bytes()).expect("no NUL")).collect();
+    let mut argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    argv.push(std::ptr::null());
+    by();
+    // SAFETY: the list ends with NULL.
+    unsafe { libc::execvp(argv[0], argv.as_ptr()) };
+    end(99);
+}
+
+/// An empty list: the kernel hands over one empty word, since 5.18.
+fn without_arguments(program: &str) {
+    unsafe extern "C" {
+        static environ: *const *const std::ffi::c_char;
+    }
+    let program = std::ffi::CString::new(program).expect("no NUL");
+    let none = [std::ptr::null()];
+    // SAFETY: both lists end with NULL.
+    unsafe { libc::execve(program.as_ptr(), none.as_ptr(), environ) };
+    end(99);
+}
+
+/// What Docker's default profile refuses a container without capabilities, as
+/// its documentation lists it; with EPERM, and clone3 with ENOSYS.
+#[rustfmt::skip]
+static DOCKER: &[libc::c_long] = &[
+    libc::SYS_acct, libc::SYS_add_key, libc::SYS_bpf, libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime, libc::SYS_delete_module, libc::SYS_finit_module, libc::SYS_fsconfig,
+    libc::SYS_fsmount, libc::SYS_fsopen, libc::SYS_fspick, libc::SYS_get_mempolicy,
+    libc::SYS_init_module, libc::SYS_io_uring_enter, libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup, libc::SYS_kcmp, libc::SYS_kexec_file_load, libc::SYS_kexec_load,
+    libc::SYS_keyctl, libc::SYS_lookup_dcookie, libc::SYS_mbind, libc::SYS_mount,
+    libc::SYS_mount_setattr, libc::SYS_move_mount, libc::SYS_move_pages, libc::SYS_nfsservctl,
+    libc::SYS_open_by_handle_at, libc::SYS_open_tree, libc::SYS_perf_event_open,
+    libc::SYS_pivot_root, libc::SYS_quotactl, libc::SYS_reboot, libc::SYS_request_key,
+    libc::SYS_set_mempolicy, libc::SYS_setdomainname, libc::SYS_sethostname, libc::SYS_setns,
+    libc::SYS_settimeofday, libc::SYS_swapoff, libc::SYS_swapon, libc::SYS_syslog,
+    libc::SYS_umount2, libc::SYS_unshare, libc::SYS_userfaultfd, libc::SYS_vhangup,
+];
+
+/// Calls that older kernels do not have.
+#[rustfmt::skip]
+static NEWER: &[libc::c_long] = &[
+    libc::SYS_close_range, libc::SYS_pwritev2, libc::SYS_faccessat2, libc::SYS_openat2,
+    libc::SYS_statx, libc::SYS_pidfd_open, libc::SYS_rseq, libc::SYS_clone3,
+];
+
+/// `docker`; `old-kernel`, where the newer calls are not there; `old-runtime`,
+/// which refuses them with EPERM because it does not know them.
+fn install_filter(name: &str) {
+    const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 }; // ld [nr]
+    let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
+    let equal = |number: libc::c_long| libc::sock_filter {
+        code: 0x15,
+        jt: 0,
+        jf: 1,
+        k: u32::try_from(number).expect("a call's number"),
+    };
+    let error = |errno: c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+    let (calls, with) = match name {
+        "docker" => (DOCKER, libc::EPERM),
+        "old-kernel" => (NEWER, libc::ENOSYS),
+        "old-runtime" => (NEWER, libc::EPERM),
+        other => panic!("no such filter: {other}"),
+    };
+    let mut program = vec![LOAD_NUMBER, equal(libc::SYS_clone3), answer(error(libc::ENOSYS))];
+    for &call in calls {
+        program.extend([equal(call), answer(error(with))]);
+    }
+    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    let list = libc::sock_fprog {
+        len: u16::try_from(program.len()).expect("a short program"),
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: a program of that length.
+    unsafe {
+        let mode = libc::SECCOMP_MODE_FILTER;
+        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const list) != 0
+        {
+            end(95);
+        }
     }
 }

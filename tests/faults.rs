@@ -1,0 +1,681 @@
+//! Faults: what a machine at its limits, a strange parent or a harsh runtime
+//! does to the init, each as PID 1 and not. A stop must still be a stop.
+
+#![allow(unsafe_code)]
+
+#[allow(clippy::duplicate_mod)]
+mod reliability;
+mod support;
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use reliability::{End, Group, light, storm};
+use support::*;
+
+/// Both places; the second, and what needs root in the first, where there is
+/// root.
+fn places(name: &str) -> &'static [Place] {
+    if without_root(&format!("{name} as PID 1")) {
+        return &[Place::Ordinary];
+    }
+    &[Place::Ordinary, Place::Pid1]
+}
+
+fn at(place: Place, setup: Setup) -> Setup {
+    match place {
+        Place::Pid1 => setup.pid1(),
+        _ => setup,
+    }
+}
+
+/// Words before the init that change its surroundings.
+fn shell(line: &str) -> [String; 4] {
+    ["sh".into(), "-c".into(), format!("{line}; exec \"$@\""), "sh".into()]
+}
+
+fn in_mounts_of_its_own(line: &str) -> Vec<String> {
+    ["unshare".into(), "--mount".into()].into_iter().chain(shell(line)).collect()
+}
+
+fn by_storm(act: &[&str]) -> Vec<String> {
+    let program = storm().to_str().unwrap().to_string();
+    std::iter::once(program).chain(act.iter().map(ToString::to_string)).collect()
+}
+
+/// It delivers, it drains, it stops: with nothing lost and COMMAND's status.
+fn works(mut run: Run, what: &str) {
+    run.signal(SIGWINCH);
+    run.received("main", SIGWINCH);
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    assert_eq!(run.signals("main"), [SIGWINCH, SIGTERM], "{what}");
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7, "{what}");
+}
+
+/// Sets a limit of a process that runs.
+fn limit(pid: i32, resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the kernel reads one rlimit.
+    let done = unsafe { libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
+}
+
+/// Enters a control group before exec.
+fn entering(setup: Setup, group: &Group) -> Setup {
+    let procs = CString::new(group.procs().as_os_str().as_bytes()).unwrap();
+    setup.before_exec(move || {
+        // SAFETY: system calls only.
+        unsafe {
+            let file = libc::open(procs.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            if libc::write(file, c"0".as_ptr().cast(), 1) != 1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    })
+}
+
+fn group(controller: &'static str, test: &str) -> Option<Group> {
+    let group = Group::new(controller, test);
+    if group.is_none() {
+        skip(test, &format!("no control group of {controller} can be made"));
+    }
+    group
+}
+
+const UNPRIVILEGED: [&str; 7] = [
+    "setpriv",
+    "--reuid=54321",
+    "--regid=54321",
+    "--clear-groups",
+    "--inh-caps=-all",
+    "--bounding-set=-all",
+    "--no-new-privs",
+];
+
+// ------------------------------------------------------- processes, memory
+
+#[test]
+fn where_command_cannot_be_forked_the_status_is_1_and_the_reason_is_said() {
+    let name = "where_command_cannot_be_forked_the_status_is_1_and_the_reason_is_said";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let nproc = ["prlimit", "--nproc=1:1"].iter();
+        let words = ["setpriv", "--reuid=54322", "--clear-groups"].iter().chain(nproc);
+        let run = at(place, init::<_, &str>([]).wrapped(words)).finish();
+        assert_eq!(run.status, 1, "RLIMIT_NPROC: {run:?}");
+        assert!(run.stderr.contains("cannot fork: "), "{run:?}");
+        assert_eq!(run.started, [""; 0]);
+
+        let Some(group) = group("pids", name) else { return };
+        // unshare itself is one of two.
+        group.set("pids.max", if place == Place::Pid1 { "2" } else { "1" });
+        let run = entering(at(place, init::<_, &str>([])), &group).finish();
+        assert_eq!(run.status, 1, "pids cgroup: {run:?}");
+        assert!(run.stderr.contains("cannot fork: "), "{run:?}");
+    }
+}
+
+#[test]
+fn where_a_stop_command_cannot_be_forked_the_signal_is_delivered_after_all() {
+    let name = "where_a_stop_command_cannot_be_forked_the_signal_is_delivered_after_all";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let setup = || at(place, init(["--stop-cmd=true"]));
+        // Two: the init and COMMAND.
+        let words = ["setpriv", "--reuid=54323", "--clear-groups", "prlimit", "--nproc=2:2"];
+        let mut run = setup().wrapped(words).start();
+        run.signal(SIGTERM);
+        run.message("the stop command could not be started: ");
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+
+        let Some(group) = group("pids", name) else { return };
+        let mut run = entering(setup(), &group).start();
+        group.set("pids.max", "1");
+        run.signal(SIGTERM);
+        run.message("the stop command could not be started: ");
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed() {
+    let name = "where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed";
+    for &place in places(name) {
+        let Some(group) = group("pids", name) else { return };
+        let mut run = entering(at(place, init(["--drain-cmd=true"])), &group).start();
+        group.set("pids.max", "1");
+        run.signal(SIGTERM);
+        run.message("the drain command could not be started: ");
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn without_memory_after_its_start_it_goes_on() {
+    let name = "without_memory_after_its_start_it_goes_on";
+    for &place in places(name) {
+        let mut run = at(place, init(["-v", "-s", "--stop-cmd=true"])).start();
+        // Not a page more than it has.
+        limit(run.pid(), libc::RLIMIT_AS, 1);
+        limit(run.pid(), libc::RLIMIT_DATA, 0);
+        run.signal(SIGWINCH);
+        run.received("main", SIGWINCH);
+        run.tell("main", "burst 50");
+        run.wait("main", "burst done");
+        run.signal(SIGTERM);
+        // The stop command has no memory to be started with.
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn a_command_that_the_kernel_kills_for_its_memory_ends_with_137() {
+    let name = "a_command_that_the_kernel_kills_for_its_memory_ends_with_137";
+    if without_root(name) {
+        return;
+    }
+    for pid_1 in [false, true] {
+        let Some(group) = group("memory", name) else { return };
+        group.limit_memory(32 << 20);
+        let words = [init_path(), storm()].map(std::path::PathBuf::into_os_string);
+        let mut start = light(words.into_iter().chain(["eat".into()]));
+        start.pid_1 = pid_1;
+        start.procs = Some(group.procs());
+        assert_eq!(start.start().end(3 * PATIENCE), End::Exited(137), "PID 1: {pid_1}");
+    }
+}
+
+// -------------------------------------------------------------- descriptors
+
+#[test]
+fn with_the_descriptors_at_their_limit_it_starts_and_stops() {
+    for &place in places("with_the_descriptors_at_their_limit_it_starts_and_stops") {
+        // One more than the standard ones, which programs are loaded with.
+        let setup = init(["--delay-term=50ms"]);
+        let probe = setup.probe_words("main", &[]);
+        let words = ["--", "prlimit", "--nofile=256:"].map(Into::into).into_iter().chain(probe);
+        let setup = setup.command(words).wrapped(["prlimit", "--nofile=4:256"]);
+        works(at(place, setup).start(), "four descriptors");
+    }
+}
+
+#[test]
+fn with_no_descriptor_left_for_a_stop_command_the_signal_is_delivered_after_all() {
+    let name = "with_no_descriptor_left_for_a_stop_command_the_signal_is_delivered_after_all";
+    for &place in places(name) {
+        // With none, a dynamically linked shell cannot be loaded.
+        let mut run = at(place, init(["--stop-cmd=kill -USR1 $MAINPID"])).start();
+        limit(run.pid(), libc::RLIMIT_NOFILE, 0);
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        assert_eq!(run.signals("main"), [SIGTERM]);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+
+        // With four it can.
+        let mut run = at(place, init(["--stop-cmd=kill -USR1 $MAINPID"])).start();
+        limit(run.pid(), libc::RLIMIT_NOFILE, 4);
+        run.signal(SIGTERM);
+        run.received("main", SIGUSR1);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+        assert_eq!(run.signals("main"), [SIGUSR1]);
+    }
+}
+
+#[test]
+fn with_0_1_and_2_closed_in_every_combination_it_starts_and_stops() {
+    for &place in places("with_0_1_and_2_closed_in_every_combination_it_starts_and_stops") {
+        for closed in 0_u32..8 {
+            let is_closed = |fd: &u32| closed & (1 << fd) != 0;
+            let line: String =
+                (0..3).filter(is_closed).map(|fd| format!("exec {fd}>&-; ")).collect();
+            let setup = init(["-v", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"]);
+            let mut run = at(place, setup.wrapped(shell(&format!("{line}:")))).start();
+            let open: Vec<String> =
+                (0..3).filter(|fd| !is_closed(fd)).map(|fd| fd.to_string()).collect();
+            assert_eq!(run.ask("main", "fds"), open);
+            run.signal(SIGTERM);
+            run.received("main", SIGUSR1);
+            run.tell("main", "exit 7");
+            assert_eq!(run.status(), 7, "closed: {closed:03b}");
+            assert_eq!(run.stdout(), "", "closed: {closed:03b}");
+        }
+    }
+}
+
+// ------------------------------------------------------------------- stderr
+
+/// A pipe that takes nothing more.
+fn fill(fd: &OwnedFd) {
+    // SAFETY: flags of an open descriptor, and writes from a valid buffer.
+    unsafe {
+        let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
+        libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK);
+        for size in [4096, 1] {
+            let bytes = [b'x'; 4096];
+            while libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), size) > 0 {}
+        }
+        libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags);
+    }
+}
+
+fn flags_of(fd: &OwnedFd) -> i32 {
+    // SAFETY: only asks.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }
+}
+
+/// It works, verbosely, with this as stderr, whose flags it leaves alone.
+fn works_with_stderr(place: Place, stderr: OwnedFd, what: &str) {
+    let kept = stderr.try_clone().unwrap();
+    let before = flags_of(&kept);
+    works(at(place, init(["-v", "--delay-term=50ms"]).stderr(stderr)).start(), what);
+    assert_eq!(flags_of(&kept), before, "{what}");
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_never_holds_it_up() {
+    for &place in places("a_stderr_that_takes_nothing_never_holds_it_up") {
+        let (_reader, writer) = pipe();
+        fill(&writer);
+        works_with_stderr(place, writer, "a full pipe");
+
+        let (reader, writer) = pipe();
+        drop(reader);
+        works_with_stderr(place, writer, "a pipe without a reader");
+
+        let (_reader, writer) = UnixStream::pair().unwrap();
+        let writer = OwnedFd::from(writer);
+        fill(&writer);
+        works_with_stderr(place, writer, "a full socket");
+
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        works_with_stderr(place, full.into(), "/dev/full");
+
+        let pty = nix::pty::openpty(None, None).unwrap();
+        // As Ctrl-S does.
+        // SAFETY: an open terminal.
+        assert_eq!(unsafe { libc::tcflow(pty.slave.as_raw_fd(), libc::TCOOFF) }, 0);
+        works_with_stderr(place, pty.slave, "a stopped terminal");
+
+        let pty = nix::pty::openpty(None, None).unwrap();
+        drop(pty.master);
+        works_with_stderr(place, pty.slave, "a terminal that has hung up");
+
+        let dir = TempDir::new();
+        let file = OwnedFd::from(fs::File::create(dir.path("log")).unwrap());
+        let setup = init(["-v", "--delay-term=50ms"]).stderr(file);
+        let setup = setup.wrapped(["prlimit", "--fsize=0:0"]);
+        works(at(place, setup).start(), "a file at its limit");
+        assert_eq!(fs::read(dir.path("log")).unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_stderr_that_loses_its_reader_meanwhile_costs_nothing_but_the_lines() {
+    for &place in places("a_stderr_that_loses_its_reader_meanwhile_costs_nothing_but_the_lines") {
+        let (reader, writer) = pipe();
+        let mut run = at(place, init(["-v", "--delay-term=50ms"]).stderr(writer)).start();
+        run.signal(SIGWINCH);
+        run.received("main", SIGWINCH);
+        drop(reader);
+        works_after(run, SIGWINCH);
+    }
+}
+
+fn works_after(mut run: Run, before: i32) {
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    assert_eq!(run.signals("main"), [before, SIGTERM]);
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+}
+
+// --------------------------------------------------------------- containers
+
+#[test]
+fn without_proc_and_dev_it_starts_drains_and_stops() {
+    let name = "without_proc_and_dev_it_starts_drains_and_stops";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let line = "while umount -l /proc 2>/dev/null; do :; done; mount -t tmpfs none /dev";
+        let setup = init(["--delay-term=50ms"]).stop_cmd(&[]).wrapped(in_mounts_of_its_own(line));
+        let mut run = at(place, setup).start();
+        assert_eq!(run.ask("main", "fds"), ["0", "1", "2"]);
+        run.signal(SIGTERM);
+        run.wait("stop", "ready");
+        // There is no /dev/null: a pipe at its end.
+        assert_eq!(run.ask("stop", "stdin"), ["0 true"]);
+        run.tell("stop", "exit 1");
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn with_a_read_only_root_it_starts_drains_and_stops() {
+    let name = "with_a_read_only_root_it_starts_drains_and_stops";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let line = "mount --rbind / /mnt && cd /mnt && mount -o remount,bind,ro /mnt && \
+                    ! touch /mnt/tmp/x 2>/dev/null || exit 94; \
+                    exec chroot /mnt \"$@\"";
+        let setup = init(["--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"]);
+        let mut run = at(place, setup.wrapped(in_mounts_of_its_own(line))).start();
+        run.signal(SIGTERM);
+        run.received("main", SIGUSR1);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops() {
+    let name = "without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let options = ["-s", "--wait-all", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"];
+        let mut run = at(place, init(options).wrapped(UNPRIVILEGED)).start();
+        let pid = run.pid();
+        assert_eq!(status_line(pid, "CapEff").trim_matches('0'), "");
+        assert_eq!(status_line(pid, "NoNewPrivs"), "1");
+        run.signal(SIGTERM);
+        run.received("main", SIGUSR1);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn under_seccomp_filters_it_starts_drains_and_stops() {
+    let name = "under_seccomp_filters_it_starts_drains_and_stops";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        for filter in ["docker", "old-kernel", "old-runtime"] {
+            let options = ["-s", "-v", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"];
+            let (_reader, writer) = pipe();
+            let setup = init(options).passing(writer, 9);
+            let mut run = at(place, setup.wrapped(by_storm(&["seccomp", filter]))).start();
+            assert_eq!(status_line(run.pid(), "Seccomp"), "2");
+            // The one that is passed is COMMAND's alone, once the loop runs.
+            run.barrier();
+            assert_eq!(open_descriptors(run.pid()), [0, 1, 2], "{filter}");
+            run.signal(SIGTERM);
+            run.message("draining for 0.05s");
+            run.received("main", SIGUSR1);
+            run.tell("main", "exit 7");
+            assert_eq!(run.status(), 7, "{filter}");
+        }
+    }
+}
+
+fn open_descriptors(pid: i32) -> Vec<i32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let mut numbers: Vec<i32> =
+        entries.map(|entry| entry.file_name().to_str().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn without_proc_on_an_old_kernel_no_descriptor_is_kept_open() {
+    let name = "without_proc_on_an_old_kernel_no_descriptor_is_kept_open";
+    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let (_reader, writer) = pipe();
+        let mut words = in_mounts_of_its_own("while umount -l /proc 2>/dev/null; do :; done");
+        words.extend(by_storm(&["seccomp", "old-kernel"]));
+        let mut run = at(place, init::<_, &str>([]).passing(writer, 99).wrapped(words)).start();
+        run.barrier();
+        assert_eq!(open_descriptors(run.pid()), [0, 1, 2]);
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+// ------------------------------------------------------------- inheritances
+
+#[test]
+fn whatever_dispositions_and_mask_it_inherits_it_works_and_hands_them_on() {
+    let name = "whatever_dispositions_and_mask_it_inherits_it_works_and_hands_them_on";
+    for &place in places(name) {
+        // KILL and STOP cannot be ignored.
+        let all: Vec<String> =
+            (1..=64).filter(|s| ![SIGKILL, SIGSTOP].contains(s)).map(|s| s.to_string()).collect();
+        for (act, ignored) in [
+            ("ignoring-chld", vec![SIGCHLD.to_string()]),
+            ("ignoring-all", all),
+            ("blocking-all", vec![]),
+        ] {
+            let mut run = at(place, init(["-s"]).wrapped(by_storm(&[act]))).start();
+            assert_eq!(run.ask("main", "blocked"), [""; 0], "{act}");
+            assert_eq!(run.ask("main", "ignored"), ignored, "{act}");
+            run.tell("main", "burst 20");
+            run.wait("main", "burst done");
+            let pid = run.pid();
+            until("no zombie", || {
+                children(pid).iter().all(|&pid| stat(pid).is_none_or(|stat| stat.state != 'Z'))
+            });
+            works(run, act);
+        }
+    }
+}
+
+#[test]
+fn in_a_working_directory_that_is_gone_it_starts_drains_and_stops() {
+    for &place in places("in_a_working_directory_that_is_gone_it_starts_drains_and_stops") {
+        let setup = init(["--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"]);
+        let directory = setup.path("gone");
+        fs::create_dir(&directory).unwrap();
+        let setup = setup.cwd(&directory).wrapped(shell("rmdir \"$PWD\""));
+        let mut run = at(place, setup).start();
+        assert!(!directory.exists());
+        run.signal(SIGTERM);
+        run.message("cannot be entered any more, / is used");
+        run.received("main", SIGUSR1);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn without_any_argument_not_even_its_name_it_says_what_is_missing() {
+    for &place in places("without_any_argument_not_even_its_name_it_says_what_is_missing") {
+        if emulated() {
+            return skip("an empty argument list", "the emulator has arguments of its own");
+        }
+        let setup = init::<_, &str>([]).command::<&str>([]);
+        let run = at(place, setup.wrapped(by_storm(&["without-arguments"]))).finish();
+        assert_eq!(run.status, 1);
+        assert!(run.stderr.starts_with("[drain-init] no COMMAND: "), "{run:?}");
+    }
+}
+
+// --------------------------------------------------------------------- time
+
+#[test]
+fn a_deadline_that_passes_while_it_is_stopped_is_acted_on_at_cont() {
+    for &place in places("a_deadline_that_passes_while_it_is_stopped_is_acted_on_at_cont") {
+        let mut run = at(place, init(["--delay-term=200ms"])).start();
+        let pid = run.pid();
+        run.signal(SIGTERM);
+        run.message("draining");
+        kill(pid, SIGSTOP);
+        until_state(pid, 'T');
+        // Nothing happens while the deadline passes: there is nothing to wait for.
+        thread::sleep(ms(300));
+        assert_eq!(run.signals("main"), [0; 0]);
+        kill(pid, SIGCONT);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_while_the_container_is_frozen_is_acted_on_when_it_thaws() {
+    let name = "a_deadline_that_passes_while_the_container_is_frozen_is_acted_on_when_it_thaws";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let Some(group) = group("freezer", name) else { return };
+        let mut run = entering(at(place, init(["--delay-term=200ms"])), &group).start();
+        run.signal(SIGTERM);
+        run.message("draining");
+        group.freeze(true);
+        until("frozen", || group.is_frozen());
+        thread::sleep(ms(300));
+        assert_eq!(run.signals("main"), [0; 0]);
+        group.freeze(false);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+/// A wall clock that jumps cannot matter to who does not read it. A program's
+/// clock calls do not reach strace, as the vDSO answers them; qemu-user has no
+/// vDSO, so that its own trace shows them all.
+#[test]
+fn no_clock_but_the_monotonic_one_is_read() {
+    let name = "no_clock_but_the_monotonic_one_is_read";
+    let emulator = match (std::env::consts::ARCH, emulated()) {
+        ("x86_64", false) => "qemu-x86_64-static",
+        ("aarch64", false) => "qemu-aarch64-static",
+        _ => return skip(name, "the emulator is started by the test itself"),
+    };
+    if Command::new(emulator).arg("--version").output().is_err() {
+        return skip(name, &format!("{emulator} is not installed"));
+    }
+    let options = ["-v", "--delay-term=100ms", "--kill-after=1s"];
+    let setup = init(options).wrapped([emulator, "-strace"]);
+    let mut run = setup.start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+    run.drain_output();
+    let trace = run.stderr();
+    let reads = |line: &&str| {
+        ["clock_gettime", "gettimeofday", " time(", "clock_nanosleep", "timerfd", "setitimer"]
+            .iter()
+            .any(|call| line.contains(call))
+    };
+    let calls: Vec<&str> = trace.lines().filter(reads).collect();
+    assert!(!calls.is_empty(), "the trace shows no clock at all:\n{trace}");
+    for call in &calls {
+        assert!(call.contains("clock_gettime(CLOCK_MONOTONIC,"), "{call}");
+    }
+    eprintln!("{} calls, all of CLOCK_MONOTONIC", calls.len());
+}
+
+// --------------------------------------------------------------------- exec
+
+#[test]
+fn what_cannot_be_executed_ends_with_126_or_127_and_a_script_is_run_by_the_shell() {
+    let name = "what_cannot_be_executed_ends_with_126_or_127_and_a_script_is_run_by_the_shell";
+    let dir = TempDir::new();
+    let file = |name: &str, text: &[u8]| {
+        executable(&dir.path(name), text);
+        dir.path(name)
+    };
+    let script = file("script", b"exit $1\n");
+    let interpreter = file("interpreter", b"#!/nonexistent/interpreter\n");
+    let empty = file("empty", b"");
+    let elf = file("elf", b"\x7fELF and no more of it");
+    let not_executable = dir.path("plain");
+    fs::write(&not_executable, "x").unwrap();
+    for &place in places(name) {
+        let run = |path: &Path, more: &[&str]| {
+            let words = [path.as_os_str()].into_iter().chain(more.iter().map(AsRef::as_ref));
+            at(place, init::<_, &str>([]).command(words)).finish()
+        };
+        assert_eq!(run(&script, &["42"]).status, 42);
+        assert_eq!(run(&empty, &[]).status, 0);
+        for (path, status) in [
+            (interpreter.as_path(), 127),
+            (Path::new("/nonexistent"), 127),
+            (Path::new("/dev/null/x"), 127),
+            (Path::new("no-such-program-in-path"), 127),
+            (Path::new("/tmp"), 126),
+            (not_executable.as_path(), 126),
+        ] {
+            let end = run(path, &[]);
+            assert_eq!(end.status, status, "{}: {end:?}", path.display());
+            assert!(end.stderr.contains("cannot run '"), "{end:?}");
+        }
+        // The kernel says ENOEXEC, the shell finds that it is no script.
+        assert_ne!(run(&elf, &[]).status, 0);
+    }
+}
+
+#[test]
+fn an_argument_list_as_long_as_may_be_reaches_command() {
+    if emulated() {
+        return skip("an argument list at ARG_MAX", "the emulator needs room of its own");
+    }
+    let word = "x".repeat(100_000);
+    // The largest filler with which the init itself can still be executed.
+    let works = |filler: usize| {
+        let mut command = Command::new(init_path());
+        command.args(["--", "/bin/true"]).args(std::iter::repeat_n(&word, 20));
+        match command.arg("y".repeat(filler)).status() {
+            Ok(status) => {
+                assert_eq!(status.code(), Some(0), "COMMAND got a list that the init had");
+                true
+            }
+            Err(error) if error.raw_os_error() == Some(libc::E2BIG) => false,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let (mut least, mut most) = (0, 131_000);
+    // A tail of words makes room for it to be found below one word's limit.
+    if works(most) {
+        return skip("an argument list at ARG_MAX", "the stack's limit is not eight megabytes");
+    }
+    while most - least > 1 {
+        let middle = least.midpoint(most);
+        if works(middle) {
+            least = middle;
+        } else {
+            most = middle;
+        }
+    }
+    assert!(works(least));
+}
