@@ -46,6 +46,15 @@ const DIFFERENCES: &[(&str, fn(&[String]) -> bool)] = &[
             named || great
         })
     }),
+    ("an = behind a short option is left out", |words| {
+        words.iter().any(|word| !word.starts_with("--") && word.contains("r="))
+    }),
+    ("a number that overflows is refused", |words| {
+        let digits = |word: &String| {
+            word.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0)
+        };
+        words.iter().any(|word| digits(word) > 9)
+    }),
     ("rubbish behind a number is refused", |words| {
         rewrites_in(words).iter().any(|value| {
             let rest = value.split_once(':').map_or("", |(_, right)| right);
@@ -115,7 +124,7 @@ fn option(random: &mut Random) -> Vec<String> {
             8 => "15:3:4".into(),
             9 => "-v".into(),
             10 => "--".into(),
-            11 => "99999999999:1".into(),
+            11 => (*random.pick(&["99999999999:1", "4294967311:3", "15:4294967299"])).into(),
             _ => format!("{}:{}", signal(random), signal(random)),
         };
         if random.one_in(12) {
@@ -134,6 +143,7 @@ fn option(random: &mut Random) -> Vec<String> {
         0 => vec!["-c".into()],
         1 => vec!["-v".into()],
         2 | 3 => vec!["-r".into(), value(random)],
+        4 if random.one_in(4) => vec![format!("-r={}", value(random))],
         4 => vec![format!("-r{}", value(random))],
         5 => vec![format!("-{}r{}", random.pick(&["v", "c", "vc", "cv", "vv"]), value(random))],
         6 => vec![(*random.pick(&["-vc", "-cv", "-vvc", "-cc", "-vr"])).into()],
