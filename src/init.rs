@@ -114,14 +114,14 @@ impl<'a> Init<'a> {
             // Whatever woke us, the dead come first: sigtimedwait hands out the
             // lowest signal, not the oldest, and TERM comes before CHLD.
             self.reap();
-            self.feed(Event::Time);
+            if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
+                self.feed(Event::Time);
+            }
             if let Some(status) = self.exit {
                 return status;
             }
-            if let Some(signal) = received.take() {
+            if let Some(signal) = received {
                 self.feed(Event::Received(signal));
-                // What it led to may have taken a while (see Suspend).
-                continue;
             }
             received = self.wait();
         }
