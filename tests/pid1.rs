@@ -230,12 +230,12 @@ fn no_failed_system_call_after_the_start_ends_it() {
         vec!["pwritev2:error=ENOSYS", "poll:error=ENOMEM", "ppoll:error=ENOMEM"],
         vec!["prctl:error=EINVAL"],
         vec!["wait4:error=EINTR:when=1..3"],
-        vec!["fstat:error=EIO", "newfstatat:error=EIO", "statx:error=ENOSYS"],
+        vec!["fstat:error=EIO:when=8+", "newfstatat:error=EIO:when=8+"],
         vec!["pipe2:error=EMFILE"],
         vec!["getcwd:error=ENOENT"],
         vec!["ioctl:error=EIO"],
     ] {
-        // By its own: the program's start, not the init, may need these.
+        // A build with a dynamic loader needs the first of its fstat calls.
         let mut run = init(["-v", "-s", "--delay-term=20ms"]).failing(&injections).start();
         run.signal(SIGUSR1);
         run.received("main", SIGUSR1);
