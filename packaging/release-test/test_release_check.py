@@ -1,0 +1,234 @@
+"""release-check says what does not fit: each check is broken once."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+from rehearsal import OLDER, VERSION, Rehearsal, done, older_debs
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def flip(path, offset=-100):
+    """Changes one byte of the file."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def rewrite_image(archive, change):
+    """Lets CHANGE(index, add) alter the image index; ADD(bytes) stores a blob and returns its digest."""
+    with tarfile.open(archive) as tar:
+        files = {entry.name: tar.extractfile(entry).read() for entry in tar if entry.isfile()}
+
+    def add(data):
+        digest = hashlib.sha256(data).hexdigest()
+        files[f"blobs/sha256/{digest}"] = data
+        return f"sha256:{digest}"
+
+    top = json.loads(files["index.json"])
+    index = json.loads(files["blobs/sha256/" + top["manifests"][0]["digest"].removeprefix("sha256:")])
+    change(index, files)
+    data = json.dumps(index).encode()
+    top["manifests"][0] |= {"digest": add(data), "size": len(data)}
+    files["index.json"] = json.dumps(top).encode()
+    with tarfile.open(archive, "w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    archive.with_suffix("").with_suffix(".oci.digest").write_text(top["manifests"][0]["digest"] + "\n")
+
+
+class ReleaseCheck(Rehearsal):
+    def check(self, *arguments, **variables):
+        return self.succeeds("release-check", *arguments, **variables)
+
+    def finds(self, check, words, *arguments, **variables):
+        """That check, by name, fails with these words."""
+        return self.fails(rf"(?m)^release-check: {check}: FAILED: .*{words}", "release-check", "--only", check, *arguments, **variables)
+
+    def commit(self):
+        self.git("commit", "--quiet", "--all", "--message", "A change")
+
+    def test_a_release_that_fits_passes_with_its_tag(self):
+        said = self.check(TAG=f"v{VERSION}")
+        self.assertIn(f"tag: v{VERSION}", said)
+        self.assertIn(f"apt keeps older versions: {OLDER}, {VERSION}", said)
+
+    def test_all_that_does_not_fit_is_told_at_once(self):
+        replace(self.tree / "CHANGELOG.md", f"## [{VERSION}]", "## [9.9.9]")
+        (self.dist / "SHA256SUMS").unlink()
+        said = self.fails(r"(?m)^release-check: 4 of 11 checks failed$", "release-check")
+        for check in ("changelog", "tree is clean", "dist is complete", "checksums"):
+            self.assertIn(f"release-check: {check}: FAILED: ", said)
+
+    def test_a_check_that_does_not_exist(self):
+        self.fails("no check is called 'nonsense'", "release-check", "--only", "nonsense")
+
+    def test_cargo_toml_with_another_version(self):
+        replace(self.tree / "Cargo.toml", f'version = "{VERSION}"', 'version = "9.9.9"')
+        self.finds("versions agree", "Cargo.toml says 9.9.9")
+
+    def test_cargo_lock_with_another_version(self):
+        replace(self.tree / "Cargo.lock", f'name = "drain-init"\nversion = "{VERSION}"', 'name = "drain-init"\nversion = "9.9.9"')
+        self.finds("versions agree", "Cargo.lock says 9.9.9")
+
+    def test_manual_page_with_another_version(self):
+        replace(self.tree / "docs/drain-init.1", f".Os drain-init {VERSION}", ".Os drain-init 9.9.9")
+        self.finds("versions agree", "the manual page docs/drain-init.1 says 9.9.9")
+
+    def test_changelog_without_the_version(self):
+        replace(self.tree / "CHANGELOG.md", f"## [{VERSION}]", "## [9.9.9]")
+        self.finds("changelog", "no section")
+
+    def test_changelog_without_a_date(self):
+        text = (self.tree / "CHANGELOG.md").read_text()
+        heading = next(line for line in text.splitlines() if line.startswith(f"## [{VERSION}]"))
+        replace(self.tree / "CHANGELOG.md", heading, f"## [{VERSION}]")
+        self.finds("changelog", "has no date")
+
+    def test_tag_of_another_version(self):
+        self.finds("tag", "the tag is v9.9.9", TAG="v9.9.9")
+
+    def test_tag_on_another_commit(self):
+        replace(self.tree / "CHANGELOG.md", "# Changelog", "# The changelog")
+        self.commit()
+        self.finds("tag", "is checked out", TAG=f"v{VERSION}")
+
+    def test_tag_that_is_not_there(self):
+        self.git("tag", "--delete", f"v{VERSION}")
+        self.finds("tag", "", TAG=f"v{VERSION}")
+
+    def test_changed_file(self):
+        replace(self.tree / "CHANGELOG.md", "# Changelog", "# The changelog")
+        self.finds("tree is clean", "1 files are changed or not in git, such as CHANGELOG.md")
+
+    def test_file_that_git_does_not_know(self):
+        (self.tree / "src/stray.rs").write_text("")
+        self.finds("tree is clean", "src/stray.rs")
+
+    def test_each_missing_file(self):
+        for path in sorted(self.dist.iterdir()):
+            with self.subTest(path.name):
+                hidden = path.rename(self.work / "hidden")
+                self.finds("dist is complete", f"missing in dist/: {path.name}")
+                hidden.rename(path)
+
+    def test_file_of_another_version(self):
+        (self.dist / f"drain-init_{OLDER}_amd64.deb").touch()
+        self.finds("dist is complete", f"not of this release in dist/: drain-init_{OLDER}_amd64.deb")
+
+    def test_changed_byte(self):
+        [wheel] = self.dist.glob("*_x86_64.whl")
+        flip(wheel)
+        self.finds("checksums", f"{wheel.name} does not have the checksum")
+
+    def test_checksums_that_leave_a_file_out(self):
+        lines = (self.dist / "SHA256SUMS").read_text().splitlines(keepends=True)
+        (self.dist / "SHA256SUMS").write_text("".join(lines[1:]))
+        self.finds("checksums", "does not name the release's files")
+
+    def test_program_of_another_version(self):
+        for arch in ("amd64", "arm64"):
+            (self.dist / f"drain-init-{arch}").write_text("#!/bin/sh\necho drain-init 9.9.9\n")
+        self.finds("program", "--version says: drain-init 9.9.9")
+        self.finds("Debian packages", "holds another program")
+        self.finds("image", "holds another program")
+
+    def test_deb_of_another_architecture(self):
+        shutil.copy(self.dist / f"drain-init_{VERSION}_amd64.deb", self.dist / f"drain-init_{VERSION}_arm64.deb")
+        self.finds("Debian packages", "Architecture: amd64")
+
+    def test_image_without_a_platform(self):
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", lambda index, _: index["manifests"].pop())
+        self.finds("image", "the image index has linux/amd64, not")
+
+    def test_image_with_a_damaged_blob(self):
+        def damage(index, files):
+            name = "blobs/sha256/" + index["manifests"][1]["digest"].removeprefix("sha256:")
+            files[name] = files[name] + b" "
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", damage)
+        self.finds("image", "is missing or damaged")
+
+    def test_image_of_another_version(self):
+        def relabel(index, _):
+            index["annotations"]["org.opencontainers.image.version"] = "9.9.9"
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", relabel)
+        self.finds("image", "says version 9.9.9")
+
+    def test_image_with_another_digest_beside_it(self):
+        (self.dist / f"drain-init-{VERSION}.oci.digest").write_text("sha256:" + 64 * "0" + "\n")
+        self.finds("image", "oci.digest says sha256:0000")
+
+    def test_inrelease_with_a_changed_byte(self):
+        replace(self.dist / "apt/dists/stable/InRelease", "Suite: stable", "Suite: stabel")
+        self.finds("apt repository", "gpgv exits with")
+
+    def test_release_with_a_changed_byte(self):
+        replace(self.dist / "apt/dists/stable/Release", "Suite: stable", "Suite: stabel")
+        self.finds("apt repository", "gpgv exits with")
+
+    def test_packages_with_a_changed_byte(self):
+        replace(self.dist / "apt/dists/stable/main/binary-arm64/Packages", "Version: ", "Version: 1")
+        self.finds("apt repository", "main/binary-arm64/Packages does not have the checksum")
+
+    def test_index_that_is_not_under_by_hash(self):
+        for path in (self.dist / "apt").glob("dists/stable/main/binary-amd64/by-hash/SHA256/*"):
+            path.unlink()
+        self.finds("apt repository", "is not under by-hash")
+
+    def test_deb_in_the_pool_with_a_changed_byte(self):
+        [deb] = (self.dist / "apt").glob(f"pool/**/drain-init_{VERSION}_arm64.deb")
+        flip(deb)
+        self.finds("apt repository", "does not have the checksum that Packages has")
+
+    def apt(self, version, dist, out, key, **variables):
+        """An apt repository made of the packages in DIST."""
+        done(self.tree / "packaging/apt/build",
+             env=self.environment | {"VERSION": version, "DIST": str(dist), "OUT": str(out), "APT_SIGNING_KEY_FILE": str(key)} | variables)
+        return out
+
+    def test_repository_signed_by_another_key_than_it_shows(self):
+        other = self.apt(VERSION, self.dist, self.work / "other", self.other_key)
+        shutil.copy(other / "drain-init-archive-keyring.asc", self.dist / "apt")
+        self.finds("apt repository", "gpgv exits with")
+
+    def test_repository_without_the_version(self):
+        shutil.rmtree(self.dist / "apt")
+        self.apt(OLDER, older_debs(self.dist, self.work / "older"), self.dist / "apt", self.key)
+        self.finds("apt repository", f"has no drain-init-dumb-init_{VERSION}_all.deb")
+
+    def test_repository_with_another_build_of_the_version(self):
+        flip(self.dist / f"drain-init_{VERSION}_amd64.deb")
+        self.finds("apt repository", f"has another drain-init_{VERSION}_amd64.deb than dist/")
+
+    def test_repository_that_continues_the_published_one(self):
+        published = self.apt(OLDER, older_debs(self.dist, self.work / "older"), self.work / "published", self.key)
+        grown = self.apt(VERSION, self.dist, self.work / "grown", self.key, APT_PREVIOUS=str(published))
+        said = self.check("--only", "apt repository", "--apt", grown, "--previous", published)
+        self.assertIn(f"{OLDER}, {VERSION}", said)
+
+    def test_repository_that_loses_a_published_version(self):
+        published = self.apt(OLDER, older_debs(self.dist, self.work / "older"), self.work / "published", self.key)
+        alone = self.apt(VERSION, self.dist, self.work / "alone", self.key)
+        self.finds("apt repository", f"loses drain-init.*_{OLDER}_", "--apt", alone, "--previous", published)
+
+    def test_repository_with_another_key_than_the_published_one(self):
+        published = self.apt(VERSION, self.dist, self.work / "published", self.key)
+        alone = self.apt(VERSION, self.dist, self.work / "alone", self.other_key)
+        self.finds("apt repository", "gpgv exits with", "--apt", alone, "--previous", published)
+
+    def test_repository_that_loses_the_published_indices(self):
+        published = self.apt(OLDER, older_debs(self.dist, self.work / "older"), self.work / "published", self.key)
+        grown = self.apt(VERSION, self.dist, self.work / "grown", self.key, APT_PREVIOUS=str(published))
+        digest = hashlib.sha256((published / "dists/stable/main/binary-amd64/Packages.xz").read_bytes()).hexdigest()
+        Path(grown, "dists/stable/main/binary-amd64/by-hash/SHA256", digest).unlink()
+        self.finds("apt repository", "binary-amd64/Packages.xz under by-hash", "--apt", grown, "--previous", published)
