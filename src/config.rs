@@ -68,9 +68,9 @@ pub struct Config {
     /// What the state machine needs to know.
     pub plan: Plan,
     /// Run when the drain starts.
-    pub drain_cmd: Option<Cmd>,
+    pub drain_cmd: Option<NamedCmd>,
     /// Run in place of the stop signal's delivery.
-    pub stop_cmd: Option<Cmd>,
+    pub stop_cmd: Option<NamedCmd>,
     /// How much to say.
     pub level: Level,
     /// Say when an orphan was reaped.
@@ -85,6 +85,15 @@ pub struct Config {
     pub remap_exit: ExitCodes,
     /// COMMAND's place in the argument list, counted from the program's name.
     pub command: usize,
+}
+
+/// A drain or stop command, and where it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedCmd {
+    /// The command.
+    pub cmd: Cmd,
+    /// The name of the option or variable, for an error that names it.
+    pub asked_by: Vec<u8>,
 }
 
 /// A set of exit statuses.
@@ -298,8 +307,8 @@ struct Settings {
     kill_after: Option<Duration>,
     drain_signal: Option<Signal>,
     // The inner None is an empty word, the outer one no word at all.
-    drain_cmd: Option<Option<Cmd>>,
-    stop_cmd: Option<Option<Cmd>>,
+    drain_cmd: Option<Option<NamedCmd>>,
+    stop_cmd: Option<Option<NamedCmd>>,
     stop_signals: Option<SignalSet>,
     rewrites: Option<Rewrites>,
     remap_exit: Option<ExitCodes>,
@@ -326,11 +335,12 @@ impl Settings {
             })
         };
         let cmd = || {
-            exec_form::parse(value).map_err(|wrong| {
+            let cmd = exec_form::parse(value).map_err(|wrong| {
                 let right =
                     b"; write a JSON array of strings or a line for /bin/sh that begins otherwise";
                 refuse(&[wrong.as_bytes(), right].concat())
-            })
+            })?;
+            Ok(cmd.map(|cmd| NamedCmd { cmd, asked_by: source.name(known) }))
         };
         match known.opt {
             Opt::DelayTerm => self.delay = Some(duration()?),
@@ -825,8 +835,10 @@ mod tests {
         assert_eq!(config.plan.kill_after, seconds(60));
         assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
         assert!(config.plan.drain_cmd && config.plan.stop_cmd);
-        assert!(matches!(config.drain_cmd, Some(Cmd::Shell(_))));
-        assert!(matches!(config.stop_cmd, Some(Cmd::Exec(_))));
+        let named = |named: &Option<NamedCmd>| named.as_ref().map(|named| named.asked_by.clone());
+        assert!(matches!(config.drain_cmd, Some(NamedCmd { cmd: Cmd::Shell(_), .. })));
+        assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
+        assert_eq!(named(&config.drain_cmd), Some(b"--drain-cmd".to_vec()));
         assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
         assert!(config.wait_all && config.subreaper && config.warn_on_reap);
         assert_eq!(config.pdeathsig, Some(Signal::HUP));
@@ -951,7 +963,9 @@ mod tests {
         assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
         assert!(config.wait_all && config.subreaper && !config.warn_on_reap && !config.plan.group);
         assert_eq!(config.level, Level::Error);
-        assert_eq!(config.stop_cmd, Some(Cmd::Shell(c"a,b".to_owned())));
+        let asked_by = b"DRAIN_INIT_STOP_CMD".to_vec();
+        let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b".to_owned()), asked_by };
+        assert_eq!(config.stop_cmd, Some(stop_cmd));
         assert_eq!((config.drain_cmd, config.plan.kill_after), (None, None));
     }
 
@@ -996,7 +1010,9 @@ mod tests {
         assert_eq!(config.plan.rewrites.apply(Signal::HUP), Some(Signal::HUP));
         assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::HUP]));
         assert!(config.remap_exit.contains(2) && !config.remap_exit.contains(1));
-        assert_eq!(config.stop_cmd, Some(Cmd::Shell(c"b".to_owned())));
+        let asked_by = b"--stop-cmd".to_vec();
+        let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b".to_owned()), asked_by };
+        assert_eq!(config.stop_cmd, Some(stop_cmd));
         assert_eq!(config.drain_cmd, None);
         assert_eq!(config.level, Level::Error);
         assert!(config.plan.group);

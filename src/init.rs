@@ -258,7 +258,7 @@ impl<'a> Init<'a> {
             Helper::Drain => (&self.config.drain_cmd, &mut self.drain_cmd),
             Helper::Stop => (&self.config.stop_cmd, &mut self.stop_cmd),
         };
-        let cmd = cmd.as_ref()?;
+        let cmd = &cmd.as_ref()?.cmd;
         match spawn::helper(cmd, self.given, self.command.pid, received, self.reporter) {
             Ok(pid) => {
                 *started = Some(Started::new(pid, true));

@@ -53,10 +53,8 @@ fn run(argv: Words, mut environment: Words) -> u8 {
     };
     let reporter = reporter.at(config.level);
     environment.retain(|word| !split(word).is_some_and(|(name, _)| config::is_own_variable(name)));
-    for (whose, cmd) in [("drain-cmd", &config.drain_cmd), ("stop-cmd", &config.stop_cmd)] {
-        if let Some(cmd) = cmd
-            && let Err(error) = spawn::check(whose, cmd, &environment)
-        {
+    for named in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
+        if let Err(error) = spawn::check(named, &environment) {
             return refuse(&error, reporter);
         }
     }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{self, SFlag};
 use nix::unistd::{self, AccessFlags, Pid};
 
-use crate::config::{self, Error};
+use crate::config::{self, Error, NamedCmd};
 use crate::exec_form::Cmd;
 use crate::report::{self, Level, Reporter};
 use crate::signal::{Signal, SignalSet};
@@ -75,20 +75,19 @@ fn is_executable(path: &CStr) -> bool {
 /// # Errors
 ///
 /// A usage error that names the program.
-pub fn check(whose: &str, cmd: &Cmd, environment: &Words) -> Result<(), Error> {
-    let (program, right): (&CStr, &[u8]) = match cmd {
+pub fn check(named: &NamedCmd, environment: &Words) -> Result<(), Error> {
+    let (program, right): (&CStr, &[u8]) = match &named.cmd {
         Cmd::Shell(_) if is_executable(SHELL) => return Ok(()),
         Cmd::Shell(_) => (SHELL, b"write a JSON array of strings, which needs no shell"),
         Cmd::Exec(words) => (&words[0], b"write the path of a program that is in the image"),
     };
-    if matches!(cmd, Cmd::Exec(_))
+    if matches!(named.cmd, Cmd::Exec(_))
         && candidates(program, environment).any(|path| is_executable(&path))
     {
         return Ok(());
     }
     Err(Error::new(&[
-        b"--",
-        whose.as_bytes(),
+        &named.asked_by,
         b": '",
         program.to_bytes(),
         b"' is missing, not a regular file or not executable: ",

@@ -366,6 +366,29 @@ fn a_stop_signal_that_is_rewritten_to_0_stops_nothing_and_says_so() {
     assert!(sim.said(|message| *message == Message::NotDelivered(Signal::TERM)));
 }
 
+#[test]
+fn what_stopped_command_is_the_last_stop_signal_and_no_other_signal() {
+    let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
+    let ended = |sim: &Sim| {
+        let ended = sim.messages.iter().find_map(|message| match message {
+            Message::Ended { stopped, .. } => Some(*stopped),
+            _ => None,
+        });
+        ended.unwrap()
+    };
+    let mut sim = Sim::new(Plan { stop_signals, ..plan() });
+    sim.term(0);
+    assert_eq!(sim.at(300, Event::Received(Signal::HUP)), deliver(Signal::HUP));
+    sim.command_ends(1000);
+    assert_eq!(ended(&sim), Some((Cause::Signal(Signal::TERM), ms(1000))));
+
+    let mut sim = Sim::new(Plan { stop_signals, ..plan() });
+    sim.term(0);
+    assert_eq!(sim.at(300, Event::Received(Signal::QUIT)), deliver(Signal::QUIT));
+    sim.command_ends(1000);
+    assert_eq!(ended(&sim), Some((Cause::Signal(Signal::QUIT), ms(700))));
+}
+
 // ---- ended ----
 
 #[test]
