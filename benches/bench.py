@@ -1,0 +1,392 @@
+"""Measures drain-init beside its peers and writes benches/results.json, from
+which the table in README.md is made.
+
+Bytes, pages and system calls are exact. Times are ratios of one run, measured
+in turn (A, B, ..., A, B, ...), and say nothing about another machine.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+DIST = TOP / "dist"
+RESULTS = TOP / "benches" / "results.json"
+README = TOP / "README.md"
+BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- /bench -->"
+
+STARTS = int(os.environ.get("STARTS", "400"))
+SIGNALS = int(os.environ.get("SIGNALS", "10000"))
+ORPHANS = int(os.environ.get("ORPHANS", "20000"))
+ROUNDS = 5
+
+# The goals are upper bounds, in bytes.
+BUDGET = {"drain-init-amd64": 67_352, "drain-init-arm64": 67_352}
+LAYER_BUDGET, DEB_BUDGET = 40 * 1024, 45 * 1024
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def fail(text):
+    sys.exit(f"bench: {text}")
+
+
+def note(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def check_budget():
+    """Bytes are exact: no binary may outgrow its budget."""
+    for name, most in BUDGET.items():
+        size = (DIST / name).stat().st_size
+        print(f"{name}: {size:,} bytes of {most:,}")
+        if size > most:
+            fail(f"{name} has {size:,} bytes, {size - most:,} more than its budget")
+
+
+def compile_c(name, to, *flags, compiler="gcc"):
+    source = TOP / "benches" / f"{name}.c"
+    subprocess.run([compiler, *flags, "-o", to, source], check=True)
+    return str(to)
+
+
+class Peer:
+    """One init: how it is called, and what was measured of it."""
+
+    def __init__(self, name, *argv):
+        self.name, self.argv, self.figures = name, list(argv), {}
+
+    @property
+    def binary(self):
+        return self.argv[0]
+
+
+def peers(work):
+    native = "arm64" if platform.machine() == "aarch64" else "amd64"
+    subprocess.run(
+        ["cargo", "build", "-q", "--release", "--locked", "--bin", "drain-init",
+         "--target-dir", work / "plain"],
+        cwd=TOP, check=True)
+    limit = compile_c("limit", work / "limit", "-Os", "-static", "-s", compiler="musl-gcc")
+    drain_init = shutil.copy2(DIST / f"drain-init-{native}", work / "drain-init")
+    plain = shutil.copy2(work / "plain/release/drain-init", work / "plain-drain-init")
+    # A file just written counts as dirty until it is on disk.
+    os.sync()
+    return [
+        Peer("drain-init", drain_init),
+        Peer("drain-init, plain cargo build", plain),
+        Peer("dumb-init", "/usr/bin/dumb-init"),
+        # tini -g and catatonit -g signal the group, as the others do. -s: tini
+        # complains where it is neither PID 1 nor a subreaper.
+        Peer("tini", "/usr/bin/tini", "-s", "-g", "--"),
+        Peer("tini-static", "/usr/bin/tini-static", "-s", "-g", "--"),
+        Peer("catatonit", "/usr/bin/catatonit", "-g", "--"),
+        Peer("fork, exec, wait in C", limit),
+    ]
+
+
+def drains(peer):
+    return peer.name.startswith("drain-init")
+
+
+def forwards(peer):
+    return not peer.name.startswith("fork")
+
+
+def memory(peer):
+    """Kilobytes of the init while COMMAND sleeps, from smaps_rollup."""
+    figures = []
+    for _ in range(ROUNDS):
+        init = subprocess.Popen([*peer.argv, "/bin/sleep", "60"], env=ENVIRONMENT)
+        try:
+            child = first_child(init.pid)
+            wait_until(lambda: comm(child) == "sleep" and asleep(init.pid) and asleep(child))
+            rollup = Path(f"/proc/{init.pid}/smaps_rollup").read_text()
+            figures.append([int(re.search(rf"^{key}: +(\d+)", rollup, re.M)[1])
+                            for key in ("Rss", "Anonymous")])
+        finally:
+            os.kill(child, signal.SIGKILL)
+            init.wait()
+    peer.figures["rss_kb"], peer.figures["private_kb"] = (
+        statistics.median(column) for column in zip(*figures))
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            fail("a process did not come to rest within 10 s")
+        time.sleep(0.001)
+
+
+def first_child(pid):
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    wait_until(lambda: path.read_text().split())
+    return int(path.read_text().split()[0])
+
+
+def comm(pid):
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def asleep(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S"
+
+
+def starts(all_peers):
+    """INIT true against true, in turn: the median of the ratios of each round."""
+    def once(argv):
+        began = time.perf_counter()
+        pid = os.posix_spawn(argv[0], argv, ENVIRONMENT)
+        os.waitpid(pid, 0)
+        return time.perf_counter() - began
+
+    plain = ["/bin/true"]
+    times = {peer.name: [] for peer in all_peers}
+    for round_ in range(STARTS + 20):
+        alone = once(plain)
+        for peer in all_peers:
+            ratio = once([*peer.argv, *plain]) / alone
+            if round_ >= 20:
+                times[peer.name].append(ratio)
+    for peer in all_peers:
+        low, middle, high = statistics.quantiles(times[peer.name], n=4)
+        peer.figures["start"] = {"p25": low, "p50": middle, "p75": high}
+
+
+def system_calls(peer):
+    """Calls of the init itself, COMMAND's left out; the execve that starts it
+    is counted, as strace counts it."""
+    result = subprocess.run(
+        ["strace", "-c", "-U", "calls,name", *peer.argv, "/bin/true"],
+        env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    total = re.search(r"^ *(\d+) +total", result.stderr, re.M)
+    peer.figures["system_calls"] = int(total[1])
+
+
+def instructions(peer, work):
+    out = work / "callgrind"
+    subprocess.run(
+        ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}.%p", *peer.argv, "/bin/true"],
+        env=ENVIRONMENT, capture_output=True, check=True)
+    # The parent is the one that wrote last and has the most; the child's file
+    # ends at its exec.
+    totals = []
+    for path in work.glob("callgrind.*"):
+        total = re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.M)
+        totals.append((path.name, int(total[1])))
+        path.unlink()
+    # The lowest process ID is the init's.
+    peer.figures["instructions"] = min(totals, key=lambda it: int(it[0].split(".")[1]))[1]
+
+
+def forwarding(all_peers, program):
+    """Microseconds from kill() to the handler of the child."""
+    samples = {peer.name: [] for peer in all_peers} | {"straight": []}
+    commands = [("straight", [])] + [(peer.name, peer.argv) for peer in all_peers]
+    for _ in range(ROUNDS):
+        for name, argv in commands:
+            result = subprocess.run(
+                [program, str(SIGNALS // ROUNDS), *argv],
+                env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True)
+            samples[name].append(sorted(int(line) / 1000 for line in result.stdout.split()))
+    def figures(rounds):
+        # The best round of each is the one that the rest of the machine disturbed least.
+        return {"p50": min(times[len(times) // 2] for times in rounds),
+                "p99": min(times[len(times) * 99 // 100] for times in rounds)}
+    for peer in all_peers:
+        peer.figures["forward_us"] = figures(samples[peer.name])
+    return figures(samples["straight"])
+
+
+def reaping(all_peers, program):
+    """Nanoseconds of CPU for an orphan, and the most zombies seen, as PID 1."""
+    samples = {peer.name: [] for peer in all_peers}
+    for _ in range(ROUNDS):
+        for peer in all_peers:
+            result = subprocess.run(
+                ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+                 *peer.argv, program, str(ORPHANS)],
+                env=ENVIRONMENT, capture_output=True, text=True, check=True)
+            nanos, zombies = map(int, result.stdout.split())
+            samples[peer.name].append((nanos / ORPHANS, zombies))
+    for peer in all_peers:
+        costs, zombies = zip(*samples[peer.name])
+        peer.figures["reap_ns"] = min(costs)
+        peer.figures["most_zombies"] = max(zombies)
+
+
+def switches(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[1])
+
+
+def idle(peer, seconds=5.0):
+    """Wake-ups while COMMAND sleeps, scaled to a minute; and in a whole delay."""
+    delay = ["--delay-term", "1", "-q", "--"] if drains(peer) else []
+    # COMMAND outlives the delay, so that the init can be looked at behind it.
+    command = ["/bin/sh", "-c", "trap '' TERM; exec /bin/sleep 60"]
+    init = subprocess.Popen([*peer.argv, *delay, *command], env=ENVIRONMENT)
+    child = first_child(init.pid)
+    wait_until(lambda: comm(child) == "sleep" and asleep(init.pid) and asleep(child))
+    before = switches(init.pid)
+    time.sleep(seconds)
+    peer.figures["wakeups_per_minute"] = round((switches(init.pid) - before) * 60 / seconds, 1)
+    if delay:
+        before = switches(init.pid)
+        init.send_signal(signal.SIGTERM)
+        time.sleep(2.0)
+        # One wake-up for the signal itself; the rest is the delay's.
+        peer.figures["wakeups_in_delay"] = switches(init.pid) - before - 1
+    os.kill(child, signal.SIGKILL)
+    init.wait()
+
+
+def foreign():
+    """What can be counted of the other architecture: bytes and system calls."""
+    figures = {"bytes": (DIST / "drain-init-arm64").stat().st_size}
+    if platform.machine() == "x86_64":
+        result = subprocess.run(
+            ["qemu-aarch64-static", "-strace", DIST / "drain-init-arm64", "/bin/true"],
+            env=ENVIRONMENT, capture_output=True, text=True, check=True)
+        # "PID call(args) = result": the first process ID is the init's.
+        lines = [line for line in result.stderr.splitlines() if re.match(r"^\d+ \w+\(", line)]
+        init = lines[0].split()[0]
+        figures["system_calls"] = sum(line.split()[0] == init for line in lines)
+    return figures
+
+
+def packages():
+    figures = {}
+    debs = sorted(DIST.glob("drain-init_*_amd64.deb"))
+    if debs:
+        figures["deb"] = debs[-1].stat().st_size
+    archives = sorted(DIST.glob("drain-init-*.oci.tar"))
+    if archives:
+        figures["layer"] = layer_size(archives[-1])
+    for key, most in (("deb", DEB_BUDGET), ("layer", LAYER_BUDGET)):
+        if figures.get(key, 0) > most:
+            fail(f"the {key} has {figures[key]:,} bytes of {most:,}")
+    return figures
+
+
+def layer_size(archive):
+    import tarfile
+    with tarfile.open(archive) as tar:
+        def load(digest):
+            member = "blobs/" + digest.replace(":", "/")
+            try:
+                return json.load(tar.extractfile(member))
+            except KeyError:
+                return json.load(tar.extractfile("./" + member))
+        names = tar.getnames()
+        index = json.load(tar.extractfile("index.json" if "index.json" in names else "./index.json"))
+        document = load(index["manifests"][0]["digest"])
+        while "manifests" in document:
+            document = load(document["manifests"][0]["digest"])
+        return sum(layer["size"] for layer in document["layers"])
+
+
+def table(results):
+    rows = results["peers"]
+    ours = rows[0]
+    best = min((row for row in rows[2:] if "fork" not in row["name"]),
+               key=lambda row: row["forward_us"]["p50"])
+    lines = [
+        "| | bytes | RSS kB | private kB | start ÷ `true` | system calls | instructions "
+        "| forward µs p50, p99 | reap ns | wake-ups/min |",
+        "| --- " + "| ---: " * 9 + "|",
+    ]
+    for row in rows:
+        forward = row.get("forward_us")
+        lines.append("| " + " | ".join([
+            row["name"],
+            f"{row['bytes']:,}",
+            f"{row['rss_kb']:,.0f}",
+            f"{row['private_kb']:,.0f}",
+            f"{row['start']['p50']:.2f} ({row['start']['p25']:.2f}–{row['start']['p75']:.2f})",
+            str(row["system_calls"]),
+            f"{row['instructions']:,}",
+            f"{forward['p50']:.1f}, {forward['p99']:.1f}" if forward else "–",
+            f"{row['reap_ns']:,.0f}" if "reap_ns" in row else "–",
+            f"{row['wakeups_per_minute']:g}",
+        ]) + " |")
+    limit = rows[-1]
+    lines += [
+        "",
+        f"Starting costs {ours['start']['p50'] / limit['start']['p50']:.2f} times what the C program of "
+        f"fork, exec and wait costs. A signal takes {ours['forward_us']['p50'] / best['forward_us']['p50']:.2f} times "
+        f"as long as through {best['name']}, the fastest peer (kill() straight to the child: "
+        f"{results['straight']['p50']:.1f} µs). In a whole delay drain-init wakes "
+        f"{ours['wakeups_in_delay']} time{'s' if ours['wakeups_in_delay'] != 1 else ''}.",
+        f"aarch64: {results['aarch64']['bytes']:,} bytes, "
+        f"{results['aarch64'].get('system_calls', '?')} system calls.",
+    ]
+    sizes = results["packages"]
+    if sizes:
+        lines[-1] += (f" The image's layer has {sizes['layer']:,} bytes, the deb {sizes['deb']:,}."
+                      if "layer" in sizes and "deb" in sizes else "")
+    return "\n".join(lines)
+
+
+def write_readme(text):
+    readme = README.read_text()
+    if BEGIN not in readme or END not in readme:
+        fail(f"README.md has no place for the table ({BEGIN})")
+    before, rest = readme.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def main():
+    check_budget()
+    sizes = packages()
+    if os.environ.get("BENCH_CHECK"):
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        work = Path(name)
+        work.chmod(0o755)
+        note("building the peers")
+        everyone = peers(work)
+        forward = compile_c("forward", work / "forward", "-O2")
+        orphans = compile_c("orphans", work / "orphans", "-O2")
+        for peer in everyone:
+            note(f"memory, system calls, instructions, wake-ups of {peer.name}")
+            peer.figures["bytes"] = os.stat(os.path.realpath(peer.binary)).st_size
+            memory(peer)
+            system_calls(peer)
+            instructions(peer, work)
+            idle(peer)
+        note(f"{STARTS} starts of each")
+        starts(everyone)
+        inits = [peer for peer in everyone if forwards(peer)]
+        note(f"{SIGNALS} signals through each")
+        straight = forwarding(inits, forward)
+        if os.geteuid() == 0:
+            note(f"{ORPHANS} orphans for each, {ROUNDS} times")
+            reaping(inits, orphans)
+        else:
+            print("SKIP reaping: needs root, for a PID namespace")
+        results = {
+            "machine": f"{platform.machine()}, Linux {platform.release().split('-')[0]}, {os.cpu_count()} cores",
+            "peers": [{"name": peer.name, **peer.figures} for peer in everyone],
+            "straight": straight,
+            "aarch64": foreign(),
+            "packages": sizes,
+        }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    text = table(results)
+    write_readme(text)
+    print(text)
+
+
+main()
