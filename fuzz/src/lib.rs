@@ -44,8 +44,8 @@ fn check_config(config: &Config) {
     assert_eq!(plan.drain_cmd, config.drain_cmd.is_some());
     assert_eq!(plan.stop_cmd, config.stop_cmd.is_some());
     assert_eq!(plan.wait_all, None, "known only once it runs");
-    for cmd in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
-        check_cmd(cmd);
+    for named in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
+        check_cmd(&named.cmd);
     }
 }
 
