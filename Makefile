@@ -115,8 +115,8 @@ publish-release: ## create the GitHub release
 	packaging/publish-release
 publish-wheel: ## upload the wheels to PyPI
 	packaging/wheel/publish
-publish-crate: ## upload the crate to crates.io
-	$(CARGO) publish --locked $(if $(DRY_RUN),--dry-run)
+publish-crate: ## upload the crate to crates.io (make crate has built it)
+	$(CARGO) publish --locked $(if $(DRY_RUN),--dry-run,--no-verify)
 
 .PHONY: wheel
 wheel: build ## the wheels for pip
