@@ -521,6 +521,8 @@ impl Setup {
         if self.clear_env {
             command.env_clear();
         }
+        // Cargo's, in which the loader of a dynamic build would search.
+        command.env_remove("LD_LIBRARY_PATH");
         for (name, _) in std::env::vars_os() {
             let bytes = name.as_bytes();
             if bytes.starts_with(b"DRAIN_INIT_")
