@@ -349,7 +349,9 @@ fn script(random: &mut Random) -> Script {
     }
     for _ in 0..random.below(4) {
         let received = *random.pick(&[1, 2, 3, 10, 12, 14, 15, 15, 18, 20, 21, 22, 28]);
-        let delivered = *random.pick(&[0, 0, 1, 2, 3, 10, 12, 15, 20, 28]);
+        // Not to TSTP: the kernel takes that out again where CONT comes before
+        // it is read, which is a race between COMMAND and the next signal.
+        let delivered = *random.pick(&[0, 0, 1, 2, 3, 10, 12, 15, 28]);
         options.push(format!("--rewrite={received}:{delivered}"));
     }
     let none = [SIGKILL, SIGSTOP, SIGCHLD];
@@ -363,7 +365,13 @@ fn script(random: &mut Random) -> Script {
                 Step::Fork(children, *random.pick(&["", " group", " session"]))
             }
             2 if children > 0 => Step::End(1 + random.index(children)),
-            3 => Step::SendAll((0..2 + random.below(4)).map(|_| *random.pick(&signals)).collect()),
+            3 => {
+                let mut all: Vec<i32> =
+                    (0..2 + random.below(4)).map(|_| *random.pick(&signals)).collect();
+                // These undo each other, in the order in which they happen to come.
+                all.retain(|signal| ![SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU].contains(signal));
+                Step::SendAll(all)
+            }
             // Stops and continues.
             4 => Step::Send(*random.pick(&[SIGTSTP, SIGTTIN, SIGTTOU])),
             _ => Step::Send(*random.pick(&signals)),
