@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 # The same data gives the same bytes.
 matplotlib.rcParams.update({"svg.hashsalt": "drain-init", "svg.fonttype": "none", "font.size": 10})
-WAYS = {"dumb-init": "#c0392b", "drain-init": "#1f77b4"}
+WAYS = {"dumb-init": "#c0392b", "drain-init --delay-term D": "#1f77b4"}
 
 
 def find(results, way):
@@ -36,10 +36,11 @@ def main(source, target):
                          label="SIGTERM, removal starts" if number == 0 else None)
             axis.axvline(at + row["removal_s"], color="black", linewidth=0.8, linestyle=":",
                          label="removal has arrived" if number == 0 else None)
-        delay = f" --delay-term {row['delay_s']:g}" if row["delay_s"] else ""
-        axis.set_title(f"{way}{delay}: {sum(line['failed'])} failed")
+        command = way.replace(" D", f" {row['delay_s']}")
+        axis.set_title(f"{command}: {sum(line['failed'])} failed")
         axis.set_xlabel("seconds since the first SIGTERM")
         axis.set_xlim(line["start_s"], starts[-1] + line["bin_s"])
+        axis.set_xticks(range(round(line["start_s"]), round(starts[-1] + line["bin_s"]) + 1))
     axes[0].set_ylabel("requests in 0.1 s")
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False)

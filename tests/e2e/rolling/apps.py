@@ -1,6 +1,7 @@
 """The servers of `make e2e`: how each is started, and what stops it gently."""
 
 import os
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -32,6 +33,25 @@ def install():
     stamp.write_text("\n".join(PYPI))
 
 
+def versions():
+    """What the figures are made with."""
+    names = [name for name in PACKAGES if name != "python3-venv"]
+    lines = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names],
+        check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+
+    def version_of(program):
+        return subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE,
+                              text=True).stdout.split()[-1].lstrip("v")
+
+    return {
+        "Linux": platform.release(), "processors": os.cpu_count(),
+        **dict(line.split() for line in lines),
+        **dict(pin.split("==") for pin in PYPI), "node": version_of("node"),
+        "drain-init": version_of(sandbox.drain_init()),
+    }
+
+
 @dataclass
 class Server:
     """One server in a directory of its own, to listen on `port`."""
@@ -47,7 +67,10 @@ class Server:
 def puma(directory, port, *options):
     pidfile = directory / "puma.pid"
     return Server(
-        ["puma", "--config", "-", "--environment", "production", "--pidfile", str(pidfile),
+        # As many threads as the load needs: of a saturated server, what waits to be
+        # accepted is lost when it closes its socket, however long after the removal.
+        ["puma", "--config", "-", "--environment", "production", "--threads", "0:16",
+         "--pidfile", str(pidfile),
          "--bind", f"tcp://127.0.0.1:{port}", *options, str(sandbox.APPS / "config.ru")],
         directory, port, stop_command=f"pumactl --pidfile {pidfile} stop")
 
@@ -73,7 +96,7 @@ def passenger(directory, port):
 def gunicorn(directory, port):
     return Server(
         [str(VENV / "bin/gunicorn"), "--chdir", str(sandbox.APPS), "--bind", f"127.0.0.1:{port}",
-         "--workers", "2", "--worker-class", "gthread", "--threads", "4",
+         "--workers", "2", "--worker-class", "gthread", "--threads", "8",
          "--no-control-socket", "app:app"],
         directory, port, env={"PYTHONDONTWRITEBYTECODE": "1"})
 

@@ -14,8 +14,6 @@ from .stack import Haproxy, HealthCheckedHaproxy, NginxBalancer, RouterAndBalanc
 from .ways import WAYS
 
 REPLICAS = 2
-# A platform's grace period, here short of Kubernetes' 30 s to keep the run short.
-GRACE = 10
 # Ports that one experiment needs: router, service, two sets of pods.
 PORTS = 2 + 2 * REPLICAS
 
@@ -68,7 +66,7 @@ class Experiment:
         for number in range(1, self._deploys + 1):
             ports = self._sets[number % 2]
             pods, stops = rolling_deploy(
-                stack, pods, lambda index, p=ports: self.start_pod(p[index]), row.removal, GRACE,
+                stack, pods, lambda index, p=ports: self.start_pod(p[index]), row.removal, row.grace,
                 row.delay if row.way.startswith("preStop") else 0)
             deploys.append(stops)
             # A second of plain service, so that one deploy's losses are not the next one's.
@@ -76,7 +74,7 @@ class Experiment:
         requests = load.finish()
         for pod in pods:
             pod.send(signal.SIGKILL)
-            pod.wait(GRACE, time.monotonic())
+            pod.wait(row.grace, time.monotonic())
         stack.stop()
         return self._result(requests, deploys)
 
@@ -133,7 +131,7 @@ def own_status(row, workdir, port):
     group = [] if " -c" in row.way else ["-g"]
     pod = Pod(["/usr/bin/tini", *group, "--", *server.argv], port, log, server.directory, server.env)
     pod.wait_ready()
-    if "stop command" in row.way:
+    if "--stop-cmd" in row.way:
         # Its own status says nothing: it may be killed with the namespace, once the server is gone.
         with open(log, "ab") as output:
             subprocess.run(

@@ -161,13 +161,15 @@ lock_type = "file"
         store.mkdir(exist_ok=True)
         conf = store / "containers.conf"
         conf.write_text(self.CONF)
-        self._podman = ["podman", "--root", str(store / "storage"), "--runroot", str(store / "run"),
-                        "--tmpdir", str(store / "tmp"), "--storage-driver", "vfs"]
+        self._podman = [
+            "podman", "--root", str(store / "storage"), "--runroot", str(store / "run"),
+            "--tmpdir", str(store / "tmp"), "--storage-driver", "vfs"]
         self._environment = {**os.environ, "CONTAINERS_CONF": str(conf)}
         volumes = [f"--volume={path}:{path}:ro" for path in ("/usr", *mounts)]
         variables = [f"--env={name}={value}" for name, value in (env or {}).items()]
         self._id = self._call(
-            "run", "--detach", "--network", "host", "--cgroup-parent", f"/{sandbox.workdir().name}", "--log-driver", "k8s-file",
+            "run", "--detach", "--network", "host", "--log-driver", "k8s-file",
+            "--cgroup-parent", f"/{sandbox.workdir().name}",
             f"--log-opt=path={log}", f"--volume={directory}:{directory}", *volumes, *variables,
             f"--workdir={directory}", "--rootfs", str(root), *argv)
         self._watch(int(self._call("inspect", "--format", "{{.State.Pid}}", self._id)))

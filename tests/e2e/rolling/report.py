@@ -1,10 +1,19 @@
 """The results in words: the Markdown table, and how each promise held."""
 
+import json
+
 from .rows import PATHS
 
 HEADER = ("| server | run as | way to the pod | removal | delay | deploys | requests | failed "
           "| longest gap | signal to exit | exit status |\n"
           "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |\n")
+INITS = ("catatonit", "drain-init", "dumb-init", "tini")
+
+
+def command(way):
+    """A way as Markdown: code where it is a command line."""
+    words, colon, line = way.rpartition(": ")
+    return f"{words}{colon}`{line}`" if line.split()[0] in INITS else way
 
 
 def markdown(results):
@@ -16,11 +25,19 @@ def markdown(results):
         delay = "" if row["delay_s"] is None else f"{row['delay_s']:g} s"
         server = row["server"] + (" in podman" if row["container"] else "")
         lines.append(
-            f"| {server} | {row['way']} | {PATHS[row['path']]} | {row['removal_s']:g} s | {delay} "
+            f"| {server} | {command(row['way'])} | {PATHS[row['path']]} | {row['removal_s']:g} s | {delay} "
             f"| {row['deploys']} | {row['requests']:,} | {row['failed']:,} "
             f"| {row['longest_gap_ms']:,} ms | {low if low == high else f'{low}–{high}'} s "
             f"| {', '.join(statuses)} |\n")
-    return "".join(lines)
+    made_with = ", ".join(f"{name} {version}" for name, version in results["made_with"].items())
+    return "".join(lines) + f"\nMade with {made_with}.\n"
+
+
+def as_json(results):
+    """The results, a row a line, so that a change shows what changed."""
+    rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in results["rows"])
+    rest = {key: value for key, value in results.items() if key != "rows"}
+    return f"{json.dumps(rest, ensure_ascii=False, indent=1)[:-2]},\n \"rows\": [\n{rows}\n ]\n}}\n"
 
 
 def broken_promises(rows, results):

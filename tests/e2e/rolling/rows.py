@@ -30,6 +30,8 @@ class Row:
     # Also deployed in the short form.
     short: bool = False
     deploys: int = 3
+    # The platform's grace period; Kubernetes' default.
+    grace: float = 30
 
     @property
     def delay(self):
@@ -50,6 +52,11 @@ def _ours(server, way, path="tcp", removal=1.0, **more):
     return Row(server, way, path, removal, **settings)
 
 
+def _never_stops(server, path="tcp", **more):
+    """A row that is killed: fewer deploys, and a shorter grace period, to save time."""
+    return _peer(server, "recipe, exec in script/web", path, deploys=1, grace=10, **more)
+
+
 def table():
     """Every row, in the order of the table."""
     rows = []
@@ -60,61 +67,64 @@ def table():
             _peer("puma", "tini", path),
             _peer("puma", "catatonit", path),
             _peer("puma", "recipe as written", path, short=path == "tcp"),
-            _peer("puma", "recipe, exec in script/web", path, deploys=1, short=path == "tcp"),
+            _never_stops("puma", path, short=path == "tcp"),
             _peer("puma", "recipe, shell waits in background", path, short=path == "tcp"),
-            _peer("puma", "preStop sleep DELAY, dumb-init", path),
-            _ours("puma", "drain-init", path, short=True),
-            _ours("puma", "drain-init, stop command", path, short=path == "tcp"),
+            _peer("puma", "preStop sleep D, dumb-init", path),
+            _ours("puma", "drain-init --delay-term D", path, short=True),
+            _ours("puma", "drain-init --delay-term D --stop-cmd STOP", path, short=path == "tcp"),
         ]
     rows += [
-        _ours("puma", "drain-init, TERM:INT"),
+        _ours("puma", "drain-init --delay-term D --rewrite TERM:INT"),
         _peer("puma", "dumb-init", removal=0.5),
-        _ours("puma", "drain-init", removal=0.5),
+        _ours("puma", "drain-init --delay-term D", removal=0.5),
         _peer("puma", "dumb-init", removal=2.0),
-        _ours("puma", "drain-init", removal=2.0),
+        _ours("puma", "drain-init --delay-term D", removal=2.0),
         _peer("puma", "dumb-init", container=True),
-        _ours("puma", "drain-init", container=True, short=True),
-        _ours("puma", "drain-init, stop command", "http", container=True),
+        _ours("puma", "drain-init --delay-term D", container=True, short=True),
+        _ours("puma", "drain-init --delay-term D --stop-cmd STOP", "http", container=True),
 
         # honcho runs the Procfile; its own status is the container's.
-        _peer("puma", "Procfile: dumb-init"),
-        _ours("puma", "Procfile: drain-init, stop command", own_status=False, short=True),
+        _peer("puma", "honcho, Procfile: dumb-init"),
+        _ours("puma", "honcho, Procfile: drain-init --delay-term D --stop-cmd STOP",
+              own_status=False, short=True),
 
         _peer("puma cluster", "dumb-init"),
         _peer("puma cluster", "dumb-init -c"),
-        _ours("puma cluster", "drain-init"),
-        _ours("puma cluster", "drain-init -c"),
+        _ours("puma cluster", "drain-init --delay-term D"),
+        _ours("puma cluster", "drain-init -c --delay-term D"),
 
         _peer("Passenger", "dumb-init", margin=CUTTING, short=True),
         _peer("Passenger", "recipe as written", margin=CUTTING),
-        _peer("Passenger", "recipe, exec in script/web", margin=CUTTING, deploys=1),
+        _never_stops("Passenger", margin=CUTTING),
         _peer("Passenger", "recipe, shell waits in background", margin=CUTTING),
-        _ours("Passenger", "drain-init", margin=CUTTING),
-        _ours("Passenger", "drain-init, stop command", margin=CUTTING, short=True),
-        _ours("Passenger", "drain-init, stop command", "http", margin=CUTTING),
+        _ours("Passenger", "drain-init --delay-term D", margin=CUTTING),
+        _ours("Passenger", "drain-init --delay-term D --stop-cmd STOP", margin=CUTTING, short=True),
+        _ours("Passenger", "drain-init --delay-term D --stop-cmd STOP", "http", margin=CUTTING),
 
         _peer("gunicorn", "dumb-init", short=True),
         _peer("gunicorn", "dumb-init -c"),
-        _ours("gunicorn", "drain-init", short=True),
-        _ours("gunicorn", "drain-init -c"),
+        _ours("gunicorn", "drain-init --delay-term D", short=True),
+        _ours("gunicorn", "drain-init -c --delay-term D"),
 
         _peer("nginx", "dumb-init", short=True),
         _peer("nginx", "dumb-init -c"),
-        _ours("nginx", "drain-init", margin=CUTTING),
-        _ours("nginx", "drain-init, TERM:QUIT", short=True),
-        _ours("nginx", "drain-init -c, TERM:QUIT"),
+        _ours("nginx", "drain-init --delay-term D", margin=CUTTING),
+        _ours("nginx", "drain-init --delay-term D --rewrite TERM:QUIT", short=True),
+        _ours("nginx", "drain-init -c --delay-term D --rewrite TERM:QUIT"),
 
         _peer("Node", "dumb-init"),
-        _ours("Node", "drain-init"),
+        _ours("Node", "drain-init --delay-term D"),
         _peer("Node", "dumb-init", "http"),
-        _ours("Node", "drain-init", "http"),
+        _ours("Node", "drain-init --delay-term D", "http"),
         _peer("Node", "dumb-init", "tcp keep-alive"),
         # The delay alone cannot move a kept-alive connection: measured, not promised.
-        _ours("Node", "drain-init", "tcp keep-alive", lossless=False, own_status=False, deploys=3),
-        _ours("Node", "drain-init, drain signal", "tcp keep-alive", short=True),
+        _ours("Node", "drain-init --delay-term D", "tcp keep-alive",
+              lossless=False, own_status=False, deploys=3),
+        _ours("Node", "drain-init --delay-term D --drain-signal USR2", "tcp keep-alive", short=True),
         _peer("Node", "dumb-init", "health", removal=0.5),
         # Nothing tells this balancer of the stop: measured, not promised.
-        _ours("Node", "drain-init", "health", removal=0.5, lossless=False, own_status=False, deploys=3),
-        _ours("Node", "drain-init, drain command", "health", removal=0.5, short=True),
+        _ours("Node", "drain-init --delay-term D", "health", removal=0.5,
+              lossless=False, own_status=False, deploys=3),
+        _ours("Node", "drain-init --delay-term D --drain-cmd FAIL-HEALTH", "health", removal=0.5, short=True),
     ]
     return rows

@@ -49,23 +49,23 @@ def run(name, main, packages, ports, prepare=lambda: None):
     except Failure as failure:
         print(f"{name}: {failure}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:  # before anything was started
+        sys.exit(128 + signal.SIGINT)
 
 
 def _outside(name, packages, ports, prepare):
-    if os.geteuid() != 0:
-        return _again_as_root(name)
     if subprocess.run([REPOSITORY / "packaging/need", *packages], check=False).returncode:
         raise Failure("the packages above are needed")
     os.environ["DRAIN_INIT"] = drain_init()
     prepare()
+    if os.geteuid() != 0:
+        _again_as_root()
     for port in ports:
         require_free(port)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     directory = tempfile.mkdtemp(prefix=f"drain-init-{name}-")
-    # nginx's workers are not root and must reach their files.
-    os.chmod(directory, 0o755)
     keep = False
     inner = None
     try:
@@ -95,7 +95,7 @@ def _outside(name, packages, ports, prepare):
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _again_as_root(name):
+def _again_as_root():
     if not shutil.which("sudo"):
         raise Failure("needs root for its PID namespaces, and found no sudo")
     os.execvp("sudo", [
