@@ -385,6 +385,7 @@ mod tests {
         assert_eq!(Signal::new(37).unwrap().name().as_bytes(), b"RTMIN+3");
         assert_eq!(Signal::new(63).unwrap().name().as_bytes(), b"RTMIN+29");
         assert_eq!(Signal::new(33).unwrap().name().as_bytes(), b"33");
+        assert_eq!(format!("{:?}", Signal::TERM), "TERM");
         assert_eq!(Signal::new(0), None);
         assert_eq!(Signal::new(65), None);
         assert_eq!(Signal::new(-1), None);
