@@ -105,7 +105,8 @@ pub fn command(given: &mut Inheritance, group: bool, reporter: Reporter) -> nix:
     let own_pid = unistd::getpid();
     // A session leader must give its terminal up before another session can
     // have it. Who does not lead the terminal's session has nothing to give.
-    let has_terminal = group && sys::session_of_stdin() == Some(own_pid);
+    let has_terminal =
+        group && sys::stdin_is_controlling_terminal() && unistd::getsid(None) == Ok(own_pid);
     if has_terminal {
         give_up_terminal();
     }

@@ -442,14 +442,13 @@ pub fn now() -> Duration {
 
 // ---- Terminal --------------------------------------------------------------
 
-/// The session whose controlling terminal stdin is, where it is the caller's.
-/// See tcgetsid(3).
+/// Whether stdin is the controlling terminal. See tcgetpgrp(3), which says so by
+/// not failing; TIOCGSID, which would ask more directly, is unknown to qemu-user.
 #[must_use]
-pub fn session_of_stdin() -> Option<Pid> {
-    let mut session: libc::pid_t = 0;
-    // SAFETY: TIOCGSID writes one pid_t.
-    let answer = unsafe { libc::ioctl(0, libc::TIOCGSID as _, &raw mut session) };
-    (answer == 0).then(|| Pid::from_raw(session))
+pub fn stdin_is_controlling_terminal() -> bool {
+    let mut group: libc::pid_t = 0;
+    // SAFETY: TIOCGPGRP writes one pid_t.
+    unsafe { libc::ioctl(0, libc::TIOCGPGRP as _, &raw mut group) == 0 }
 }
 
 /// Gives the controlling terminal up, which sends HUP and CONT to its foreground
