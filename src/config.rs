@@ -666,6 +666,7 @@ mod tests {
         error_with(args, &[])
     }
 
+    #[allow(clippy::unnecessary_wraps)]
     fn seconds(seconds: u64) -> Option<Duration> {
         Some(Duration::from_secs(seconds))
     }

@@ -456,8 +456,9 @@ fn with_wait_all_otherwise_the_group_gets_term_and_every_child_is_waited_for() {
 
 // ---- kill-after ----
 
-fn killing(plan: Plan) -> Plan {
-    Plan { kill_after: Some(ms(500)), ..plan }
+fn killing(mut plan: Plan) -> Plan {
+    plan.kill_after = Some(ms(500));
+    plan
 }
 
 const HELPERS_KILLED: [Action; 2] = [
