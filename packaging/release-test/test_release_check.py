@@ -66,7 +66,7 @@ class ReleaseCheck(Rehearsal):
     def test_all_that_does_not_fit_is_told_at_once(self):
         replace(self.tree / "CHANGELOG.md", f"## [{VERSION}]", "## [9.9.9]")
         (self.dist / "SHA256SUMS").unlink()
-        said = self.fails(r"(?m)^release-check: 4 of 11 checks failed$", "release-check")
+        said = self.fails(r"(?m)^release-check: 4 of 12 checks failed$", "release-check")
         for check in ("changelog", "tree is clean", "dist is complete", "checksums"):
             self.assertIn(f"release-check: {check}: FAILED: ", said)
 
@@ -142,6 +142,10 @@ class ReleaseCheck(Rehearsal):
         self.finds("program", "--version says: drain-init 9.9.9")
         self.finds("Debian packages", "holds another program")
         self.finds("image", "holds another program")
+
+    def test_binstall_sent_to_a_file_that_is_not_there(self):
+        replace(self.tree / "Cargo.toml", "/drain-init-arm64", "/drain-init-aarch64")
+        self.finds("binstall", "drain-init-aarch64, which the release does not have")
 
     def test_deb_of_another_architecture(self):
         shutil.copy(self.dist / f"drain-init_{VERSION}_amd64.deb", self.dist / f"drain-init_{VERSION}_arm64.deb")
