@@ -1,0 +1,111 @@
+//! The manual page, `--help`, README and the completion tell of the same options.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn help() -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_drain-init")).arg("--help").output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An option, as one page has it: its short form and the name of its value.
+type Options = BTreeMap<String, (Option<char>, Option<String>)>;
+
+fn options_of_help() -> Options {
+    let help = help();
+    let lines = help.lines().filter(|line| line.starts_with("  -") || line.starts_with("      --"));
+    lines
+        .map(|line| {
+            let (short, rest) = match line.trim_start().split_once(", ") {
+                Some((short, rest)) if short.len() == 2 => (short.chars().nth(1), rest),
+                _ => (None, line.trim_start()),
+            };
+            let mut words = rest.split_whitespace();
+            let long = words.next().unwrap().strip_prefix("--").unwrap().to_owned();
+            let value = words.next().filter(|word| {
+                word.chars().all(|character| character.is_ascii_uppercase() || character == ':')
+            });
+            (long, (short, value.map(str::to_owned)))
+        })
+        .collect()
+}
+
+fn options_of_manual_page() -> Options {
+    let page = read("docs/drain-init.1");
+    let items = page.lines().filter(|line| line.starts_with(".It Fl "));
+    items
+        .map(|item| {
+            let words: Vec<_> = item.split_whitespace().skip(1).collect();
+            let short = (words[2] == ",").then(|| words[1].chars().next().unwrap());
+            let long = words.windows(3).find(|it| it[..2] == ["Fl", "Fl"]).unwrap()[2];
+            let value = words.iter().position(|word| *word == "Ar").map(|at| {
+                words[at + 1..]
+                    .iter()
+                    .filter(|word| !["Ns", "Ar"].contains(word))
+                    .copied()
+                    .collect()
+            });
+            (long.to_owned(), (short, value))
+        })
+        .collect()
+}
+
+#[test]
+fn the_manual_page_and_the_help_have_the_same_options() {
+    let help = options_of_help();
+    assert!(help.len() > 10, "{help:?}");
+    assert_eq!(help, options_of_manual_page());
+}
+
+#[test]
+fn readme_and_the_completion_name_every_option() {
+    let readme = read("README.md");
+    let completion = read("packaging/completions/drain-init.bash");
+    for (long, (short, _)) in options_of_help() {
+        assert!(completion.contains(&format!("--{long}")), "the completion lacks --{long}");
+        let in_readme = readme.contains(&format!("`--{long}"))
+            || readme.contains(&format!(", `--{long}"))
+            || short.is_some_and(|short| readme.contains(&format!("`-{short}`")));
+        assert!(in_readme, "README lacks --{long}");
+    }
+}
+
+/// What looks like a long option in a page, and is none of another program's.
+fn long_options_in(text: &str) -> BTreeSet<&str> {
+    text.split(|character: char| !(character.is_ascii_lowercase() || character == '-'))
+        .filter_map(|word| word.strip_prefix("--"))
+        .filter(|word| word.contains("drain-") || word.contains("delay") || word.contains("stop-"))
+        .collect()
+}
+
+#[test]
+fn no_page_names_an_option_that_does_not_exist() {
+    let options = options_of_help();
+    for page in [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/choosing-the-delay.md",
+        "docs/migrating.md",
+        "docs/stop-commands.md",
+    ] {
+        let text = read(page);
+        for option in long_options_in(&text) {
+            let foreign = ["stop-timeout"].contains(&option);
+            assert!(foreign || options.contains_key(option), "{page} names --{option}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_page_has_the_version_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(read("docs/drain-init.1").contains(&format!("\n.Os drain-init {version}\n")));
+    assert!(read("CHANGELOG.md").contains(&format!("\n## [{version}] - ")));
+}
