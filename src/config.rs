@@ -657,7 +657,7 @@ mod tests {
 
     fn error_with(args: &[&str], variables: &[(&str, &str)]) -> String {
         match request(args, variables) {
-            Err(error) => String::from_utf8(error.0).unwrap(),
+            Err(error) => String::from_utf8(error.as_bytes().to_vec()).unwrap(),
             other => panic!("{args:?} {variables:?}: {other:?}"),
         }
     }

@@ -135,13 +135,13 @@ fn option(random: &mut Random) -> Vec<String> {
     let long = |random: &mut Random| {
         let names = ["help", "single-child", "rewrite", "verbose", "version"];
         let name = *random.pick(&names);
-        let least = if random.one_in(6) { 0 } else { 1 };
+        let least = usize::from(!random.one_in(6));
         let length = least + random.index(name.len() + 1 - least);
         name[..length].to_string()
     };
     match random.below(20) {
         0 => vec!["-c".into()],
-        1 => vec!["-v".into()],
+        14 => vec!["--verbose".into()],
         2 | 3 => vec!["-r".into(), value(random)],
         4 if random.one_in(4) => vec![format!("-r={}", value(random))],
         4 => vec![format!("-r{}", value(random))],
@@ -152,7 +152,6 @@ fn option(random: &mut Random) -> Vec<String> {
         10 | 11 => vec![format!("--{}", long(random))],
         12 => vec![format!("--{}={}", long(random), value(random))],
         13 => vec!["--single-child".into()],
-        14 => vec!["--verbose".into()],
         // Junk.
         15 => vec![
             (*random.pick(&["-x", "-", "-1", "-cx", "-W", "-:", "-?", "-=", "--=", "-c=1"])).into(),
@@ -207,7 +206,7 @@ impl Lines {
         Self { dir, program }
     }
 
-    fn run(&self, init: &Path, words: &[String], variables: &[(&str, &str)]) -> Outcome {
+    fn run(init: &Path, words: &[String], variables: &[(&str, &str)]) -> Outcome {
         let mut command = Command::new(init);
         command.args(words).env_clear().env("PATH", "/usr/bin:/bin");
         command.envs(variables.iter().copied());
@@ -286,8 +285,8 @@ fn compare(lines: &Lines, ours: &Path, random: &mut Random) -> (Outcome, Option<
     }
     let all = [("DUMB_INIT_SETSID", "0"), ("DUMB_INIT_SETSID", "1"), ("DUMB_INIT_DEBUG", "1")];
     let variables: Vec<_> = if random.one_in(4) { vec![*random.pick(&all)] } else { vec![] };
-    let theirs = lines.run(Path::new(DUMB_INIT), &words, &variables);
-    let found = lines.run(ours, &words, &variables);
+    let theirs = Lines::run(Path::new(DUMB_INIT), &words, &variables);
+    let found = Lines::run(ours, &words, &variables);
     if theirs == found {
         return (theirs, None);
     }
@@ -362,7 +361,8 @@ fn script(random: &mut Random) -> Script {
         steps.push(match random.below(10) {
             0 | 1 if children < 3 => {
                 children += 1;
-                Step::Fork(children, *random.pick(&["", " group", " session"]))
+                let place: &&str = random.pick(&["", " group", " session"]);
+                Step::Fork(children, place)
             }
             2 if children > 0 => Step::End(1 + random.index(children)),
             3 => {

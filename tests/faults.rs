@@ -250,10 +250,11 @@ fn with_0_1_and_2_closed_in_every_combination_it_starts_and_stops() {
     for &place in places("with_0_1_and_2_closed_in_every_combination_it_starts_and_stops") {
         for closed in 0_u32..8 {
             let is_closed = |fd: &u32| closed & (1 << fd) != 0;
-            let line: String =
-                (0..3).filter(is_closed).map(|fd| format!("exec {fd}>&-; ")).collect();
+            let redirections: Vec<String> =
+                (0..3).filter(is_closed).map(|fd| format!("{fd}>&-")).collect();
+            let line = format!("exec {}", redirections.join(" "));
             let setup = init(["-v", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"]);
-            let mut run = at(place, setup.wrapped(shell(&format!("{line}:")))).start();
+            let mut run = at(place, setup.wrapped(shell(&line))).start();
             let open: Vec<String> =
                 (0..3).filter(|fd| !is_closed(fd)).map(|fd| fd.to_string()).collect();
             assert_eq!(run.ask("main", "fds"), open);
