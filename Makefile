@@ -164,8 +164,11 @@ mutants: ## mutation testing of the pure modules
 
 .PHONY: install
 install: ## install into DESTDIR and PREFIX (default /usr) what `make build` made
+	@test -f dist/drain-init-$(NATIVE) || { echo 'install: nothing is built yet: run make build first' >&2; exit 1; }
 	install -D -m 0755 dist/drain-init-$(NATIVE) $(DESTDIR)$(PREFIX)/bin/drain-init
 	install -D -m 0644 docs/drain-init.1 $(DESTDIR)$(PREFIX)/share/man/man1/drain-init.1
+	install -D -m 0644 packaging/completions/drain-init.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/drain-init
 
 .PHONY: clean
 clean: ## remove what was built
