@@ -161,10 +161,14 @@ def test_the_same_key_and_date_make_the_same_repository(work, key):
 
 
 def test_nothing_secret_is_left_behind(work, key, both):
+    (work / "t").mkdir()
+    for variables in ({"APT_SIGNING_KEY_FILE": key}, {"APT_SIGNING_KEY_FILE": "/dev/null"}):
+        build_apt(VERSION, DIST, work / "watched", run if variables["APT_SIGNING_KEY_FILE"] == key else fails,
+                  TMPDIR=work / "t", **variables)
+        assert not list((work / "t").iterdir())
     secret = "".join(key.read_text().splitlines()[2:4])
     for path in (path for path in both.rglob("*") if path.is_file()):
         assert secret.encode() not in path.read_bytes().replace(b"\n", b"")
-    assert not list(Path("/tmp").glob("drain-init-apt.*"))
 
 
 class Machine:
