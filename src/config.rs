@@ -1037,6 +1037,8 @@ mod tests {
     fn the_first_of_two_variables_of_one_name_counts() {
         let twice = [("DRAIN_INIT_DELAY_TERM", "1"), ("DRAIN_INIT_DELAY_TERM", "x")];
         assert_eq!(config_with(&["x"], &twice).plan.delay, seconds(1));
+        let twice = [("DRAIN_INIT_KILL_AFTER", "1"), ("DRAIN_INIT_KILL_AFTER", "x")];
+        assert_eq!(config_with(&["x"], &twice).plan.kill_after, seconds(1));
     }
 
     #[test]
