@@ -154,6 +154,10 @@ fuzz: ## fuzz the parsers and the state machine; longer with FULL=1
 soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
 	tests/soak
 
+.PHONY: miri
+miri: ## the unit tests in Miri (needs a nightly toolchain)
+	tests/miri
+
 .PHONY: coverage
 coverage: ## line and branch coverage of src/
 	tests/coverage

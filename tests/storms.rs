@@ -335,8 +335,11 @@ fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     let count = rounds(300, 10_000);
     for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
     {
-        let (lost, before_main) = early_stops(options, false, 0, count / 3);
-        eprintln!("{options:?}: {lost} lost of {}, {before_main} ended it before main", count / 3);
+        let (lost, before_main) = early_stops(options, false, 0, count.div_ceil(3));
+        eprintln!(
+            "{options:?}: {lost} lost of {}, {before_main} ended it before main",
+            count.div_ceil(3)
+        );
         assert_eq!(lost, 0, "{options:?}");
     }
 }
@@ -359,8 +362,8 @@ fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     let count = rounds(300, 10_000);
     for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
     {
-        let (lost, _) = early_stops(options, true, TERM_ONLY, count / 3);
-        eprintln!("{options:?}: {lost} lost of {}", count / 3);
+        let (lost, _) = early_stops(options, true, TERM_ONLY, count.div_ceil(3));
+        eprintln!("{options:?}: {lost} lost of {}", count.div_ceil(3));
         assert_eq!(lost, 0, "{options:?}");
     }
 }
