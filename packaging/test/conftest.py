@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -165,10 +166,32 @@ class Site:
             def log_message(self, *_):
                 pass
 
+        class Direct(SimpleHTTPRequestHandler):
+            def do_GET(self):
+                self.directory = str(roots[self.headers["Host"]])
+                super().do_GET()
+
+            def log_message(self, *_):
+                pass
+
+        self.context, self.handler = context, Direct
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.proxy = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @contextmanager
+    def without_proxy(self, address):
+        """The same by HTTPS at ADDRESS itself, for a client that takes no proxy but reads /etc/hosts."""
+        server = ThreadingHTTPServer((address, 443), self.handler)
+        server.daemon_threads = True
+        server.socket = self.context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
 
 
 @pytest.fixture(scope="session")
