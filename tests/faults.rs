@@ -680,3 +680,28 @@ fn an_argument_list_as_long_as_may_be_reaches_command() {
     }
     assert!(works(least));
 }
+
+// ----------------------------------------------- what coverage found untested
+
+#[test]
+fn what_is_not_delivered_and_what_goes_to_every_process_is_said_verbosely() {
+    let name = "what_is_not_delivered_and_what_goes_to_every_process_is_said_verbosely";
+    if without_root(name) {
+        return;
+    }
+    let mut run = init(["-v", "--wait-all", "--rewrite=1:0"]).pid1().start();
+    run.signal(SIGHUP);
+    run.message("HUP: rewritten to 0, not delivered");
+    run.tell("main", "exit 7");
+    run.message("TERM to every process");
+    assert_eq!(run.status(), 7);
+}
+
+#[test]
+fn all_stop_signals_are_named_where_another_one_bypassed_the_drain() {
+    let options = ["--delay-term=1s", "--stop-signal=TERM", "--stop-signal=INT"];
+    let mut run = init(options).exits_on(SIGQUIT, 7).start();
+    run.signal(SIGQUIT);
+    run.message("QUIT was delivered without a drain: the stop signal is INT or TERM");
+    assert_eq!(run.status(), 7);
+}
