@@ -149,13 +149,13 @@ fn an_empty_environment_stays_empty() {
 
 #[test]
 fn an_environment_that_is_no_text_passes_through_untouched() {
+    use std::os::unix::ffi::OsStrExt;
     if under_emulator(
         "an_environment_that_is_no_text_passes_through_untouched",
         "qemu-user sorts the environment",
     ) {
         return;
     }
-    use std::os::unix::ffi::OsStrExt;
     let entries = [&b"X=\xff\xfe"[..], b"\x80=1"].map(std::ffi::OsStr::from_bytes);
     let mut run = init(NONE).raw_env(entries).start();
     assert_eq!(run.ask("main", "env"), ["X=\\xff\\xfe", "\\x80=1"]);
