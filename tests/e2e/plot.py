@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 # The same data gives the same bytes.
 matplotlib.rcParams.update({"svg.hashsalt": "drain-init", "svg.fonttype": "none", "font.size": 10})
-WAYS = {"dumb-init": "#c0392b", "drain-init --delay-term D": "#1f77b4"}
+WAYS = ("dumb-init", "drain-init --delay-term D")
 
 
 def find(results, way):
@@ -30,7 +30,7 @@ def main(source, target):
         line = row["timeline"]
         starts = [line["start_s"] + i * line["bin_s"] for i in range(len(line["failed"]))]
         axis.bar(starts, line["requests"], line["bin_s"], align="edge", color="#dddddd", label="requests")
-        axis.bar(starts, line["failed"], line["bin_s"], align="edge", color=WAYS[way], label="failed")
+        axis.bar(starts, line["failed"], line["bin_s"], align="edge", color="#c0392b", label="failed")
         for number, at in enumerate(line["signals_s"]):
             axis.axvline(at, color="black", linewidth=0.8, linestyle="--",
                          label="SIGTERM, removal starts" if number == 0 else None)
