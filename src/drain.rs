@@ -204,33 +204,16 @@ pub enum Cause {
     StopCommand,
 }
 
-/// The actions of one step, in their order.
-#[derive(Debug, Default)]
-pub struct Actions {
-    list: [Option<Action>; Self::MOST],
-    len: usize,
-}
+/// Where a step's actions go, one by one in their order.
+struct Actions<'a>(&'a mut dyn FnMut(Action));
 
-impl Actions {
-    /// No step has more.
-    const MOST: usize = 8;
-
+impl Actions<'_> {
     fn push(&mut self, action: Action) {
-        self.list[self.len] = Some(action);
-        self.len += 1;
+        (self.0)(action);
     }
 
     fn report(&mut self, message: Message) {
         self.push(Action::Report(message));
-    }
-}
-
-impl IntoIterator for Actions {
-    type Item = Action;
-    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<Action>, { Self::MOST }>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter().flatten()
     }
 }
 
@@ -306,24 +289,24 @@ impl Drain {
         }
     }
 
-    /// Takes an event in, and says what to do.
-    pub fn step(&mut self, event: Event, now: Duration) -> Actions {
-        let mut actions = Actions::default();
+    /// Takes an event in, and hands out what to do. Takes none of it back: what
+    /// fails is the next event.
+    pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
+        let actions = &mut Actions(act);
         match event {
-            Event::CommandEnded(status) => self.command_ended(status, now, &mut actions),
+            Event::CommandEnded(status) => self.command_ended(status, now, actions),
             Event::HelperEnded(helper, status) => {
-                self.helper_ended(helper, Some(status), now, &mut actions);
+                self.helper_ended(helper, Some(status), now, actions);
             }
-            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, &mut actions),
+            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, actions),
             Event::NoChildren => {
                 if let State::Ended { status, waits_for_children: true } = self.state {
                     actions.push(Action::Exit(status));
                 }
             }
-            Event::Time => self.time(now, &mut actions),
-            Event::Received(signal) => self.received(signal, now, &mut actions),
+            Event::Time => self.time(now, actions),
+            Event::Received(signal) => self.received(signal, now, actions),
         }
-        actions
     }
 
     fn received(&mut self, signal: Signal, now: Duration, actions: &mut Actions) {

@@ -26,10 +26,13 @@ impl Started {
         Self { pid, leads_group, reaped: false, gone: false }
     }
 
-    /// Notes that it was reaped: its number stays its own only as its group's.
-    fn note_reaped(&mut self) {
-        self.reaped = true;
-        self.gone = !self.leads_group;
+    /// Notes whether it was reaped: then its number stays its own only as its
+    /// group's, which may be gone by now.
+    fn note(&mut self, reaped: bool) {
+        if reaped {
+            self.reaped = true;
+            self.gone = !self.leads_group;
+        }
         self.look_for_group();
     }
 
@@ -73,14 +76,10 @@ impl Started {
 
 /// The init, once COMMAND has been started.
 pub struct Init<'a> {
-    config: &'a Config,
-    given: &'a Inheritance,
-    reporter: Reporter<'a>,
+    /// Decides.
     drain: Drain,
-    command: Started,
-    drain_cmd: Option<Started>,
-    stop_cmd: Option<Started>,
-    exit: Option<Status>,
+    /// Do what it decides.
+    hands: Hands<'a>,
 }
 
 impl<'a> Init<'a> {
@@ -92,17 +91,16 @@ impl<'a> Init<'a> {
         reporter: Reporter<'a>,
         command: Pid,
     ) -> Self {
-        let plan = config.plan.clone();
-        Self {
+        let hands = Hands {
             config,
             given,
             reporter,
-            command: Started::new(command, plan.group),
-            drain: Drain::new(plan),
+            command: Started::new(command, config.plan.group),
             drain_cmd: None,
             stop_cmd: None,
             exit: None,
-        }
+        };
+        Self { drain: Drain::new(config.plan.clone()), hands }
     }
 
     /// Runs until COMMAND has ended, and what is to be waited for. Returns
@@ -117,7 +115,7 @@ impl<'a> Init<'a> {
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time);
             }
-            if let Some(status) = self.exit {
+            if let Some(status) = self.hands.exit {
                 return status;
             }
             if let Some(signal) = received {
@@ -139,52 +137,93 @@ impl<'a> Init<'a> {
 
     /// Reaps all that has ended, and lets COMMAND's end count first.
     fn reap(&mut self) {
-        let mut command = None;
-        let mut drain_cmd = None;
-        let mut stop_cmd = None;
+        let dead = self.hands.reap();
+        if let Some(status) = dead.command {
+            self.feed(Event::CommandEnded(status));
+        }
+        if let Some(status) = dead.drain_cmd {
+            self.feed(Event::HelperEnded(Helper::Drain, status));
+        }
+        if let Some(status) = dead.stop_cmd {
+            self.feed(Event::HelperEnded(Helper::Stop, status));
+        }
+        if dead.no_children {
+            self.feed(Event::NoChildren);
+        }
+    }
+
+    /// Tells the state machine what happened, and does what it says.
+    fn feed(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            self.drain.step(event, sys::now(), &mut |action| {
+                // Only a start can fail in a way that the machine must know of,
+                // and no step has two of them.
+                if let Some(failure) = self.hands.carry_out(action) {
+                    next = Some(failure);
+                }
+            });
+        }
+    }
+}
+
+/// Who has ended since the last look.
+struct Dead {
+    command: Option<Status>,
+    drain_cmd: Option<Status>,
+    stop_cmd: Option<Status>,
+    /// Whether no child is left.
+    no_children: bool,
+}
+
+/// The processes, and what is done to them.
+struct Hands<'a> {
+    config: &'a Config,
+    given: &'a Inheritance,
+    reporter: Reporter<'a>,
+    command: Started,
+    drain_cmd: Option<Started>,
+    stop_cmd: Option<Started>,
+    exit: Option<Status>,
+}
+
+impl Hands<'_> {
+    /// Reaps all that has ended.
+    fn reap(&mut self) -> Dead {
+        let mut dead = Dead { command: None, drain_cmd: None, stop_cmd: None, no_children: false };
         let mut reaped_any = false;
-        let no_children = loop {
+        loop {
             let (pid, status) = match sys::reap() {
                 Reaped::Child(pid, status) => (pid, status),
-                Reaped::NoneYet => break false,
-                Reaped::NoChildren => break true,
+                Reaped::NoneYet => break,
+                Reaped::NoChildren => {
+                    dead.no_children = true;
+                    break;
+                }
             };
             reaped_any = true;
             if is_running(Some(&self.command), pid) {
-                command = Some(status);
+                dead.command = Some(status);
             } else if is_running(self.drain_cmd.as_ref(), pid) {
-                drain_cmd = Some(status);
+                dead.drain_cmd = Some(status);
             } else if is_running(self.stop_cmd.as_ref(), pid) {
-                stop_cmd = Some(status);
+                dead.stop_cmd = Some(status);
             } else {
                 self.report_orphan(pid, status);
             }
-        };
-        for (status, started) in [
-            (command, Some(&mut self.command)),
-            (drain_cmd, self.drain_cmd.as_mut()),
-            (stop_cmd, self.stop_cmd.as_mut()),
-        ] {
-            if let Some(started) = started {
-                if status.is_some() {
-                    started.note_reaped();
-                } else if reaped_any {
-                    started.look_for_group();
+        }
+        if reaped_any {
+            for (status, started) in [
+                (dead.command, Some(&mut self.command)),
+                (dead.drain_cmd, self.drain_cmd.as_mut()),
+                (dead.stop_cmd, self.stop_cmd.as_mut()),
+            ] {
+                if let Some(started) = started {
+                    started.note(status.is_some());
                 }
             }
         }
-        if let Some(status) = command {
-            self.feed(Event::CommandEnded(status));
-        }
-        if let Some(status) = drain_cmd {
-            self.feed(Event::HelperEnded(Helper::Drain, status));
-        }
-        if let Some(status) = stop_cmd {
-            self.feed(Event::HelperEnded(Helper::Stop, status));
-        }
-        if no_children {
-            self.feed(Event::NoChildren);
-        }
+        dead
     }
 
     fn report_orphan(&self, pid: Pid, status: Status) {
@@ -192,18 +231,6 @@ impl<'a> Init<'a> {
         self.reporter.say(level, &|line| {
             line.text(b"reaped the orphan ").pid(pid).text(b", which ").status(status);
         });
-    }
-
-    /// Tells the state machine what happened, and does what it says.
-    fn feed(&mut self, event: Event) {
-        let mut next = Some(event);
-        while let Some(event) = next.take() {
-            for action in self.drain.step(event, sys::now()) {
-                // Only a start can fail in a way that the machine must know of,
-                // and no step has two of them.
-                next = self.carry_out(action).or(next);
-            }
-        }
     }
 
     fn carry_out(&mut self, action: Action) -> Option<Event> {

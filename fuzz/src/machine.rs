@@ -92,7 +92,8 @@ impl World {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
             assert_eq!(self.exited, None, "an event after the exit");
-            let actions: Vec<Action> = self.drain.step(event, self.now).into_iter().collect();
+            let mut actions: Vec<Action> = Vec::new();
+            self.drain.step(event, self.now, &mut |action| actions.push(action));
             let mut starts = 0;
             for action in actions {
                 if let Action::Start(..) = action {

@@ -51,12 +51,10 @@ impl Sim {
     fn at(&mut self, millis: u64, event: Event) -> Vec<Action> {
         self.messages.clear();
         let mut rest = Vec::new();
-        for action in self.drain.step(event, ms(millis)) {
-            match action {
-                Action::Report(message) => self.messages.push(message),
-                other => rest.push(other),
-            }
-        }
+        self.drain.step(event, ms(millis), &mut |action| match action {
+            Action::Report(message) => self.messages.push(message),
+            other => rest.push(other),
+        });
         rest
     }
 
@@ -687,7 +685,9 @@ impl World {
                 self.first_stop.get_or_insert(signal);
             }
             let mut reported = false;
-            for action in self.drain.step(event, self.now) {
+            let mut actions = Vec::new();
+            self.drain.step(event, self.now, &mut |action| actions.push(action));
+            for action in actions {
                 match action {
                     Action::Report(
                         Message::SwallowedDraining(signal) | Message::SwallowedStopping(signal),
