@@ -126,6 +126,8 @@ fn command_has_the_same_working_directory_which_the_init_has_left() {
     std::fs::create_dir(&here).unwrap();
     let mut run = init(["--delay-term=60"]).drain_cmd(&[]).cwd(&here).start();
     assert_eq!(run.ask("main", "cwd"), [here.to_str().unwrap()]);
+    // It leaves after the fork, while COMMAND runs already.
+    run.barrier();
     let own = std::fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(own.to_str(), Some("/"));
 }

@@ -347,6 +347,8 @@ fn command_has_the_working_directory_and_the_init_has_left_it() {
     let cwd = dir.path("");
     let cwd = cwd.to_str().unwrap().trim_end_matches('/').to_string();
     assert_eq!(run.ask("main", "cwd"), [cwd]);
+    // It leaves after the fork, while COMMAND runs already.
+    run.barrier();
     let own = std::fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(own.to_str(), Some("/"));
 }

@@ -363,6 +363,8 @@ fn the_directory_is_not_held() {
     let dir = TempDir::new();
     let (_keep, end) = pipe();
     let mut run = init(NONE).pid1().cwd(dir.path("")).passing(end, 5).start();
+    // It leaves after the fork, while COMMAND runs already.
+    run.barrier();
     let cwd = fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(cwd.to_str(), Some("/"));
 }
