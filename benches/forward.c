@@ -3,8 +3,11 @@
  * time a line, in nanoseconds.
  *
  * The child is this program again (argument "child"): its handler writes the
- * time into memory that both share through descriptor 3. */
+ * time into memory that both share through descriptor 3. All run on one
+ * processor, so that what is measured is what is done, not where the scheduler
+ * puts it and how soundly the other processor was asleep. */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -72,6 +75,13 @@ int main(int argc, char **argv)
         return 2;
     }
     shared = map();
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0) {
+        perror("forward: sched_setaffinity");
+        return 2;
+    }
     pid_t init = fork();
     if (init == 0) {
         char **command = calloc(argc + 2, sizeof *command);
@@ -89,25 +99,29 @@ int main(int argc, char **argv)
         execvp(command[0], command);
         _exit(127);
     }
-    while (!atomic_load(&shared->ready))
+    struct timespec rest = {.tv_nsec = 100000};
+    while (!atomic_load(&shared->ready)) {
         if (waitpid(init, NULL, WNOHANG) == init) {
             fprintf(stderr, "forward: the init ended before its child was ready\n");
             return 1;
         }
+        nanosleep(&rest, NULL);
+    }
     for (int i = 0; i < count; i++) {
         atomic_store(&shared->arrived, 0);
         /* Let init and child fall asleep again. */
-        struct timespec rest = {.tv_nsec = 100000};
         nanosleep(&rest, NULL);
         long sent = now();
         kill(init, SIGUSR1);
         long arrived;
-        while ((arrived = atomic_load(&shared->arrived)) == 0)
+        while ((arrived = atomic_load(&shared->arrived)) == 0) {
             if (now() - sent > 5000000000L) {
                 fprintf(stderr, "forward: signal %d did not arrive within 5 s\n", i);
                 kill(init, SIGKILL);
                 return 1;
             }
+            nanosleep(&rest, NULL);
+        }
         printf("%ld\n", arrived - sent);
     }
     kill(atomic_load(&shared->pid), SIGKILL);
