@@ -25,7 +25,7 @@ const KERNEL_SIGSET_SIZE: usize = size_of::<SignalSet>();
 
 /// The program's allocator: hands memory out, and takes back only what it handed
 /// out last. All allocation is done before the loop begins, or in a child before
-/// its exec. The C library's own malloc would be a sixth of the program, five
+/// its exec. The C library's own malloc would be a seventh of the program, five
 /// system calls and two pages of every container's memory.
 pub struct Arena {
     /// Where free memory begins and ends.
