@@ -232,13 +232,7 @@ enum State {
         ends: Option<Duration>,
     },
     /// COMMAND was told to stop.
-    Stopping {
-        received: Signal,
-        since: Duration,
-        cause: Cause,
-        /// Whether a drain came before.
-        drained: bool,
-    },
+    Stopping { received: Signal, since: Duration, cause: Cause },
     /// COMMAND has ended.
     Ended {
         status: Status,
@@ -412,7 +406,7 @@ impl Drain {
             }
             Stop::Nothing(signal) => Cause::Signal(signal),
         };
-        self.state = State::Stopping { received, since: now, cause, drained: self.plan.drains() };
+        self.state = State::Stopping { received, since: now, cause };
         self.start_kill_clock(now);
     }
 
@@ -501,9 +495,9 @@ impl Drain {
     fn command_ended(&mut self, status: Status, now: Duration, actions: &mut Actions) {
         let (drained, stopped, step) = match self.state {
             State::Draining { since, .. } => (Some(now.saturating_sub(since)), None, true),
-            State::Stopping { since, cause, drained, .. } => {
+            State::Stopping { since, cause, .. } => {
                 let since = now.saturating_sub(since);
-                (None, Some((cause, since)), drained || self.killed)
+                (None, Some((cause, since)), self.plan.drains() || self.killed)
             }
             State::Running { .. } | State::Ended { .. } => (None, None, false),
         };
