@@ -271,7 +271,12 @@ impl Hands<'_> {
             }
             Action::Start(helper, received) => return self.start(helper, received),
             Action::Suspend => {
-                let _ = sys::kill(unistd::getpid(), Some(Signal::STOP));
+                // PID 1 would not stop, and yet a CONT that waits would be
+                // lost: a STOP takes it out even where it is ignored.
+                let pid = unistd::getpid();
+                if pid.as_raw() != 1 {
+                    let _ = sys::kill(pid, Some(Signal::STOP));
+                }
             }
             Action::Report(message) => self.report(message),
             Action::Exit(status) => self.exit = Some(status),
