@@ -719,7 +719,8 @@ impl World {
         match action {
             Action::Deliver(signal) => {
                 assert!(self.command_ended.is_none(), "a delivery after COMMAND's exit");
-                if signal == Signal::KILL && event == Event::Time {
+                // The drain's end may deliver KILL, too, where that is the rewrite.
+                if signal == Signal::KILL && event == Event::Time && self.stops > 0 {
                     self.kills += 1;
                 } else if !matches!(event, Event::Received(received) if !self.plan.stop_signals.contains(received))
                 {
