@@ -1,7 +1,7 @@
 //! What to do when: the state machine of a stop.
 //!
-//! Pure: an event and the time go in, actions come out. No system call, no
-//! clock, no allocation. Times are [`Duration`]s since a fixed moment.
+//! Pure: an event and a clock go in, actions come out. No system call, no
+//! allocation. Times are [`Duration`]s since a fixed moment.
 //!
 //! ```text
 //! stop signal ──► Draining ──► Stopping ──► COMMAND exits ──► Ended ──► exit
@@ -221,7 +221,8 @@ impl Actions<'_> {
 enum State {
     /// No stop was asked for.
     Running {
-        /// The last signal that was delivered, and when.
+        /// The last signal that was delivered without the drain that was asked
+        /// for, and when.
         last: Option<(Signal, Duration)>,
     },
     /// A stop signal is held back.
@@ -284,34 +285,40 @@ impl Drain {
     }
 
     /// Takes an event in, and hands out what to do. Takes none of it back: what
-    /// fails is the next event.
-    pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
+    /// fails is the next event. Reads the clock only where the time counts: not
+    /// for a signal that is handed on in an init that has no drain.
+    pub fn step(
+        &mut self,
+        event: Event,
+        clock: &dyn Fn() -> Duration,
+        act: &mut dyn FnMut(Action),
+    ) {
         let actions = &mut Actions(act);
         match event {
-            Event::CommandEnded(status) => self.command_ended(status, now, actions),
+            Event::CommandEnded(status) => self.command_ended(status, clock(), actions),
             Event::HelperEnded(helper, status) => {
-                self.helper_ended(helper, Some(status), now, actions);
+                self.helper_ended(helper, Some(status), clock(), actions);
             }
-            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, actions),
+            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, clock(), actions),
             Event::NoChildren => {
                 if let State::Ended { status, waits_for_children: true } = self.state {
                     actions.push(Action::Exit(status));
                 }
             }
-            Event::Time => self.time(now, actions),
-            Event::Received(signal) => self.received(signal, now, actions),
+            Event::Time => self.time(clock(), actions),
+            Event::Received(signal) => self.received(signal, clock, actions),
         }
     }
 
-    fn received(&mut self, signal: Signal, now: Duration, actions: &mut Actions) {
+    fn received(&mut self, signal: Signal, clock: &dyn Fn() -> Duration, actions: &mut Actions) {
         actions.report(Message::Received(signal));
         let asks_to_stop = self.plan.stop_signals.contains(signal);
         match &mut self.state {
             State::Running { .. } if asks_to_stop => {
                 if self.plan.drains() {
-                    self.begin_drain(signal, now, actions);
+                    self.begin_drain(signal, clock(), actions);
                 } else {
-                    self.begin_stop(signal, None, now, actions);
+                    self.begin_stop(signal, None, clock(), actions);
                 }
             }
             State::Draining { .. } if asks_to_stop => {
@@ -330,9 +337,11 @@ impl Drain {
                 None => actions.report(Message::NotDelivered(signal)),
                 Some(delivered) => {
                     match state {
-                        State::Running { last } => *last = Some((signal, now)),
+                        State::Running { last } if self.plan.drains() => {
+                            *last = Some((signal, clock()));
+                        }
                         State::Stopping { since, cause, .. } if asks_to_stop => {
-                            *since = now;
+                            *since = clock();
                             *cause = Cause::Signal(delivered);
                         }
                         _ => {}
@@ -503,7 +512,6 @@ impl Drain {
         };
         actions.report(Message::Ended { status, drained, stopped, step });
         if let State::Running { last: Some((signal, when)) } = self.state
-            && self.plan.drains()
             && now.saturating_sub(when) < SOON
         {
             actions.report(Message::DeliveredWithoutDrain(signal, self.plan.stop_signals));

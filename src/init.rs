@@ -110,8 +110,14 @@ impl<'a> Init<'a> {
         let mut received = None;
         loop {
             // Whatever woke us, the dead come first: sigtimedwait hands out the
-            // lowest signal, not the oldest, and TERM comes before CHLD.
-            self.reap();
+            // lowest signal, not the oldest, and TERM comes before CHLD. Where
+            // another signal woke us and no CHLD waits, nobody has ended: asking
+            // that costs less than a look at all the children.
+            if received.is_none()
+                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD))
+            {
+                self.reap();
+            }
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time);
             }
@@ -156,7 +162,7 @@ impl<'a> Init<'a> {
     fn feed(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            self.drain.step(event, sys::now(), &mut |action| {
+            self.drain.step(event, &sys::now, &mut |action| {
                 // Only a start can fail in a way that the machine must know of,
                 // and no step has two of them.
                 if let Some(failure) = self.hands.carry_out(action) {

@@ -167,15 +167,22 @@ impl<'a> Reporter<'a> {
         Self { level, ..self }
     }
 
-    /// Says the line that `write` makes, if the level asks for it. Never inlined:
-    /// a line's kilobyte of stack is needed only while something is said.
-    #[inline(never)]
+    /// Says the line that `write` makes, if the level asks for it.
+    #[inline]
     pub fn say(&self, level: Level, write: &dyn Fn(&mut Line)) {
         if level <= self.level {
-            let mut line = Line::new(self.name);
-            write(&mut line);
-            put(line.end());
+            self.write(write);
         }
+    }
+
+    /// Never inlined: a line's kilobyte of stack is needed only while something
+    /// is said.
+    #[cold]
+    #[inline(never)]
+    fn write(&self, write: &dyn Fn(&mut Line)) {
+        let mut line = Line::new(self.name);
+        write(&mut line);
+        put(line.end());
     }
 }
 

@@ -130,7 +130,7 @@ pub fn command(given: &mut Inheritance, group: bool, reporter: Reporter) -> nix:
 /// Gives the terminal up. The HUP and CONT that this sends to drain-init are
 /// nobody's business; one that was pending before is COMMAND's.
 fn give_up_terminal() {
-    let before = sys::pending_signals();
+    let before = sys::pending_signals().unwrap_or(SignalSet::EMPTY);
     if sys::give_up_terminal().is_ok() {
         for signal in [Signal::HUP, Signal::CONT] {
             if !before.contains(signal) {

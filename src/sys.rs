@@ -266,6 +266,8 @@ pub fn set_signal_mask(mask: SignalSet) {
 ///
 /// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
 /// and CONT, say).
+#[allow(clippy::inline_always, reason = "a signal's way is cold code: every call counts")]
+#[inline(always)]
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let set = set.bits();
     let timeout = timeout.map(|timeout| libc::timespec {
@@ -289,16 +291,17 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     i32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)
 }
 
-/// The signals that are pending. See sigpending(2).
+/// The signals that are pending, where a filter does not forbid to ask. See
+/// sigpending(2).
 #[must_use]
-pub fn pending_signals() -> SignalSet {
+#[allow(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+pub fn pending_signals() -> Option<SignalSet> {
     let mut set = 0_u64;
-    // SAFETY: the kernel writes KERNEL_SIGSET_SIZE bytes to `set`, or fails and
-    // leaves it empty.
-    unsafe {
-        libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SIGSET_SIZE);
-    }
-    SignalSet::from_bits(set)
+    // SAFETY: the kernel writes KERNEL_SIGSET_SIZE bytes to `set`.
+    let failed =
+        unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SIGSET_SIZE) };
+    (failed == 0).then(|| SignalSet::from_bits(set))
 }
 
 /// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),

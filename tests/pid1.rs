@@ -230,6 +230,7 @@ fn no_failed_system_call_after_the_start_ends_it() {
         vec!["pwritev2:error=ENOSYS", "poll:error=ENOMEM", "ppoll:error=ENOMEM"],
         vec!["prctl:error=EINVAL"],
         vec!["wait4:error=EINTR:when=1..3"],
+        vec!["rt_sigpending:error=ENOSYS"],
         vec!["fstat:error=EIO:when=8+", "newfstatat:error=EIO:when=8+"],
         vec!["pipe2:error=EMFILE"],
         vec!["getcwd:error=ENOENT"],

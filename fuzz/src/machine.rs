@@ -93,7 +93,7 @@ impl World {
         while let Some(event) = queue.pop_front() {
             assert_eq!(self.exited, None, "an event after the exit");
             let mut actions: Vec<Action> = Vec::new();
-            self.drain.step(event, self.now, &mut |action| actions.push(action));
+            self.drain.step(event, &|| self.now, &mut |action| actions.push(action));
             let mut starts = 0;
             for action in actions {
                 if let Action::Start(..) = action {
