@@ -1,8 +1,6 @@
 //! Section 3, job control, and what terminals do.
 
 mod support;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 use support::*;
 
@@ -167,29 +165,18 @@ fn as_pid_1_it_does_not_stop_itself() {
 
 #[test]
 fn as_pid_1_a_cont_right_behind_the_stop_is_not_lost() {
-    let name = "as_pid_1_a_cont_right_behind_the_stop_is_not_lost";
-    if without_root(name) || under_emulator(name, "strace would delay the emulator's own calls") {
+    if without_root("as_pid_1_a_cont_right_behind_the_stop_is_not_lost") {
         return;
     }
     let mut run = init::<_, &str>([]).pid1().start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
     // The init is held where COMMAND has been stopped, so that CONT comes before
     // whatever it does next.
-    let mut strace = Command::new("strace")
-        .args(["--trace=kill", "--inject=kill:delay_exit=300000:when=1", "-o", "/dev/null"])
-        .args(["-p", &pid.to_string()])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.contains("attached"), "{said}");
+    let _held = Held::in_kill(pid);
     kill(pid, SIGTSTP);
     until_state(main, 'T');
     kill(pid, SIGCONT);
     run.received("main", SIGCONT);
-    strace.kill().unwrap();
-    strace.wait().unwrap();
 }
 
 #[test]

@@ -128,6 +128,24 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
 fn the_exit_of_command_counts_before_a_stop_signal_that_came_with_it() {
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
+    // The init is busy while both come: its next wait hands out TERM, the lower
+    // number, before CHLD.
+    let _held = Held::in_kill(pid);
+    run.signal(SIGUSR1);
+    run.received("main", SIGUSR1);
+    run.tell("main", "exit 5");
+    until_state(main, 'Z');
+    kill(pid, SIGTERM);
+    assert_eq!(run.status(), 5);
+    run.drain_output();
+    assert!(!run.stderr().contains("draining"), "{}", run.stderr());
+    assert_eq!(run.names(), ["main"]);
+}
+
+#[test]
+fn the_exit_of_command_counts_first_after_a_stop_of_the_init_too() {
+    let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).start();
+    let (pid, main) = (run.pid(), run.pid_of("main"));
     kill(pid, SIGSTOP);
     until_state(pid, 'T');
     run.tell("main", "exit 5");

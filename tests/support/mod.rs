@@ -21,7 +21,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -809,6 +809,32 @@ fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<Mutex<bool>
             }
         }
     });
+}
+
+/// A process that strace holds back.
+pub struct Held(Child);
+
+impl Held {
+    /// Lets the next kill(2) of the process return only 300 ms after it was done.
+    pub fn in_kill(pid: Pid) -> Self {
+        let mut strace = Command::new("strace")
+            .args(["--trace=kill", "--inject=kill:delay_exit=300000:when=1"])
+            .args(["-o", "/dev/null", "-p", &pid.to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("attached"), "{said}");
+        Self(strace)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 // ------------------------------------------------------------------- a run
