@@ -12,7 +12,7 @@ mod support;
 
 use std::fs;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,19 @@ fn init_with(options: &[&str], act: &[&str]) -> Light {
 
 /// What a pipe brings, until `count` bytes have come.
 fn read_exactly(pipe: &mut fs::File, count: usize) -> Vec<u8> {
-    let mut bytes = vec![0; count];
-    pipe.read_exact(&mut bytes).expect("COMMAND goes on");
+    let mut bytes = Vec::with_capacity(count);
+    while bytes.len() < count {
+        let mut ready = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let patience = i32::try_from(PATIENCE.as_millis()).unwrap();
+        // SAFETY: ready is one valid entry.
+        let found = unsafe { libc::poll(&raw mut ready, 1, patience) };
+        assert_eq!(found, 1, "COMMAND said {} of {count} bytes, and no more", bytes.len());
+        let mut some = [0; 4096];
+        let wanted = some.len().min(count - bytes.len());
+        let read = pipe.read(&mut some[..wanted]).unwrap();
+        assert_ne!(read, 0, "COMMAND goes on");
+        bytes.extend_from_slice(&some[..read]);
+    }
     bytes
 }
 
@@ -442,6 +453,12 @@ fn soak() {
             init
         })
         .collect();
+    // The first process that PID 1 has started is 2.
+    let is_first = |pid: &i32| status_line(*pid, "NSpid").ends_with("\t2");
+    let commands: Vec<i32> = long_lived
+        .iter()
+        .map(|init| children(init.pid).into_iter().find(is_first).expect("COMMAND"))
+        .collect();
     long_lived[1].signal(SIGTERM);
 
     let none = [SIGKILL, SIGSTOP, SIGCHLD, SIGTERM];
@@ -473,6 +490,13 @@ fn soak() {
             now = long_lived.iter().map(|init| sample(init.pid)).collect();
             now.iter().all(|sample| sample.zombies == 0)
         });
+        // COMMAND takes what it gets, so all that waits is soon gone: where it
+        // has come to a halt there is no load.
+        for &command in &commands {
+            until("COMMAND to have taken its real-time signals", || {
+                u64::from_str_radix(&status_line(command, "ShdPnd"), 16).unwrap() >> 33 == 0
+            });
+        }
         samples += 1;
         // What is touched for the first time counts until a tenth is over.
         if begin.elapsed() < length / 10 {

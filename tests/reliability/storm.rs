@@ -106,6 +106,23 @@ fn reap_all(flags: c_int) -> u32 {
     count
 }
 
+/// Waits for all children. One that was stopped with the group, and had just
+/// left it, is told to go on, as the group's CONT did not reach it.
+fn reap_all_even_if_stopped() {
+    let mut status = 0;
+    loop {
+        // SAFETY: status is valid.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WUNTRACED) };
+        if pid <= 0 {
+            break;
+        }
+        if libc::WIFSTOPPED(status) {
+            // SAFETY: touches no memory; the child is not reaped.
+            unsafe { libc::kill(pid, libc::SIGCONT) };
+        }
+    }
+}
+
 /// Every signal does what it does by itself. Ends with an init that is killed.
 fn wait() {
     // SAFETY: takes two numbers.
@@ -271,7 +288,7 @@ fn churn() {
             };
             fork(act);
         }
-        reap_all(0);
+        reap_all_even_if_stopped();
         let waiting = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         // Takes what came meanwhile, and rests.
         // SAFETY: the set is eight bytes, the timeout is valid.
