@@ -412,11 +412,12 @@ fn a_parent_that_died_before_prctl_counts_as_well() {
     if without_root(name) || under_emulator(name, "strace would delay the emulator's own calls") {
         return;
     }
-    // strace holds prctl back until the parent, a shell, is gone.
+    // strace, which would hold prctl back for a minute, is ended once the parent,
+    // a shell, is gone.
     let mut run = init(["-p", "TERM", "--delay-term=60"])
         .hosted()
         .wrapped(["strace", "-qq", "-f", "-o", "/dev/null", "--trace=prctl"])
-        .wrapped(["--inject=prctl:delay_enter=1000000", "sh", "-c", "\"$@\" & wait", "sh"])
+        .wrapped(["--inject=prctl:delay_enter=60000000", "sh", "-c", "\"$@\" & wait", "sh"])
         .spawn();
     let start = run.child();
     let mut shell = 0;
@@ -429,6 +430,9 @@ fn a_parent_that_died_before_prctl_counts_as_well() {
             descendants(start).iter().find(|p| about(p)).map_or(0, |p| stat(*p).unwrap().parent);
         shell != 0
     });
+    let strace = stat(shell).unwrap().parent;
     kill(shell, SIGKILL);
+    until("the shell is gone", || stat(shell).is_none_or(|shell| shell.state == 'Z'));
+    kill(strace, SIGKILL);
     run.message("TERM: draining for");
 }

@@ -172,10 +172,11 @@ fn as_pid_1_a_cont_right_behind_the_stop_is_not_lost() {
     let (pid, main) = (run.pid(), run.pid_of("main"));
     // The init is held where COMMAND has been stopped, so that CONT comes before
     // whatever it does next.
-    let _held = Held::in_kill(pid);
+    let held = Held::in_kill(pid);
     kill(pid, SIGTSTP);
     until_state(main, 'T');
     kill(pid, SIGCONT);
+    drop(held);
     run.received("main", SIGCONT);
 }
 

@@ -130,12 +130,13 @@ fn the_exit_of_command_counts_before_a_stop_signal_that_came_with_it() {
     let (pid, main) = (run.pid(), run.pid_of("main"));
     // The init is busy while both come: its next wait hands out TERM, the lower
     // number, before CHLD.
-    let _held = Held::in_kill(pid);
+    let held = Held::in_kill(pid);
     run.signal(SIGUSR1);
     run.received("main", SIGUSR1);
     run.tell("main", "exit 5");
     until_state(main, 'Z');
     kill(pid, SIGTERM);
+    drop(held);
     assert_eq!(run.status(), 5);
     run.drain_output();
     assert!(!run.stderr().contains("draining"), "{}", run.stderr());

@@ -811,14 +811,14 @@ fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<Mutex<bool>
     });
 }
 
-/// A process that strace holds back.
+/// A process that strace holds back until this is dropped.
 pub struct Held(Child);
 
 impl Held {
-    /// Lets the next kill(2) of the process return only 300 ms after it was done.
+    /// Lets the next kill(2) of the process be done, but not return.
     pub fn in_kill(pid: Pid) -> Self {
         let mut strace = Command::new("strace")
-            .args(["--trace=kill", "--inject=kill:delay_exit=300000:when=1"])
+            .args(["--trace=kill", "--inject=kill:delay_exit=60000000:when=1"])
             .args(["-o", "/dev/null", "-p", &pid.to_string()])
             .stderr(Stdio::piped())
             .spawn()
