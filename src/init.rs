@@ -49,6 +49,7 @@ impl Started {
     }
 
     /// Signals the group, or the process where it leads none.
+    #[inline(always)]
     fn signal(&mut self, signal: Signal) -> nix::Result<()> {
         self.look_for_group();
         if self.gone {
@@ -311,6 +312,7 @@ impl Hands<'_> {
         }
     }
 
+    #[inline(always)]
     fn report_delivery(&self, signal: Signal, result: nix::Result<()>) {
         match result {
             Ok(()) => self.reporter.say(Level::Verbose, &|line| {

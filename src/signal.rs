@@ -254,6 +254,7 @@ impl Rewrites {
 
     /// What to deliver where `received` was received, if anything.
     #[must_use]
+    #[inline(always)]
     pub fn apply(&self, received: Signal) -> Option<Signal> {
         match self.replacements[usize::from(received.0)] {
             AS_RECEIVED => Some(received),

@@ -266,7 +266,6 @@ pub fn set_signal_mask(mask: SignalSet) {
 ///
 /// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
 /// and CONT, say).
-#[allow(clippy::inline_always, reason = "a signal's way is cold code: every call counts")]
 #[inline(always)]
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let set = set.bits();
@@ -294,7 +293,6 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
 /// The signals that are pending, where a filter does not forbid to ask. See
 /// sigpending(2).
 #[must_use]
-#[allow(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 pub fn pending_signals() -> Option<SignalSet> {
     let mut set = 0_u64;
@@ -310,10 +308,12 @@ pub fn pending_signals() -> Option<SignalSet> {
 /// # Errors
 ///
 /// ESRCH where there is no such process, EPERM where none may be signalled.
+#[inline(always)]
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
-    Errno::result(unsafe { libc::kill(target.as_raw(), number) }).map(drop)
+    let failed = unsafe { libc::kill(target.as_raw(), number) } != 0;
+    if failed { Err(Errno::last()) } else { Ok(()) }
 }
 
 /// Makes CHLD's disposition the default, under which the kernel keeps a dead
