@@ -124,6 +124,13 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
 
 // ------------------------------------------------------------------- order
 
+fn ended_with_5_and_without_a_drain(mut run: Run) {
+    assert_eq!(run.status(), 5);
+    run.drain_output();
+    assert!(!run.stderr().contains("draining"), "{}", run.stderr());
+    assert_eq!(run.names(), ["main"]);
+}
+
 #[test]
 fn the_exit_of_command_counts_before_a_stop_signal_that_came_with_it() {
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).start();
@@ -137,10 +144,7 @@ fn the_exit_of_command_counts_before_a_stop_signal_that_came_with_it() {
     until_state(main, 'Z');
     kill(pid, SIGTERM);
     drop(held);
-    assert_eq!(run.status(), 5);
-    run.drain_output();
-    assert!(!run.stderr().contains("draining"), "{}", run.stderr());
-    assert_eq!(run.names(), ["main"]);
+    ended_with_5_and_without_a_drain(run);
 }
 
 #[test]
@@ -153,10 +157,7 @@ fn the_exit_of_command_counts_first_after_a_stop_of_the_init_too() {
     until_state(main, 'Z');
     kill(pid, SIGTERM);
     kill(pid, SIGCONT);
-    assert_eq!(run.status(), 5);
-    run.drain_output();
-    assert!(!run.stderr().contains("draining"), "{}", run.stderr());
-    assert_eq!(run.names(), ["main"]);
+    ended_with_5_and_without_a_drain(run);
 }
 
 #[test]

@@ -350,14 +350,11 @@ fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     };
     let path = init_path();
     let init = path.to_str().unwrap();
-    let count = rounds(300, 10_000);
+    let count = rounds(300, 10_000).div_ceil(3);
     for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
     {
-        let (lost, before_main) = early_stops(options, false, 0, count.div_ceil(3));
-        eprintln!(
-            "{options:?}: {lost} lost of {}, {before_main} ended it before main",
-            count.div_ceil(3)
-        );
+        let (lost, before_main) = early_stops(options, false, 0, count);
+        eprintln!("{options:?}: {lost} lost of {count}, {before_main} ended it before main");
         assert_eq!(lost, 0, "{options:?}");
     }
 }
@@ -377,11 +374,11 @@ fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     };
     let path = init_path();
     let init = path.to_str().unwrap();
-    let count = rounds(300, 10_000);
+    let count = rounds(300, 10_000).div_ceil(3);
     for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
     {
-        let (lost, _) = early_stops(options, true, TERM_ONLY, count.div_ceil(3));
-        eprintln!("{options:?}: {lost} lost of {}", count.div_ceil(3));
+        let (lost, _) = early_stops(options, true, TERM_ONLY, count);
+        eprintln!("{options:?}: {lost} lost of {count}");
         assert_eq!(lost, 0, "{options:?}");
     }
 }

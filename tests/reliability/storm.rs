@@ -98,27 +98,16 @@ fn fork(act: impl FnOnce()) -> c_int {
 }
 
 fn reap_all(flags: c_int) -> u32 {
-    let mut count = 0;
-    // SAFETY: no status is asked for.
-    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), flags) } > 0 {
-        count += 1;
-    }
-    count
-}
-
-/// Waits for all children. One that was stopped with the group, and had just
-/// left it, is told to go on, as the group's CONT did not reach it.
-fn reap_all_even_if_stopped() {
-    let mut status = 0;
+    let (mut count, mut status) = (0, 0);
     loop {
         // SAFETY: status is valid.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WUNTRACED) };
-        if pid <= 0 {
-            break;
-        }
-        if libc::WIFSTOPPED(status) {
+        match unsafe { libc::waitpid(-1, &raw mut status, flags) } {
             // SAFETY: touches no memory; the child is not reaped.
-            unsafe { libc::kill(pid, libc::SIGCONT) };
+            pid if pid > 0 && libc::WIFSTOPPED(status) => unsafe {
+                libc::kill(pid, libc::SIGCONT);
+            },
+            pid if pid > 0 => count += 1,
+            _ => return count,
         }
     }
 }
@@ -288,7 +277,9 @@ fn churn() {
             };
             fork(act);
         }
-        reap_all_even_if_stopped();
+        // A child that was stopped with the group, and had just left it, missed
+        // the group's CONT.
+        reap_all(libc::WUNTRACED);
         let waiting = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         // Takes what came meanwhile, and rests.
         // SAFETY: the set is eight bytes, the timeout is valid.
