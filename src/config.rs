@@ -507,14 +507,7 @@ fn merge(line: Settings, variables: Settings, dumb_init: &Settings, command: usi
     let stop_cmd = line.stop_cmd.or(variables.stop_cmd).flatten();
     let single_child =
         line.single_child.or(variables.single_child).or(dumb_init.single_child).unwrap_or(false);
-    let mut rewrites = line.rewrites.or(variables.rewrites).unwrap_or_default();
-    if !single_child {
-        // In a session of its own COMMAND's group is an orphaned one, in which
-        // these three would do nothing (see dumb-init's README).
-        for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
-            rewrites.set_default(signal, Signal::STOP);
-        }
-    }
+    let rewrites = line.rewrites.or(variables.rewrites).unwrap_or_default();
     let given = |duration: &Duration| !duration.is_zero();
     Config {
         plan: Plan {
@@ -743,9 +736,7 @@ mod tests {
         assert!(!config.wait_all && !config.subreaper && !config.warn_on_reap);
         assert_eq!(config.pdeathsig, None);
         assert_eq!(config.remap_exit, ExitCodes::default());
-        for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
-            assert_eq!(config.plan.rewrites.apply(signal), Some(Signal::STOP));
-        }
+        assert_eq!(config.plan.rewrites, Rewrites::default());
         assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::TERM));
     }
 

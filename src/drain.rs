@@ -43,13 +43,14 @@ pub struct Plan {
 pub enum WaitAll {
     /// As PID 1: every process of the PID namespace.
     Namespace,
-    /// Otherwise: the process group alone, as at every end.
-    Group,
+    /// Otherwise: every child, those that it adopts later among them.
+    Children,
 }
 
 impl Plan {
     /// Whether a stop signal starts a drain.
-    fn drains(&self) -> bool {
+    #[must_use]
+    pub const fn drains(&self) -> bool {
         self.delay.is_some() || self.drain_signal.is_some() || self.drain_cmd || self.stop_cmd
     }
 }
@@ -88,7 +89,25 @@ pub enum Helper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// COMMAND ended and was reaped.
-    CommandEnded(Status),
+    CommandEnded {
+        /// How.
+        status: Status,
+        /// Whether somebody is left of its group.
+        group_left: bool,
+    },
+    /// COMMAND was stopped by a signal.
+    CommandStopped {
+        /// By which.
+        signal: Signal,
+        /// Who can continue it, where a terminal's job control stopped it.
+        job: Option<Job>,
+    },
+    /// COMMAND was continued.
+    CommandContinued,
+    /// Nobody is left of COMMAND's group.
+    GroupGone,
+    /// Children were reaped, and others may have been adopted.
+    Reaped,
     /// A drain or stop command ended and was reaped.
     HelperEnded(Helper, Status),
     /// A drain or stop command could not be started.
@@ -99,6 +118,18 @@ pub enum Event {
     Time,
     /// A signal was received; never CHLD.
     Received(Signal),
+    /// The same, where drain-init has a controlling terminal, of which the
+    /// signal may speak: TSTP, TTIN, TTOU, CONT, WINCH.
+    ReceivedOnTerminal(Signal),
+}
+
+/// Whose job COMMAND is on its terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// drain-init's own: nobody else is there to continue it.
+    Own,
+    /// That of the shell which started drain-init.
+    Shells,
 }
 
 /// What to do.
@@ -118,8 +149,20 @@ pub enum Action {
     },
     /// Signal a drain or stop command's group, if it is still there.
     SignalHelper(Helper, Signal),
-    /// Signal every process of the PID namespace.
-    SignalNamespace(Signal),
+    /// Signal everybody for whom `--wait-all` is there: every process of the PID
+    /// namespace, or every child. Nobody gets the same signal twice so.
+    SignalAll {
+        /// What to deliver.
+        signal: Signal,
+        /// Leave COMMAND's group out: it was told.
+        spare_command: bool,
+        /// Leave the drain command's group out: it was told.
+        spare_drain_cmd: bool,
+    },
+    /// Give COMMAND's group the terminal, if drain-init's own group has it.
+    HandTerminalOn,
+    /// Give COMMAND's group the terminal, and where that can be done CONT.
+    ContinueInForeground,
     /// Start the drain or stop command, telling it the received signal.
     Start(Helper, Signal),
     /// Stop oneself, until CONT comes.
@@ -186,6 +229,8 @@ pub enum Message {
         stopped: Option<(Cause, Duration)>,
         /// Whether this is a step of a drain, or said with `--verbose` only.
         step: bool,
+        /// Whether what is left of its group is waited for.
+        waits: bool,
     },
     /// COMMAND ended soon after that signal, and never saw a drain.
     DeliveredWithoutDrain(Signal, SignalSet),
@@ -237,14 +282,17 @@ enum State {
     /// COMMAND has ended.
     Ended {
         status: Status,
-        /// Whether only children are still waited for.
-        waits_for_children: bool,
+        /// Whether what is left of its group is waited for.
+        group: bool,
+        /// Whether every child is waited for.
+        children: bool,
     },
 }
 
 /// The state of a stop.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_field_names, reason = "a drain command is part of a drain")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Drain {
     plan: Plan,
     state: State,
@@ -252,7 +300,13 @@ pub struct Drain {
     kill_at: Option<Duration>,
     /// Whether it has been sent.
     killed: bool,
+    /// Whether the stop signal was delivered to COMMAND's group.
+    group_told: bool,
+    /// Whether COMMAND is stopped, as far as is known.
+    suspended: bool,
     drain_cmd_runs: bool,
+    /// Whether the drain command was sent TERM.
+    drain_cmd_told: bool,
     stop_cmd_runs: bool,
 }
 
@@ -265,7 +319,10 @@ impl Drain {
             state: State::Running { last: None },
             kill_at: None,
             killed: false,
+            group_told: false,
+            suspended: false,
             drain_cmd_runs: false,
+            drain_cmd_told: false,
             stop_cmd_runs: false,
         }
     }
@@ -285,6 +342,18 @@ impl Drain {
         }
     }
 
+    /// Whether it counts, when COMMAND ends, if somebody is left of its group.
+    #[must_use]
+    pub const fn asks_for_group(&self) -> bool {
+        self.plan.group && self.plan.drains() && matches!(self.state, State::Stopping { .. })
+    }
+
+    /// Whether [`Event::GroupGone`] is waited for.
+    #[must_use]
+    pub const fn waits_for_group(&self) -> bool {
+        matches!(self.state, State::Ended { group: true, .. })
+    }
+
     /// Takes an event in, and hands out what to do. Takes none of it back: what
     /// fails is the next event. Reads the clock only where the time counts: not
     /// for a signal that is handed on in an init that has no drain.
@@ -296,64 +365,176 @@ impl Drain {
     ) {
         let actions = &mut Actions(act);
         match event {
-            Event::CommandEnded(status) => self.command_ended(status, clock(), actions),
+            Event::CommandEnded { status, group_left } => {
+                self.command_ended(status, group_left, clock(), actions);
+            }
+            Event::CommandStopped { signal, job } => self.command_stopped(signal, job, actions),
+            Event::CommandContinued => self.suspended = false,
             Event::HelperEnded(helper, status) => {
                 self.helper_ended(helper, Some(status), clock(), actions);
             }
             Event::HelperNotStarted(helper) => self.helper_ended(helper, None, clock(), actions),
+            Event::GroupGone => {
+                if let State::Ended { group, .. } = &mut self.state {
+                    *group = false;
+                }
+                self.exit_if_done(actions);
+            }
+            Event::Reaped => {
+                if self.plan.wait_all == Some(WaitAll::Children) && !self.stop_cmd_runs {
+                    self.tell_all(actions);
+                }
+            }
             Event::NoChildren => {
-                if let State::Ended { status, waits_for_children: true } = self.state {
-                    actions.push(Action::Exit(status));
+                // The stop command would be one.
+                if let State::Ended { children, .. } = &mut self.state
+                    && !self.stop_cmd_runs
+                {
+                    *children = false;
+                    self.exit_if_done(actions);
                 }
             }
             Event::Time => self.time(clock(), actions),
-            Event::Received(signal) => self.received(signal, clock, actions),
+            Event::Received(signal) => self.received(signal, false, clock, actions),
+            Event::ReceivedOnTerminal(signal) => self.received(signal, true, clock, actions),
         }
     }
 
-    fn received(&mut self, signal: Signal, clock: &dyn Fn() -> Duration, actions: &mut Actions) {
+    fn received(
+        &mut self,
+        signal: Signal,
+        on_terminal: bool,
+        clock: &dyn Fn() -> Duration,
+        actions: &mut Actions,
+    ) {
         actions.report(Message::Received(signal));
-        let asks_to_stop = self.plan.stop_signals.contains(signal);
-        match &mut self.state {
-            State::Running { .. } if asks_to_stop => {
-                if self.plan.drains() {
-                    self.begin_drain(signal, clock(), actions);
-                } else {
-                    self.begin_stop(signal, None, clock(), actions);
-                }
-            }
-            State::Draining { .. } if asks_to_stop => {
-                actions.report(Message::SwallowedDraining(signal));
-            }
-            State::Stopping { .. } if asks_to_stop && self.stop_cmd_runs => {
-                actions.report(Message::SwallowedStopping(signal));
-            }
-            State::Ended { .. } => match self.plan.rewrites.apply(signal) {
-                None => actions.report(Message::NotDelivered(signal)),
-                Some(_) if !self.plan.group => actions.report(Message::Dropped(signal)),
-                Some(delivered) => actions
-                    .push(Action::DeliverToRest { signal: delivered, received: Some(signal) }),
-            },
-            state => match self.plan.rewrites.apply(signal) {
-                None => actions.report(Message::NotDelivered(signal)),
-                Some(delivered) => {
-                    match state {
-                        State::Running { last } if self.plan.drains() => {
-                            *last = Some((signal, clock()));
-                        }
-                        State::Stopping { since, cause, .. } if asks_to_stop => {
-                            *since = clock();
-                            *cause = Cause::Signal(delivered);
-                        }
-                        _ => {}
-                    }
-                    actions.push(Action::Deliver(delivered));
-                }
-            },
+        let suspends = on_terminal && signal.is_of_job_control();
+        let delivered = if suspends && self.plan.group {
+            // COMMAND's group may be an orphaned one, in which these three do
+            // nothing (see dumb-init's README).
+            self.plan.rewrites.apply_or(signal, Signal::STOP)
+        } else {
+            self.plan.rewrites.apply(signal)
+        };
+        if on_terminal && signal == Signal::CONT {
+            // Whoever continues the job gave drain-init's group the terminal.
+            actions.push(Action::HandTerminalOn);
+        }
+        if self.plan.stop_signals.contains(signal) {
+            self.received_stop(signal, delivered, clock, actions);
+        } else {
+            self.received_other(signal, delivered, on_terminal, clock, actions);
         }
         // As dumb-init does: whoever suspends the job sees its init stop, too.
-        if matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU) {
+        if suspends {
             actions.push(Action::Suspend);
+        }
+    }
+
+    /// A signal that asks to stop.
+    fn received_stop(
+        &mut self,
+        signal: Signal,
+        delivered: Option<Signal>,
+        clock: &dyn Fn() -> Duration,
+        actions: &mut Actions,
+    ) {
+        match self.state {
+            State::Running { .. } if self.plan.drains() => {
+                self.begin_drain(signal, clock(), actions);
+            }
+            State::Running { .. } => self.begin_stop(signal, None, clock(), actions),
+            State::Draining { .. } => actions.report(Message::SwallowedDraining(signal)),
+            State::Stopping { .. } if self.stop_cmd_runs => {
+                actions.report(Message::SwallowedStopping(signal));
+            }
+            State::Stopping { received, .. } => match delivered {
+                None => actions.report(Message::NotDelivered(signal)),
+                Some(delivered) => {
+                    let cause = Cause::Signal(delivered);
+                    self.state = State::Stopping { received, since: clock(), cause };
+                    self.deliver_stop(delivered, actions);
+                }
+            },
+            State::Ended { .. } => self.received_when_ended(signal, delivered, actions),
+        }
+    }
+
+    /// Any other signal: delivered at once, whatever else goes on.
+    fn received_other(
+        &mut self,
+        signal: Signal,
+        delivered: Option<Signal>,
+        on_terminal: bool,
+        clock: &dyn Fn() -> Duration,
+        actions: &mut Actions,
+    ) {
+        if let State::Ended { .. } = self.state {
+            self.received_when_ended(signal, delivered, actions);
+            return;
+        }
+        let Some(delivered) = delivered else {
+            actions.report(Message::NotDelivered(signal));
+            return;
+        };
+        if let State::Running { last } = &mut self.state
+            && self.plan.drains()
+            && (signal.ends_by_default() || (signal == Signal::WINCH && !on_terminal))
+        {
+            *last = Some((signal, clock()));
+        }
+        match delivered {
+            Signal::STOP => self.suspended = true,
+            Signal::CONT => self.suspended = false,
+            _ => {}
+        }
+        actions.push(Action::Deliver(delivered));
+    }
+
+    fn received_when_ended(
+        &self,
+        received: Signal,
+        delivered: Option<Signal>,
+        actions: &mut Actions,
+    ) {
+        match delivered {
+            None => actions.report(Message::NotDelivered(received)),
+            Some(_) if !self.plan.group => actions.report(Message::Dropped(received)),
+            Some(signal) => {
+                actions.push(Action::DeliverToRest { signal, received: Some(received) });
+            }
+        }
+    }
+
+    /// COMMAND was stopped. What to do about it is the terminal's business.
+    fn command_stopped(&mut self, signal: Signal, job: Option<Job>, actions: &mut Actions) {
+        self.suspended = true;
+        if !signal.is_of_job_control() {
+            return;
+        }
+        match job {
+            None => {}
+            Some(Job::Shells) => actions.push(Action::Suspend),
+            Some(Job::Own) if signal == Signal::TSTP => {
+                self.suspended = false;
+                actions.push(Action::Deliver(Signal::CONT));
+            }
+            // It would stop again at once, as long as it is in the background.
+            Some(Job::Own) => actions.push(Action::ContinueInForeground),
+        }
+    }
+
+    /// Delivers what stops COMMAND, also to one that is suspended: it would act
+    /// on nothing but KILL.
+    fn deliver_stop(&mut self, signal: Signal, actions: &mut Actions) {
+        actions.push(Action::Deliver(signal));
+        self.group_told |= self.plan.group;
+        self.wake_command(actions);
+    }
+
+    fn wake_command(&mut self, actions: &mut Actions) {
+        if core::mem::take(&mut self.suspended) {
+            actions.push(Action::Deliver(Signal::CONT));
         }
     }
 
@@ -406,12 +587,13 @@ impl Drain {
         }
         let cause = match then {
             Stop::Command => {
+                self.wake_command(actions);
                 self.stop_cmd_runs = true;
                 actions.push(Action::Start(Helper::Stop, received));
                 Cause::StopCommand
             }
             Stop::Signal(signal) => {
-                actions.push(Action::Deliver(signal));
+                self.deliver_stop(signal, actions);
                 Cause::Signal(signal)
             }
             Stop::Nothing(signal) => Cause::Signal(signal),
@@ -459,13 +641,13 @@ impl Drain {
             }
             Helper::Stop => {
                 self.stop_cmd_runs = false;
-                match &mut self.state {
-                    State::Stopping { received, since, cause, .. } if failed && !self.killed => {
-                        let signal = self.plan.rewrites.apply(*received).unwrap_or(*received);
-                        *since = now;
-                        *cause = Cause::Signal(signal);
+                match self.state {
+                    State::Stopping { received, .. } if failed && !self.killed => {
+                        let signal = self.plan.rewrites.apply(received).unwrap_or(received);
+                        let cause = Cause::Signal(signal);
+                        self.state = State::Stopping { received, since: now, cause };
                         actions.report(Message::DeliveredAfterAll(signal));
-                        actions.push(Action::Deliver(signal));
+                        self.deliver_stop(signal, actions);
                     }
                     State::Ended { .. } => self.finish(actions),
                     _ => {}
@@ -488,7 +670,7 @@ impl Drain {
             self.killed = true;
             actions.report(Message::Killing(kill_after));
             if self.plan.wait_all == Some(WaitAll::Namespace) {
-                actions.push(Action::SignalNamespace(Signal::KILL));
+                self.tell_all(actions);
                 return;
             }
             if !matches!(self.state, State::Ended { .. }) {
@@ -499,38 +681,59 @@ impl Drain {
             // Their groups may outlive them.
             actions.push(Action::SignalHelper(Helper::Drain, Signal::KILL));
             actions.push(Action::SignalHelper(Helper::Stop, Signal::KILL));
+            if self.plan.wait_all.is_some() {
+                self.tell_all(actions);
+            }
         }
     }
 
-    fn command_ended(&mut self, status: Status, now: Duration, actions: &mut Actions) {
-        let (drained, stopped, step) = match self.state {
-            State::Draining { since, .. } => (Some(now.saturating_sub(since)), None, true),
+    fn command_ended(
+        &mut self,
+        status: Status,
+        group_left: bool,
+        now: Duration,
+        actions: &mut Actions,
+    ) {
+        let (drained, stopped) = match self.state {
+            State::Draining { since, .. } => (Some(now.saturating_sub(since)), None),
             State::Stopping { since, cause, .. } => {
-                let since = now.saturating_sub(since);
-                (None, Some((cause, since)), self.plan.drains() || self.killed)
+                (None, Some((cause, now.saturating_sub(since))))
             }
-            State::Running { .. } | State::Ended { .. } => (None, None, false),
+            State::Running { .. } | State::Ended { .. } => (None, None),
         };
-        actions.report(Message::Ended { status, drained, stopped, step });
+        let step = drained.is_some() || stopped.is_some() && (self.plan.drains() || self.killed);
+        // Behind npm or a shell, which die of TERM at once, the server that was
+        // told in the same instant still answers.
+        let waits = self.asks_for_group() && group_left;
+        actions.report(Message::Ended { status, drained, stopped, step, waits });
         if let State::Running { last: Some((signal, when)) } = self.state
             && now.saturating_sub(when) < SOON
         {
             actions.report(Message::DeliveredWithoutDrain(signal, self.plan.stop_signals));
         }
-        self.state = State::Ended { status, waits_for_children: false };
+        let children = self.plan.wait_all.is_some();
+        self.state = State::Ended { status, group: waits, children };
         self.start_kill_clock(now);
 
         // What goes to the whole namespace in a moment need not go to its parts
         // as well: many programs take a second TERM for haste.
         let all_follows = !self.stop_cmd_runs && self.plan.wait_all == Some(WaitAll::Namespace);
         if self.drain_cmd_runs && !all_follows {
+            self.drain_cmd_told = true;
             actions.push(Action::SignalHelper(Helper::Drain, self.ending(Signal::TERM)));
         }
+        // A plain command line does as dumb-init does, and tells the rest again.
+        let told = self.group_told && (self.plan.drains() || children) && !self.killed;
         if self.plan.group
+            && !told
             && let Some(signal) = self.plan.rewrites.apply(Signal::TERM)
             && !(all_follows && signal == Signal::TERM)
         {
+            self.group_told = true;
             actions.push(Action::DeliverToRest { signal: self.ending(signal), received: None });
+            if core::mem::take(&mut self.suspended) {
+                actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
+            }
         }
         self.finish(actions);
     }
@@ -543,23 +746,31 @@ impl Drain {
     /// COMMAND has ended, and perhaps the stop command: waits for the rest or
     /// exits.
     fn finish(&mut self, actions: &mut Actions) {
-        let State::Ended { status, waits_for_children } = &mut self.state else {
-            return;
-        };
-        if self.stop_cmd_runs {
-            return;
+        if !self.stop_cmd_runs {
+            self.tell_all(actions);
+            self.exit_if_done(actions);
         }
-        match self.plan.wait_all {
-            None => {
-                let status = *status;
-                actions.push(Action::Exit(status));
-            }
-            Some(wait_all) => {
-                *waits_for_children = true;
-                if wait_all == WaitAll::Namespace {
-                    actions.push(Action::SignalNamespace(self.ending(Signal::TERM)));
-                }
-            }
+    }
+
+    /// Tells everybody for whom `--wait-all` is there and who was not told yet;
+    /// nobody without it.
+    fn tell_all(&self, actions: &mut Actions) {
+        let waits = matches!(self.state, State::Ended { children: true, .. });
+        if waits || self.killed && self.plan.wait_all.is_some() {
+            actions.push(Action::SignalAll {
+                signal: self.ending(Signal::TERM),
+                spare_command: self.group_told && !self.killed,
+                spare_drain_cmd: self.drain_cmd_told && !self.killed,
+            });
+        }
+    }
+
+    /// Exits when nobody is waited for any more.
+    fn exit_if_done(&self, actions: &mut Actions) {
+        if let State::Ended { status, group: false, children: false } = self.state
+            && !self.stop_cmd_runs
+        {
+            actions.push(Action::Exit(status));
         }
     }
 }

@@ -1,79 +1,22 @@
 //! The loop: wait for a signal or the deadline, reap, ask the state machine
 //! what to do, do it. Allocates nothing.
 
+use core::time::Duration;
+
 use nix::errno::Errno;
 use nix::unistd::{self, Pid};
 
 use crate::config::Config;
-use crate::drain::{Action, Cause, Drain, Event, Helper, Message, Status, Stop};
+use crate::drain::{Action, Cause, Drain, Event, Helper, Job, Message, Status, Stop, WaitAll};
+use crate::processes::{self, Started};
 use crate::report::{Level, Line, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::sys::{self, Reaped};
 
-/// A process that drain-init started, and the group that it leads, if so.
-struct Started {
-    pid: Pid,
-    leads_group: bool,
-    reaped: bool,
-    /// Whether its group was once seen to be gone: from then on its number may
-    /// be another's.
-    gone: bool,
-}
-
-impl Started {
-    const fn new(pid: Pid, leads_group: bool) -> Self {
-        Self { pid, leads_group, reaped: false, gone: false }
-    }
-
-    /// Notes whether it was reaped: then its number stays its own only as its
-    /// group's, which may be gone by now.
-    fn note(&mut self, reaped: bool) {
-        if reaped {
-            self.reaped = true;
-            self.gone = !self.leads_group;
-        }
-        self.look_for_group();
-    }
-
-    /// Notes where nothing is left of the group that it led.
-    fn look_for_group(&mut self) {
-        if self.reaped && !self.gone {
-            self.gone = sys::kill(self.group(), None) == Err(Errno::ESRCH);
-        }
-    }
-
-    /// The group, as kill(2) takes it.
-    fn group(&self) -> Pid {
-        Pid::from_raw(-self.pid.as_raw())
-    }
-
-    /// Signals the group, or the process where it leads none.
-    #[inline(always)]
-    fn signal(&mut self, signal: Signal) -> nix::Result<()> {
-        self.look_for_group();
-        if self.gone {
-            return Err(Errno::ESRCH);
-        }
-        if !self.leads_group {
-            return sys::kill(self.pid, Some(signal));
-        }
-        match sys::kill(self.group(), Some(signal)) {
-            // Between fork and setsid there is no group yet. The signal waits
-            // in the child, which has blocked it, for the exec.
-            Err(Errno::ESRCH) if !self.reaped => sys::kill(self.pid, Some(signal)),
-            done => done,
-        }
-    }
-
-    /// Signals the process alone.
-    fn signal_alone(&self, signal: Signal) -> nix::Result<()> {
-        if self.reaped {
-            return Err(Errno::ESRCH);
-        }
-        sys::kill(self.pid, Some(signal))
-    }
-}
+/// How often what is left of COMMAND's group is looked for: a member's parent may
+/// be another living process, to whom its CHLD goes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The init, once COMMAND has been started.
 pub struct Init<'a> {
@@ -84,19 +27,20 @@ pub struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    /// An init whose COMMAND has that process ID.
+    /// An init whose COMMAND was just started.
     #[must_use]
     pub fn new(
         config: &'a Config,
         given: &'a Inheritance,
         reporter: Reporter<'a>,
-        command: Pid,
+        command: &spawn::Command,
     ) -> Self {
         let hands = Hands {
             config,
             given,
             reporter,
-            command: Started::new(command, config.plan.group),
+            command: Started::new(command.pid, config.plan.group),
+            has_terminal: command.has_terminal,
             drain_cmd: None,
             stop_cmd: None,
             exit: None,
@@ -122,11 +66,21 @@ impl<'a> Init<'a> {
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time);
             }
+            if self.drain.waits_for_group() && !self.hands.is_group_left() {
+                self.feed(Event::GroupGone);
+            }
             if let Some(status) = self.hands.exit {
+                self.hands.take_terminal_back();
                 return status;
             }
             if let Some(signal) = received {
-                self.feed(Event::Received(signal));
+                let event = if may_be_the_terminals(signal) && sys::with_terminal(|_| ()).is_some()
+                {
+                    Event::ReceivedOnTerminal(signal)
+                } else {
+                    Event::Received(signal)
+                };
+                self.feed(event);
             }
             received = self.wait();
         }
@@ -135,7 +89,10 @@ impl<'a> Init<'a> {
     /// Sleeps until a signal or the deadline comes. Returns a signal to act on.
     fn wait(&self) -> Option<Signal> {
         let deadline = self.drain.deadline();
-        let timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
+        let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
+        if self.drain.waits_for_group() {
+            timeout = Some(timeout.map_or(LOOK, |timeout| timeout.min(LOOK)));
+        }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {
             Ok(signal) => Some(signal).filter(|signal| *signal != Signal::CHLD),
             Err(_) => None,
@@ -145,14 +102,21 @@ impl<'a> Init<'a> {
     /// Reaps all that has ended, and lets COMMAND's end count first.
     fn reap(&mut self) {
         let dead = self.hands.reap();
+        if let Some(event) = dead.job {
+            self.feed(event);
+        }
         if let Some(status) = dead.command {
-            self.feed(Event::CommandEnded(status));
+            let group_left = self.drain.asks_for_group() && self.hands.command.is_group_left();
+            self.feed(Event::CommandEnded { status, group_left });
         }
         if let Some(status) = dead.drain_cmd {
             self.feed(Event::HelperEnded(Helper::Drain, status));
         }
         if let Some(status) = dead.stop_cmd {
             self.feed(Event::HelperEnded(Helper::Stop, status));
+        }
+        if dead.any {
+            self.feed(Event::Reaped);
         }
         if dead.no_children {
             self.feed(Event::NoChildren);
@@ -174,11 +138,21 @@ impl<'a> Init<'a> {
     }
 }
 
+/// Whether a terminal may have sent it, or its job control is about it.
+fn may_be_the_terminals(signal: Signal) -> bool {
+    signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH)
+}
+
 /// Who has ended since the last look.
+#[derive(Default)]
 struct Dead {
+    /// Whether COMMAND was stopped or continued before.
+    job: Option<Event>,
     command: Option<Status>,
     drain_cmd: Option<Status>,
     stop_cmd: Option<Status>,
+    /// Whether anybody has ended.
+    any: bool,
     /// Whether no child is left.
     no_children: bool,
 }
@@ -189,6 +163,8 @@ struct Hands<'a> {
     given: &'a Inheritance,
     reporter: Reporter<'a>,
     command: Started,
+    /// Whether COMMAND's group was given the terminal.
+    has_terminal: bool,
     drain_cmd: Option<Started>,
     stop_cmd: Option<Started>,
     exit: Option<Status>,
@@ -197,18 +173,30 @@ struct Hands<'a> {
 impl Hands<'_> {
     /// Reaps all that has ended.
     fn reap(&mut self) -> Dead {
-        let mut dead = Dead { command: None, drain_cmd: None, stop_cmd: None, no_children: false };
-        let mut reaped_any = false;
+        let mut dead = Dead::default();
         loop {
             let (pid, status) = match sys::reap() {
                 Reaped::Child(pid, status) => (pid, status),
+                Reaped::Stopped(pid, signal) => {
+                    if is_running(Some(&self.command), pid) {
+                        dead.job = Some(Event::CommandStopped { signal, job: job(signal) });
+                    }
+                    continue;
+                }
+                Reaped::Continued(pid) => {
+                    if is_running(Some(&self.command), pid) {
+                        dead.job = Some(Event::CommandContinued);
+                    }
+                    continue;
+                }
                 Reaped::NoneYet => break,
                 Reaped::NoChildren => {
                     dead.no_children = true;
                     break;
                 }
             };
-            reaped_any = true;
+            dead.any = true;
+            processes::forget(pid);
             if is_running(Some(&self.command), pid) {
                 dead.command = Some(status);
             } else if is_running(self.drain_cmd.as_ref(), pid) {
@@ -219,18 +207,37 @@ impl Hands<'_> {
                 self.report_orphan(pid, status);
             }
         }
-        if reaped_any {
+        if dead.any {
             for (status, started) in [
                 (dead.command, Some(&mut self.command)),
                 (dead.drain_cmd, self.drain_cmd.as_mut()),
                 (dead.stop_cmd, self.stop_cmd.as_mut()),
             ] {
                 if let Some(started) = started {
-                    started.note(status.is_some());
+                    if status.is_some() {
+                        started.mark_as_reaped();
+                    }
+                    started.is_group_left();
                 }
             }
         }
         dead
+    }
+
+    /// Whether somebody is left of COMMAND's group who is no zombie.
+    fn is_group_left(&mut self) -> bool {
+        self.command.is_group_left() && !processes::is_dead(self.command.pid)
+    }
+
+    /// Whoever shares drain-init's group had the terminal before.
+    fn take_terminal_back(&self) {
+        if self.has_terminal {
+            sys::with_terminal(|terminal| {
+                if sys::foreground_group(terminal) == Some(self.command.pid) {
+                    let _ = sys::set_foreground_group(terminal, unistd::getpgrp());
+                }
+            });
+        }
     }
 
     fn report_orphan(&self, pid: Pid, status: Status) {
@@ -267,21 +274,34 @@ impl Hands<'_> {
                     let _ = started.signal(signal);
                 }
             }
-            Action::SignalNamespace(signal) => {
-                // From any other process this would reach half of the system.
-                if unistd::getpid().as_raw() == 1 {
-                    let _ = sys::kill(Pid::from_raw(-1), Some(signal));
-                    self.reporter.say(Level::Verbose, &|line| {
-                        line.signal(signal).text(b" to every process");
+            Action::SignalAll { signal, spare_command, spare_drain_cmd } => {
+                self.signal_all(signal, spare_command, spare_drain_cmd);
+            }
+            Action::HandTerminalOn => {
+                if !self.command.reaped {
+                    sys::with_terminal(|terminal| {
+                        if sys::foreground_group(terminal) == Some(unistd::getpgrp()) {
+                            let _ = sys::set_foreground_group(terminal, self.command.pid);
+                        }
                     });
+                }
+            }
+            Action::ContinueInForeground => {
+                let pid = self.command.pid;
+                let done = sys::with_terminal(|it| sys::set_foreground_group(it, pid).is_ok());
+                if done == Some(true) {
+                    let result = self.command.signal(Signal::CONT);
+                    self.report_delivery(Signal::CONT, result);
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
             Action::Suspend => {
-                // PID 1 would not stop, and yet a CONT that waits would be
-                // lost: a STOP takes it out even where it is ignored.
+                // PID 1 would not stop. A STOP takes a CONT that waits out, even
+                // where it is ignored; that one came later, and counts.
                 let pid = unistd::getpid();
-                if pid.as_raw() != 1 {
+                let continued =
+                    || sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT));
+                if pid.as_raw() != 1 && !continued() {
                     let _ = sys::kill(pid, Some(Signal::STOP));
                 }
             }
@@ -289,6 +309,28 @@ impl Hands<'_> {
             Action::Exit(status) => self.exit = Some(status),
         }
         None
+    }
+
+    /// Signals whom `--wait-all` is there for.
+    fn signal_all(&mut self, signal: Signal, spare_command: bool, spare_drain_cmd: bool) {
+        let children = self.config.plan.wait_all == Some(WaitAll::Children);
+        let group = |spare: bool, started: Option<&mut Started>| {
+            started.filter(|_| spare).and_then(|it| it.is_group_left().then_some(it.pid))
+        };
+        let spared = [
+            group(spare_command, Some(&mut self.command)),
+            group(spare_drain_cmd, self.drain_cmd.as_mut()),
+        ];
+        // From any other process than PID 1 this would reach half of the system.
+        let reaches_all = !children && unistd::getpid().as_raw() == 1;
+        let at_once = reaches_all && signal == Signal::KILL;
+        if at_once || (!processes::tell(signal, children, spared) && reaches_all) {
+            let _ = sys::kill(Pid::from_raw(-1), Some(signal));
+        }
+        let whom: &[u8] = if children { b" to every child" } else { b" to every process" };
+        self.reporter.say(Level::Verbose, &|line| {
+            line.signal(signal).text(whom);
+        });
     }
 
     /// Starts the drain or stop command; returns the event that it could not be.
@@ -329,7 +371,7 @@ impl Hands<'_> {
     /// `TERM to process group 7`.
     fn signal_to_target<'l>(&self, line: &'l mut Line, signal: Signal) -> &'l mut Line {
         let target: &[u8] =
-            if self.command.leads_group { b" to process group " } else { b" to process " };
+            if self.command.by_group { b" to process group " } else { b" to process " };
         line.signal(signal).text(target).pid(self.command.pid)
     }
 
@@ -395,7 +437,7 @@ impl Hands<'_> {
                 line.text(b"the stop command failed: ");
                 self.signal_to_target(line, signal).text(b" after all");
             }
-            Message::Ended { status, drained, stopped, .. } => {
+            Message::Ended { status, drained, stopped, waits, .. } => {
                 line.text(b"process ").pid(self.command.pid).text(b" ").status(status);
                 if let Some(drained) = drained {
                     line.text(b", ").elapsed(drained).text(b" into the drain");
@@ -406,6 +448,9 @@ impl Hands<'_> {
                         Cause::Signal(signal) => line.signal(signal),
                         Cause::StopCommand => line.text(b"the stop command's start"),
                     };
+                }
+                if waits {
+                    line.text(b"; waiting for what is left of its group");
                 }
             }
             Message::DeliveredWithoutDrain(signal, stop_signals) => {
@@ -423,6 +468,21 @@ impl Hands<'_> {
             }
         }
     }
+}
+
+/// Who can continue a COMMAND that this signal has stopped, if a terminal's job
+/// control did it.
+fn job(signal: Signal) -> Option<Job> {
+    if !signal.is_of_job_control() {
+        return None;
+    }
+    let own_pid = unistd::getpid();
+    let alone = own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);
+    sys::with_terminal(|terminal| {
+        // A shell that brings a running job to the foreground sends no CONT.
+        let brought = || sys::foreground_group(terminal) == Some(unistd::getpgrp());
+        if alone || (signal != Signal::TSTP && brought()) { Job::Own } else { Job::Shells }
+    })
 }
 
 /// Whether that is the process, and it has not been reaped before.

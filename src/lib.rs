@@ -8,6 +8,7 @@ pub mod config;
 pub mod drain;
 pub mod exec_form;
 pub mod init;
+pub mod processes;
 pub mod report;
 pub mod signal;
 pub mod spawn;

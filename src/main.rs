@@ -66,7 +66,7 @@ fn run(argv: Words, mut environment: Words) -> u8 {
 fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Reporter) -> u8 {
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
     if config.wait_all {
-        config.plan.wait_all = Some(if is_pid_1 { WaitAll::Namespace } else { WaitAll::Group });
+        config.plan.wait_all = Some(if is_pid_1 { WaitAll::Namespace } else { WaitAll::Children });
     }
     if let Some(signal) = config.pdeathsig {
         let parent = unistd::getppid();
@@ -78,6 +78,10 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
     }
     if (config.subreaper || config.wait_all) && !is_pid_1 {
         warn_on_error(sys::become_subreaper(), b"--subreaper", reporter);
+    } else if config.plan.group && config.plan.drains() && !is_pid_1 {
+        // To hear of the end of what COMMAND may leave of its group. Where this
+        // is refused, a look once a second is all there is.
+        let _ = sys::become_subreaper();
     }
     let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
     let mut given = Inheritance {
@@ -86,8 +90,8 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
         sigchld_ignored: sys::reset_sigchld(),
         directory: runs_helpers.then(sys::working_directory).flatten(),
     };
-    let command = match spawn::command(&mut given, config.plan.group, reporter) {
-        Ok(pid) => pid,
+    let command = match spawn::command(&mut given, !config.plan.group, reporter) {
+        Ok(command) => command,
         Err(error) => {
             reporter.say(Level::Error, &|line| {
                 line.text(b"cannot fork: ").error(error);
@@ -96,13 +100,13 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
         }
     };
     reporter.say(Level::Verbose, &|line| {
-        line.text(b"started process ").pid(command);
+        line.text(b"started process ").pid(command.pid);
     });
     // A lock or a socket that only the init still held would outlive COMMAND.
     sys::close_from(3);
     let _ = unistd::chdir(c"/");
 
-    let code = Init::new(&config, &given, reporter, command).run().code();
+    let code = Init::new(&config, &given, reporter, &command).run().code();
     if config.remap_exit.contains(code) { 0 } else { code }
 }
 

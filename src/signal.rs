@@ -47,7 +47,9 @@ impl Signal {
     pub const TSTP: Self = Self(20);
     pub const TTIN: Self = Self(21);
     pub const TTOU: Self = Self(22);
+    pub const URG: Self = Self(23);
     pub const XFSZ: Self = Self(25);
+    pub const WINCH: Self = Self(28);
 }
 
 impl Signal {
@@ -55,6 +57,20 @@ impl Signal {
     #[must_use]
     pub fn new(number: i32) -> Option<Self> {
         u8::try_from(number).ok().filter(|number| (1..=MAX).contains(number)).map(Self)
+    }
+
+    /// Whether it is one of the three with which a terminal suspends a job.
+    #[must_use]
+    pub const fn is_of_job_control(self) -> bool {
+        matches!(self, Self::TSTP | Self::TTIN | Self::TTOU)
+    }
+
+    /// Whether it ends a process that neither catches nor ignores it. See
+    /// signal(7).
+    #[must_use]
+    pub const fn ends_by_default(self) -> bool {
+        !self.is_of_job_control()
+            && !matches!(self, Self::CHLD | Self::CONT | Self::STOP | Self::URG | Self::WINCH)
     }
 
     /// Its number, 1 to 64.
@@ -245,13 +261,6 @@ impl Rewrites {
         self.replacements[usize::from(received.0)] = replacement.map_or(0, |signal| signal.0);
     }
 
-    /// As [`Rewrites::set`], unless `received` is rewritten already.
-    pub fn set_default(&mut self, received: Signal, replacement: Signal) {
-        if self.replacements[usize::from(received.0)] == AS_RECEIVED {
-            self.set(received, Some(replacement));
-        }
-    }
-
     /// What to deliver where `received` was received, if anything.
     #[must_use]
     #[inline(always)]
@@ -259,6 +268,15 @@ impl Rewrites {
         match self.replacements[usize::from(received.0)] {
             AS_RECEIVED => Some(received),
             replacement => Signal::new(replacement.into()),
+        }
+    }
+
+    /// As [`Rewrites::apply`], but `default` where no rewrite names it.
+    #[must_use]
+    pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
+        match self.replacements[usize::from(received.0)] {
+            AS_RECEIVED => Some(default),
+            _ => self.apply(received),
         }
     }
 
@@ -502,11 +520,14 @@ mod tests {
         let mut rewrites = Rewrites::default();
         rewrites.set(Signal::TTIN, Some(Signal::TTIN));
         rewrites.set(Signal::TTOU, None);
-        for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
-            rewrites.set_default(signal, Signal::STOP);
-        }
-        assert_eq!(rewrites.apply(Signal::TSTP), Some(Signal::STOP));
-        assert_eq!(rewrites.apply(Signal::TTIN), Some(Signal::TTIN));
-        assert_eq!(rewrites.apply(Signal::TTOU), None);
+        assert_eq!(rewrites.apply_or(Signal::TSTP, Signal::STOP), Some(Signal::STOP));
+        assert_eq!(rewrites.apply_or(Signal::TTIN, Signal::STOP), Some(Signal::TTIN));
+        assert_eq!(rewrites.apply_or(Signal::TTOU, Signal::STOP), None);
+    }
+
+    #[test]
+    fn most_signals_end_a_process_by_default() {
+        let not = (1..=64).filter_map(Signal::new).filter(|signal| !signal.ends_by_default());
+        assert_eq!(not.map(Signal::number).collect::<Vec<_>>(), [17, 18, 19, 20, 21, 22, 23, 28]);
     }
 }

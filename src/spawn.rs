@@ -2,7 +2,6 @@
 //! directory, signal mask, exec.
 
 use core::ffi::CStr;
-use core::time::Duration;
 use std::ffi::CString;
 
 use nix::errno::Errno;
@@ -12,7 +11,7 @@ use nix::unistd::{self, AccessFlags, Pid};
 use crate::config::{self, Error, NamedCmd};
 use crate::exec_form::Cmd;
 use crate::report::{self, Level, Reporter};
-use crate::signal::{Signal, SignalSet};
+use crate::signal::Signal;
 use crate::sys::{self, Words};
 
 const SHELL: &CStr = c"/bin/sh";
@@ -95,49 +94,56 @@ pub fn check(named: &NamedCmd, environment: &Words) -> Result<(), Error> {
     ]))
 }
 
-/// Starts COMMAND: with a session of its own, and the terminal where drain-init
-/// led that terminal's session, if `group`.
+/// COMMAND, just started.
+pub struct Command {
+    /// Its process ID, which is that of its process group, too.
+    pub pid: Pid,
+    /// Whether its group was given the terminal.
+    pub has_terminal: bool,
+}
+
+/// Starts COMMAND in a process group of its own, so that what it sends to its
+/// group does not reach drain-init. It stays in drain-init's session where that
+/// is the terminal's or it is to be `alone`, and its group gets the terminal if
+/// drain-init's has it; otherwise it gets a session of its own.
+///
+/// A session of its own on a terminal would have HUP sent to all that COMMAND
+/// leaves behind, as it ends, and to the helpers that an entrypoint has started
+/// before drain-init, as it begins.
 ///
 /// # Errors
 ///
 /// Of fork(2).
-pub fn command(given: &mut Inheritance, group: bool, reporter: Reporter) -> nix::Result<Pid> {
+pub fn command(given: &mut Inheritance, alone: bool, reporter: Reporter) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
-    // A session leader must give its terminal up before another session can
-    // have it. Who does not lead the terminal's session has nothing to give.
-    let has_terminal =
-        group && sys::stdin_is_controlling_terminal() && unistd::getsid(None) == Ok(own_pid);
-    if has_terminal {
-        give_up_terminal();
-    }
+    let foreground = sys::foreground_group(0);
+    let stays = alone || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
+    let has_terminal = stays && foreground == Some(unistd::getpgrp());
+    // Parent and child both, whoever comes first: before a signal is delivered,
+    // and before the exec.
+    let place = |pid: Pid| {
+        let _ = unistd::setpgid(pid, pid);
+        if has_terminal {
+            // Where the terminal has hung up meanwhile there is none.
+            let _ = sys::set_foreground_group(0, pid);
+        }
+    };
     if let Some(pid) = sys::fork()? {
+        if stays {
+            place(pid);
+        }
         name_listener(&mut given.environment, own_pid, pid);
-        return Ok(pid);
+        return Ok(Command { pid, has_terminal });
     }
-    if group {
+    if stays {
+        place(unistd::getpid());
+    } else {
         let _ = unistd::setsid();
-    }
-    if has_terminal {
-        // Where the terminal has hung up meanwhile there is none.
-        let _ = sys::take_terminal();
     }
     name_listener(&mut given.environment, own_pid, unistd::getpid());
     sys::hand_over_signals(given.sigchld_ignored);
     let error = search_and_exec(&given.argv, &given.environment);
     fail(&given.argv, error, reporter)
-}
-
-/// Gives the terminal up. The HUP and CONT that this sends to drain-init are
-/// nobody's business; one that was pending before is COMMAND's.
-fn give_up_terminal() {
-    let before = sys::pending_signals().unwrap_or(SignalSet::EMPTY);
-    if sys::give_up_terminal().is_ok() {
-        for signal in [Signal::HUP, Signal::CONT] {
-            if !before.contains(signal) {
-                let _ = sys::wait_for_signal(SignalSet::of(&[signal]), Some(Duration::ZERO));
-            }
-        }
-    }
 }
 
 /// Where `LISTEN_PID` names drain-init, lets it name COMMAND, and takes the pidfd

@@ -342,29 +342,45 @@ pub fn hand_over_signals(sigchld_ignored: bool) {
 pub enum Reaped {
     /// This child had ended, and is gone now.
     Child(Pid, Status),
+    /// This child was stopped by this signal.
+    Stopped(Pid, Signal),
+    /// This child was continued.
+    Continued(Pid),
     /// There are children, and none has ended.
     NoneYet,
     /// There is no child.
     NoChildren,
 }
 
-/// Reaps one child that has ended, of any kind (`__WALL`). See waitpid(2).
+/// Reaps one child that has ended, of any kind (`__WALL`), or says of one that it
+/// was stopped or continued. See waitpid(2).
 #[must_use]
 pub fn reap() -> Reaped {
+    const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
     let mut status: c_int = 0;
     loop {
         // SAFETY: the kernel writes one int to `status`.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, OPTIONS) };
         return match Errno::result(pid) {
             Err(Errno::EINTR) => continue,
             Err(_) => Reaped::NoChildren,
             Ok(0) => Reaped::NoneYet,
-            Ok(pid) => Reaped::Child(Pid::from_raw(pid), decode(status)),
+            Ok(pid) => {
+                let pid = Pid::from_raw(pid);
+                if libc::WIFCONTINUED(status) {
+                    Reaped::Continued(pid)
+                } else if libc::WIFSTOPPED(status) {
+                    let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f);
+                    Reaped::Stopped(pid, signal.unwrap_or(Signal::STOP))
+                } else {
+                    Reaped::Child(pid, decode(status))
+                }
+            }
         };
     }
 }
 
-/// Without WUNTRACED and WCONTINUED a status is an exit or a signal.
+/// What is neither a stop nor a continuation is an exit or a signal.
 fn decode(status: c_int) -> Status {
     match Signal::new(libc::WTERMSIG(status)) {
         Some(signal) => Status::Killed(signal),
@@ -445,35 +461,52 @@ pub fn now() -> Duration {
 
 // ---- Terminal --------------------------------------------------------------
 
-/// Whether stdin is the controlling terminal. See tcgetpgrp(3), which says so by
-/// not failing; TIOCGSID, which would ask more directly, is unknown to qemu-user.
+/// The foreground process group of the controlling terminal, where `descriptor`
+/// is that. See tcgetpgrp(3), which says so by not failing; TIOCGSID, which would
+/// ask more directly, is unknown to qemu-user.
 #[must_use]
-pub fn stdin_is_controlling_terminal() -> bool {
+pub fn foreground_group(descriptor: c_int) -> Option<Pid> {
     let mut group: libc::pid_t = 0;
+    let mut number: c_int = 0;
     // SAFETY: TIOCGPGRP writes one pid_t.
-    unsafe { libc::ioctl(0, libc::TIOCGPGRP as _, &raw mut group) == 0 }
+    let failed = unsafe { libc::ioctl(descriptor, libc::TIOCGPGRP as _, &raw mut group) } != 0;
+    // A pty's master answers for its slave. It alone knows its number.
+    // SAFETY: TIOCGPTN writes one int.
+    let mut is_master =
+        || unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 };
+    (!failed && !is_master()).then(|| Pid::from_raw(group))
 }
 
-/// Gives the controlling terminal up, which sends HUP and CONT to its foreground
-/// process group. See `TIOCNOTTY(2const)`.
+/// Makes a group of the caller's session the terminal's foreground group. The
+/// caller has TTOU blocked. See tcsetpgrp(3).
 ///
 /// # Errors
 ///
-/// ENOTTY where stdin is not the controlling terminal.
-pub fn give_up_terminal() -> nix::Result<()> {
-    // SAFETY: TIOCNOTTY takes no argument.
-    Errno::result(unsafe { libc::ioctl(0, libc::TIOCNOTTY as _) }).map(drop)
+/// ENOTTY where `descriptor` is not the controlling terminal, EPERM where the
+/// group is of another session, ESRCH or EINVAL where there is none.
+pub fn set_foreground_group(descriptor: c_int, group: Pid) -> nix::Result<()> {
+    let group: libc::pid_t = group.as_raw();
+    // SAFETY: TIOCSPGRP reads one pid_t.
+    Errno::result(unsafe { libc::ioctl(descriptor, libc::TIOCSPGRP as _, &raw const group) })
+        .map(drop)
 }
 
-/// Makes stdin the controlling terminal of the session that the caller leads.
-/// See `TIOCSCTTY(2const)`.
-///
-/// # Errors
-///
-/// EPERM where the terminal has a session, ENOTTY or EIO where it is gone.
-pub fn take_terminal() -> nix::Result<()> {
-    // SAFETY: TIOCSCTTY takes a number.
-    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) }).map(drop)
+/// Lets `use_it` have a descriptor of the controlling terminal, if there is one:
+/// stdin, or /dev/tty. See tty(4).
+pub fn with_terminal<T>(use_it: impl FnOnce(c_int) -> T) -> Option<T> {
+    if foreground_group(0).is_some() {
+        return Some(use_it(0));
+    }
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    // SAFETY: a C string.
+    let descriptor = unsafe { libc::open(c"/dev/tty".as_ptr(), flags) };
+    if descriptor < 0 {
+        return None;
+    }
+    // An image may have any file of that name.
+    let used = foreground_group(descriptor).map(|_| use_it(descriptor));
+    close(descriptor);
+    used
 }
 
 // ---- Descriptors -----------------------------------------------------------
@@ -498,14 +531,24 @@ pub fn close_from(first: c_int) {
 }
 
 /// Closes what /proc/self/fd lists from `first` on; false where it cannot be read.
-/// See getdents64(2): opendir(3) would need the C library's malloc.
 fn close_listed(first: c_int) -> bool {
+    for_each_number(c"/proc/self/fd", &mut |directory, descriptor| {
+        if descriptor >= first && descriptor != directory {
+            close(descriptor);
+        }
+    })
+}
+
+/// Hands out the descriptor of a directory and each number that is a name in it;
+/// false where it cannot be read. See getdents64(2): opendir(3) would need the C
+/// library's malloc.
+pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> bool {
     /// The offsets of `d_reclen` and `d_name` in a `linux_dirent64`.
     const LENGTH: usize = 16;
     const NAME: usize = 19;
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: a C string.
-    let directory = unsafe { libc::open(c"/proc/self/fd".as_ptr(), flags) };
+    let directory = unsafe { libc::open(directory.as_ptr(), flags) };
     if directory < 0 {
         return false;
     }
@@ -524,9 +567,8 @@ fn close_listed(first: c_int) -> bool {
             let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
             entries = rest;
             let name = entry.get(NAME..).and_then(|name| CStr::from_bytes_until_nul(name).ok());
-            let number = name.and_then(|name| decimal(name.to_bytes()));
-            if let Some(descriptor) = number.filter(|&it| it >= first && it != directory) {
-                close(descriptor);
+            if let Some(number) = name.and_then(|name| decimal(name.to_bytes())) {
+                act(directory, number);
             }
         }
     }
@@ -534,7 +576,28 @@ fn close_listed(first: c_int) -> bool {
     true
 }
 
-/// A descriptor's number, as /proc/self/fd has it.
+/// Reads the beginning of a file, as much as the buffer holds, at once. See
+/// open(2) and read(2).
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    // SAFETY: a C string.
+    let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    close(descriptor);
+    buffer.get(..usize::try_from(count).ok()?)
+}
+
+/// Reads where a symbolic link points to. See readlink(2).
+pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    // SAFETY: a C string; the kernel writes at most `buffer.len()` bytes.
+    let count = unsafe { libc::readlink(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    buffer.get(..usize::try_from(count).ok()?)
+}
+
+/// A number in decimal digits, and nothing else.
 fn decimal(digits: &[u8]) -> Option<c_int> {
     digits.iter().try_fold(0_i32, |number, digit| {
         let digit = digit.is_ascii_digit().then(|| digit - b'0')?;

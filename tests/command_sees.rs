@@ -254,14 +254,19 @@ fn in_group_mode_command_leads_a_new_session() {
     assert_eq!(parent, run.pid());
 }
 
+/// What a COMMAND says of its terminal that has it, in the session of `leader`.
+fn has_terminal(leader: i32, group: i32) -> String {
+    format!("stdin=1 session={leader} foreground={group} controlling=true")
+}
+
 #[test]
-fn command_gets_the_terminal_whose_session_the_init_led() {
-    let mut run = init(NONE).terminal(Terminal::Leader).start();
-    let [pid, ..] = run.hello("main");
-    assert_eq!(
-        run.ask("main", "tty"),
-        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
-    );
+fn command_gets_the_terminal_whose_session_the_init_leads() {
+    for options in [&[][..], &["-c"]] {
+        let mut run = init(options).terminal(Terminal::Leader).start();
+        let [pid, _, group, session] = run.hello("main");
+        assert_eq!((group, session), (pid, run.pid()));
+        assert_eq!(run.ask("main", "tty"), [has_terminal(session, pid)]);
+    }
 }
 
 #[test]
@@ -269,15 +274,46 @@ fn as_pid_1_too() {
     if without_root("command_sees: as_pid_1_too") {
         return;
     }
-    let mut run =
-        init(NONE).pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign).start();
-    let [pid, ..] = run.hello("main");
-    assert_eq!(
-        run.ask("main", "tty"),
-        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
-    );
-    run.type_in(b"\x03");
-    run.received("main", SIGINT);
+    for options in [&[][..], &["-c"]] {
+        let mut run =
+            init(options).pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign).start();
+        let [pid, _, group, session] = run.hello("main");
+        assert_eq!((group, session), (pid, 1));
+        assert_eq!(run.ask("main", "tty"), [has_terminal(1, pid)]);
+        run.type_in(b"\x03");
+        run.received("main", SIGINT);
+    }
+}
+
+#[test]
+fn with_c_command_stays_in_the_session_and_leads_a_group_of_its_own() {
+    let mut run = init(["-c"]).start();
+    let [pid, _, group, session] = run.hello("main");
+    assert_eq!((group, session), (pid, stat(run.pid()).unwrap().session));
+}
+
+#[test]
+fn what_command_sends_to_its_own_group_does_not_reach_the_init() {
+    for options in [&["-c", "--delay-term", "60"][..], &["--delay-term", "60"]] {
+        let mut run = init(options).script(["fork worker"]).start();
+        run.wait("worker", "ready");
+        let group = run.pid_of("main");
+        // As a shell's `kill 0` does.
+        kill_group(group, SIGTERM);
+        run.received("main", SIGTERM);
+        run.received("worker", SIGTERM);
+        run.barrier();
+        assert_eq!(run.stderr(), "");
+    }
+}
+
+#[test]
+fn the_master_of_a_terminal_on_stdin_is_no_terminal() {
+    let (master, _slave) = terminal_pair();
+    // Were it taken for one, COMMAND would stay in the init's session.
+    let mut run = init(NONE).in_session().stdin(master).start();
+    let [pid, _, group, session] = run.hello("main");
+    assert_eq!((group, session), (pid, pid));
 }
 
 #[test]
@@ -299,19 +335,7 @@ fn a_terminal_of_nobody_is_not_taken() {
 }
 
 #[test]
-fn with_c_command_shares_the_inits_session_group_and_terminal() {
-    let mut run = init(["-c"]).terminal(Terminal::Leader).start();
-    let pid = run.pid();
-    let [_, _, group, session] = run.hello("main");
-    assert_eq!((group, session), (pid, pid));
-    assert_eq!(
-        run.ask("main", "tty"),
-        [format!("stdin=1 session={pid} foreground={pid} controlling=true")]
-    );
-}
-
-#[test]
-fn the_hup_and_cont_of_giving_the_terminal_up_are_taken_out() {
+fn no_hup_and_no_cont_comes_of_the_terminals_change_of_hands() {
     for _ in 0..5 {
         let mut run = init(NONE).terminal(Terminal::Leader).start();
         run.barrier();
@@ -320,7 +344,7 @@ fn the_hup_and_cont_of_giving_the_terminal_up_are_taken_out() {
 }
 
 #[test]
-fn later_ones_are_delivered_the_first_too() {
+fn hup_and_cont_are_delivered_on_a_terminal_too() {
     let mut run = init(NONE).terminal(Terminal::Leader).start();
     run.signal(SIGHUP);
     run.received("main", SIGHUP);

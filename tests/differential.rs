@@ -319,6 +319,9 @@ fn a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout() 
 
 // ------------------------------------------------------------------ signals
 
+/// With what a terminal suspends a job.
+const JOB_CONTROL: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
+
 /// A step of a script.
 #[derive(Debug, Clone)]
 enum Step {
@@ -354,7 +357,11 @@ fn script(random: &mut Random) -> Script {
         options.push(format!("--rewrite={received}:{delivered}"));
     }
     let none = [SIGKILL, SIGSTOP, SIGCHLD];
-    let signals: Vec<i32> = (1..32).filter(|signal| !none.contains(signal)).collect();
+    // Without a terminal drain-init delivers these as they are, and a stop
+    // signal reaches a COMMAND that is suspended: differences that the manual
+    // page lists.
+    let signals: Vec<i32> =
+        (1..32).filter(|it| !none.contains(it) && !JOB_CONTROL.contains(it)).collect();
     let mut steps = Vec::new();
     let mut children = 0;
     for _ in 0..3 + random.below(8) {
@@ -369,14 +376,11 @@ fn script(random: &mut Random) -> Script {
                 let mut all: Vec<i32> =
                     (0..2 + random.below(4)).map(|_| *random.pick(&signals)).collect();
                 // These undo each other, in the order in which they happen to come.
-                all.retain(|signal| ![SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU].contains(signal));
+                all.retain(|signal| *signal != SIGCONT);
                 Step::SendAll(all)
             }
-            // Stops and continues.
-            4 => Step::Send(*random.pick(&[SIGTSTP, SIGTTIN, SIGTTOU])),
             _ => Step::Send(*random.pick(&signals)),
         });
-        // Whoever was stopped goes on before long.
         if random.one_in(2) {
             steps.push(Step::Send(SIGCONT));
         }
@@ -433,9 +437,14 @@ fn is_stopped(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| stat.state == 'T')
 }
 
-fn play(init_path: &Path, script: &Script) -> Seen {
+fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
     let setup = init(&script.options).called(init_path);
     let setup = if script.pid_1 { setup.pid1() } else { setup.hosted() };
+    let setup = if terminal == Terminal::Leader {
+        setup.wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign)
+    } else {
+        setup
+    };
     let mut run = setup.start();
     let pid = run.pid();
     let mut names = vec!["main".to_string()];
@@ -534,14 +543,15 @@ fn random_scripts_of_signals_have_the_same_effect() {
     let mut random = Random::new(200);
     for round in 0..count {
         let script = script(&mut random);
-        let theirs = play(Path::new(DUMB_INIT), &script);
-        let ours = play(&init_path(), &script);
+        let theirs = play(Path::new(DUMB_INIT), &script, Terminal::None);
+        let ours = play(&init_path(), &script, Terminal::None);
         assert_eq!(ours, theirs, "round {round}, ours is left: {script:#?}");
     }
     eprintln!("{count} scripts");
 }
 
-/// Every signal, once, in both modes, rewritten to every other.
+/// Every signal, once, in both modes, rewritten to every other. drain-init has a
+/// terminal here: it knows job control there alone, dumb-init everywhere.
 #[test]
 fn every_signal_in_every_mode_reaches_the_same_processes() {
     let name = "every_signal_in_every_mode_reaches_the_same_processes";
@@ -562,8 +572,9 @@ fn every_signal_in_every_mode_reaches_the_same_processes() {
                 steps,
                 last: "exit 3".into(),
             };
-            let theirs = play(Path::new(DUMB_INIT), &script);
-            assert_eq!(play(&init_path(), &script), theirs, "{options:?}, PID 1: {pid_1}");
+            let theirs = play(Path::new(DUMB_INIT), &script, Terminal::None);
+            let ours = play(&init_path(), &script, Terminal::Leader);
+            assert_eq!(ours, theirs, "{options:?}, PID 1: {pid_1}");
         }
     }
 }

@@ -6,10 +6,85 @@ use support::*;
 
 const TERMINAL_STOPS: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
+/// The init with these options on a terminal whose session it leads.
+fn on_terminal(options: &[&str]) -> Setup {
+    init(options).terminal(Terminal::Leader)
+}
+
+// -------------------------------------------------------- without a terminal
+
+#[test]
+fn without_a_terminal_tstp_ttin_and_ttou_are_delivered_as_they_are() {
+    for options in [&[][..], &["-c"]] {
+        for signal in TERMINAL_STOPS {
+            let mut run = init(options).in_session().start();
+            run.signal(signal);
+            run.received("main", signal);
+            run.barrier();
+            assert!(!run.was_stopped());
+            assert_eq!(run.signals("main"), [signal, SIGWINCH]);
+        }
+    }
+}
+
+#[test]
+fn without_a_terminal_they_are_rewritten_as_asked() {
+    for (to, arrives) in [("USR1", Some(SIGUSR1)), ("0", None)] {
+        let rewrite = format!("TSTP:{to}");
+        let mut run = init(["-r", &rewrite]).in_session().start();
+        run.signal(SIGTSTP);
+        run.barrier();
+        assert!(!run.was_stopped());
+        let expected: Vec<i32> = arrives.into_iter().chain([SIGWINCH]).collect();
+        assert_eq!(run.signals("main"), expected);
+    }
+}
+
+#[test]
+fn a_command_that_is_stopped_without_a_terminal_stays_so() {
+    let mut run = init(["-c"]).in_session().script(["default 20"]).start();
+    let main = run.pid_of("main");
+    run.signal(SIGTSTP);
+    until_state(main, 'T');
+    run.signal(SIGUSR1);
+    let pid = run.pid();
+    until("the init sleeps again", || stat(pid).unwrap().state == 'S');
+    assert_eq!(stat(main).unwrap().state, 'T');
+    run.signal(SIGCONT);
+    run.received("main", SIGUSR1);
+}
+
+// ------------------------------------------------- a stop reaches who is stopped
+
+#[test]
+fn a_stop_signal_reaches_a_command_that_is_stopped() {
+    for options in [&["--delay-term", "50ms"][..], &["-c", "--delay-term", "50ms"], &[]] {
+        let mut run = init(options).exits_on(SIGTERM, 5).start();
+        let main = run.pid_of("main");
+        kill(main, SIGSTOP);
+        until_state(main, 'T');
+        run.signal(SIGTERM);
+        assert_eq!(run.status(), 5, "{options:?}");
+    }
+}
+
+#[test]
+fn a_stop_command_finds_a_command_that_was_continued() {
+    let mut run = init(["--drain-cmd", "exit 0"]).stop_cmd(&[]).start();
+    let main = run.pid_of("main");
+    kill(main, SIGSTOP);
+    until_state(main, 'T');
+    run.signal(SIGTERM);
+    run.wait("stop", "ready");
+    run.received("main", SIGCONT);
+}
+
+// ------------------------------------------------------------ on a terminal
+
 #[test]
 fn in_group_mode_tstp_ttin_and_ttou_are_delivered_as_stop() {
     for signal in TERMINAL_STOPS {
-        let mut run = init::<_, &str>([]).script(["fork child"]).start();
+        let mut run = on_terminal(&[]).script(["fork child"]).start();
         run.wait("child", "ready");
         run.signal(signal);
         // The probe blocks TSTP and its like, so that only STOP can stop it.
@@ -30,7 +105,7 @@ fn in_group_mode_tstp_ttin_and_ttou_are_delivered_as_stop() {
 fn unless_rewritten() {
     for (signal, to, arrives) in [(SIGTSTP, "USR1", SIGUSR1), (SIGTTIN, "TTIN", SIGTTIN)] {
         let rewrite = format!("{signal}:{to}");
-        let mut run = init(["-r", &rewrite]).start();
+        let mut run = on_terminal(&["-r", &rewrite]).start();
         run.signal(signal);
         run.received("main", arrives);
         run.stopped();
@@ -41,7 +116,7 @@ fn unless_rewritten() {
 
 #[test]
 fn rewritten_to_0_they_reach_nobody_and_the_init_still_stops() {
-    let mut run = init(["-r", "TSTP:0"]).start();
+    let mut run = on_terminal(&["-r", "TSTP:0"]).start();
     run.signal(SIGTSTP);
     run.stopped();
     run.ping("main");
@@ -51,7 +126,7 @@ fn rewritten_to_0_they_reach_nobody_and_the_init_still_stops() {
 #[test]
 fn with_c_they_are_delivered_as_they_are() {
     for signal in TERMINAL_STOPS {
-        let mut run = init(["-c"]).start();
+        let mut run = on_terminal(&["-c"]).start();
         run.signal(signal);
         run.received("main", signal);
         run.stopped();
@@ -62,8 +137,18 @@ fn with_c_they_are_delivered_as_they_are() {
 }
 
 #[test]
+fn a_terminal_that_is_not_on_stdin_counts_too() {
+    let mut run = on_terminal(&[]).wrapped(["sh", "-c", "exec \"$@\" </dev/null", "sh"]).start();
+    run.signal(SIGTSTP);
+    let main = run.pid_of("main");
+    until_state(main, 'T');
+    run.signal(SIGCONT);
+    run.received("main", SIGCONT);
+}
+
+#[test]
 fn the_init_stops_itself_in_the_drain() {
-    let mut run = init(["--delay-term", "60"]).start();
+    let mut run = on_terminal(&["--delay-term", "60"]).start();
     run.signal(SIGTERM);
     run.message("draining for");
     run.signal(SIGTSTP);
@@ -79,7 +164,7 @@ fn the_init_stops_itself_in_the_drain() {
 
 #[test]
 fn the_init_stops_itself_while_the_stop_command_runs() {
-    let mut run = init::<_, &str>([]).stop_cmd(&[]).start();
+    let mut run = on_terminal(&[]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("stop", "ready");
     run.signal(SIGTSTP);
@@ -93,7 +178,7 @@ fn the_init_stops_itself_while_the_stop_command_runs() {
 
 #[test]
 fn the_init_stops_itself_when_command_has_exited() {
-    let mut run = init::<_, &str>([]).stop_cmd(&[]).start();
+    let mut run = on_terminal(&[]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("stop", "ready");
     run.tell("main", "exit 3");
@@ -108,7 +193,7 @@ fn the_init_stops_itself_when_command_has_exited() {
 
 #[test]
 fn the_clock_runs_on_and_a_deadline_that_passed_is_acted_on_at_cont() {
-    let mut run = init(["--delay-term", "200ms"]).start();
+    let mut run = on_terminal(&["--delay-term", "200ms"]).start();
     run.signal(SIGTERM);
     run.message("draining for");
     let drained = Instant::now() + ms(200);
@@ -124,21 +209,10 @@ fn the_clock_runs_on_and_a_deadline_that_passed_is_acted_on_at_cont() {
     assert!(at.duration_since(continued) < ms(200), "it did not start anew");
 }
 
-#[test]
-fn no_cont_is_added_to_a_stop_signal() {
-    let mut run = init(["--delay-term", "50ms"]).start();
-    let main = run.pid_of("main");
-    kill(main, SIGSTOP);
-    until_state(main, 'T');
-    run.signal(SIGTERM);
-    run.message("drained for");
-    // USR1 is delivered by now, so that a CONT would have been, too.
-    run.signal(SIGUSR1);
-    let pid = run.pid();
-    until("the init sleeps again", || stat(pid).unwrap().state == 'S');
-    assert_eq!(stat(main).unwrap().state, 'T');
-    kill(main, SIGCONT);
-    run.received("main", SIGTERM);
+/// The init as PID 1 of a namespace, on a terminal whose session it leads, as
+/// `docker run -it` starts it.
+fn pid_1_on_terminal(options: &[&str]) -> Setup {
+    init(options).pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign)
 }
 
 #[test]
@@ -146,8 +220,8 @@ fn as_pid_1_it_does_not_stop_itself() {
     if without_root("as_pid_1_it_does_not_stop_itself") {
         return;
     }
-    for options in [vec![], vec!["-c"]] {
-        let mut run = init(&options).pid1().start();
+    for options in [&[][..], &["-c"]] {
+        let mut run = pid_1_on_terminal(options).start();
         let (pid, main) = (run.pid(), run.pid_of("main"));
         kill(pid, SIGTSTP);
         // A CONT before that would discard a TSTP that is still pending.
@@ -164,20 +238,22 @@ fn as_pid_1_it_does_not_stop_itself() {
 }
 
 #[test]
-fn as_pid_1_a_cont_right_behind_the_stop_is_not_lost() {
-    if without_root("as_pid_1_a_cont_right_behind_the_stop_is_not_lost") {
+fn a_cont_right_behind_the_stop_is_not_lost() {
+    if without_root("a_cont_right_behind_the_stop_is_not_lost") {
         return;
     }
-    let mut run = init::<_, &str>([]).pid1().start();
-    let (pid, main) = (run.pid(), run.pid_of("main"));
-    // The init is held where COMMAND has been stopped, so that CONT comes before
-    // whatever it does next.
-    let held = Held::in_kill(pid);
-    kill(pid, SIGTSTP);
-    until_state(main, 'T');
-    kill(pid, SIGCONT);
-    drop(held);
-    run.received("main", SIGCONT);
+    for setup in [pid_1_on_terminal(&[]), on_terminal(&[])] {
+        let mut run = setup.start();
+        let (pid, main) = (run.pid(), run.pid_of("main"));
+        // The init is held where COMMAND has been stopped, so that CONT comes
+        // before whatever it does next.
+        let held = Held::in_kill(pid);
+        kill(pid, SIGTSTP);
+        until_state(main, 'T');
+        kill(pid, SIGCONT);
+        drop(held);
+        run.received("main", SIGCONT);
+    }
 }
 
 #[test]
@@ -205,32 +281,42 @@ fn command_can_be_stopped_and_continued_without_the_init() {
 // --------------------------------------------------------------- terminals
 
 #[test]
-fn ctrl_z_stops_command_which_leads_the_terminals_session() {
-    // It is the terminal that sends it, to the foreground group; the init,
-    // which is in another session, has no part in it.
-    let mut run = init::<_, &str>([]).terminal(Terminal::Leader).start();
-    run.type_in(b"\x1a");
-    run.received("main", SIGTSTP);
-    assert!(!run.was_stopped());
+fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
+    for options in [&[][..], &["-c"]] {
+        let mut run = on_terminal(options).script(["default 20"]).start();
+        run.type_in(b"\x1a");
+        // It was stopped, and goes on at once.
+        run.received("main", SIGCONT);
+        assert!(!run.was_stopped());
+        run.ping("main");
+    }
 }
 
 #[test]
-fn in_the_session_of_a_shell_ctrl_z_stops_both() {
-    // The init does not lead the terminal's session: it is a shell's job. The
-    // terminal sends TSTP to the init's group, and the init hands it on.
-    let mut run = init::<_, &str>([])
-        .wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"])
-        .terminal(Terminal::Leader)
-        .start();
-    let main = run.pid_of("main");
-    let init = stat(main).unwrap().parent;
-    // The shell, in the same group, ignores the stop of job control: its group
-    // is orphaned. The init stops itself with what cannot be ignored.
-    run.type_in(b"\x1a");
-    until_state(main, 'T');
-    until_state(init, 'T');
-    kill(init, SIGCONT);
-    run.received("main", SIGCONT);
+fn as_pid_1_ctrl_z_does_not_hang_it_either() {
+    if without_root("as_pid_1_ctrl_z_does_not_hang_it_either") {
+        return;
+    }
+    for options in [&[][..], &["-c"]] {
+        let mut run = pid_1_on_terminal(options).script(["default 20"]).start();
+        run.type_in(b"\x1a");
+        run.received("main", SIGCONT);
+        run.ping("main");
+    }
+}
+
+#[test]
+fn what_is_typed_reaches_command_once_and_not_the_init() {
+    for options in [&["-v"][..], &["-v", "-c"]] {
+        let mut run = on_terminal(options).start();
+        run.type_in(b"\x03");
+        run.received("main", SIGINT);
+        run.type_in(b"\x1c");
+        run.received("main", SIGQUIT);
+        run.barrier();
+        assert_eq!(run.signals("main"), [SIGINT, SIGQUIT, SIGWINCH]);
+        assert!(!run.stderr().contains("INT: received"), "{}", run.stderr());
+    }
 }
 
 #[test]
@@ -254,12 +340,22 @@ fn an_interactive_container_is_interrupted_even_in_the_drain() {
 }
 
 #[test]
-fn with_c_in_the_terminals_foreground_group_ctrl_c_reaches_command_at_once() {
-    // From the terminal and from the init: it is the same signal, and one of
-    // both is enough.
-    let mut run = init(["-c"]).terminal(Terminal::Leader).start();
-    run.type_in(b"\x03");
-    run.received("main", SIGINT);
+fn what_command_leaves_behind_is_not_hung_up_on() {
+    // It would be, if COMMAND led the terminal's session.
+    if without_root("what_command_leaves_behind_is_not_hung_up_on") {
+        return;
+    }
+    let mut run = pid_1_on_terminal(&["--delay-term", "20ms"])
+        .exits_on(SIGTERM, 3)
+        .script(["fork server"])
+        .start();
+    run.wait("server", "ready");
+    run.signal(SIGTERM);
+    run.reaped("main");
+    run.ping("server");
+    assert_eq!(run.signals("server"), [SIGTERM]);
+    run.tell("server", "exit 0");
+    assert_eq!(run.status(), 3);
 }
 
 #[test]
@@ -267,4 +363,113 @@ fn a_terminal_that_hangs_up_ends_command() {
     let mut run = init::<_, &str>([]).exits_on(SIGHUP, 0).terminal(Terminal::Leader).start();
     drop(run.master.take());
     assert_eq!(run.status(), 0);
+}
+
+// ------------------------------------------------------------ with a real bash
+
+/// The words as a line that is typed to a shell.
+fn line(words: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<u8> {
+    let words: Vec<String> =
+        words.into_iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    format!("{}\n", words.join(" ")).into_bytes()
+}
+
+#[test]
+fn a_shell_has_job_control() {
+    let leader = |setup: Setup| setup.terminal(Terminal::Leader);
+    let pid_1 =
+        |setup: Setup| setup.pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign);
+    if without_root("a_shell_has_job_control") {
+        return;
+    }
+    for place in [leader, pid_1] {
+        for options in [&[][..], &["-c"], &["--delay-term", "1"]] {
+            let setup = place(init(options).command(["bash", "--norc", "--noprofile", "-i"]));
+            let words = setup.probe_words("job", &["default 20"]);
+            let mut run = setup.spawn();
+            run.type_in(&line(words));
+            run.wait("job", "ready");
+            let job = run.pid_of("job");
+            run.type_in(b"\x1a");
+            run.message("Stopped");
+            until_state(job, 'T');
+            run.type_in(b"fg\n");
+            run.received("job", SIGCONT);
+            run.type_in(b"\x03");
+            run.received("job", SIGINT);
+            run.tell("job", "exit 7");
+            run.type_in(b"exit $?\n");
+            assert_eq!(run.status(), 7, "{options:?}");
+            assert!(!run.stderr().contains("no job control"), "{}", run.stderr());
+        }
+    }
+}
+
+#[test]
+fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
+    let name = "as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again";
+    if under_emulator(name, "the shell would be emulated, not the init") {
+        return;
+    }
+    for options in [&[][..], &["-c"]] {
+        let setup = init(["--norc", "--noprofile", "-i"])
+            .called("/bin/bash")
+            .command::<&str>([])
+            .terminal(Terminal::Leader);
+        let mut words = vec![init_path().into_os_string()];
+        words.extend(options.iter().map(Into::into));
+        words.push("--".into());
+        words.extend(setup.probe_words("main", &["default 20"]));
+        let mut run = setup.spawn();
+        run.type_in(&line(words));
+        run.wait("main", "ready");
+        let main = run.pid_of("main");
+        let init = stat(main).unwrap().parent;
+        for _ in 0..2 {
+            run.type_in(b"\x1a");
+            run.message("Stopped");
+            until_state(main, 'T');
+            until_state(init, 'T');
+            run.type_in(b"fg\n");
+            run.received("main", SIGCONT);
+        }
+        run.type_in(b"\x03");
+        run.received("main", SIGINT);
+        // In the background it goes on, and the shell keeps the terminal.
+        run.type_in(b"\x1a");
+        run.message("Stopped");
+        run.type_in(b"bg\n");
+        run.received("main", SIGCONT);
+        run.type_in(b"echo here >&2\n");
+        run.message("here");
+        // A shell sends no CONT where the job runs: that COMMAND's group, a group
+        // of its own, has no terminal turns out when it reads.
+        run.type_in(b"fg\n");
+        let master = run.master.as_ref().unwrap().try_clone().unwrap();
+        until("the shell to give the terminal away", || {
+            nix::unistd::tcgetpgrp(&master).unwrap().as_raw() == init
+        });
+        if options == ["-c"] {
+            run.tell("main", "default 21");
+            run.ping("main");
+            kill(main, SIGTTIN);
+            run.received("main", SIGCONT);
+        }
+        run.tell("main", "exit 7");
+        run.type_in(b"exit $?\n");
+        assert_eq!(run.status(), 7, "{options:?}");
+    }
+}
+
+#[test]
+fn a_script_has_the_terminal_again_when_the_init_has_ended() {
+    for options in [&[][..], &["-c"]] {
+        let mut run = init(options)
+            .wrapped(["sh", "-c", "\"$@\"; read line; echo got=$line >&2", "sh"])
+            .terminal(Terminal::Leader)
+            .start();
+        run.tell("main", "exit 0");
+        run.type_in(b"word\n");
+        run.message("got=word");
+    }
 }

@@ -865,13 +865,217 @@ fn with_wait_all_not_as_pid_1_all_children_are_waited_for() {
     assert_eq!(stat(run.pid_of("far")).unwrap().parent, init);
     run.tell("main", "exit 7");
     run.received("near", SIGTERM);
+    run.received("far", SIGTERM);
     run.tell("near", "exit 0");
     run.gone("near");
     run.ping("far");
     assert!(!run.has_ended());
-    assert_eq!(run.signals("far"), [], "TERM goes to the group only");
     run.tell("far", "exit 0");
     assert_eq!(run.status(), 7);
+    for name in ["near", "far"] {
+        assert_eq!(run.signals(name), [SIGTERM], "told once");
+    }
+}
+
+#[test]
+fn with_wait_all_not_as_pid_1_an_orphan_is_told_as_soon_as_it_is_adopted() {
+    let name = "with_wait_all_not_as_pid_1_an_orphan_is_told_as_soon_as_it_is_adopted";
+    if without_root(name) || without_subreaper(name) {
+        return;
+    }
+    let mut run = init(["--wait-all"]).hosted().script(["fork near session"]).start();
+    run.wait("near", "ready");
+    run.tell("near", "fork far session");
+    run.wait("far", "ready");
+    run.tell("main", "exit 7");
+    run.received("near", SIGTERM);
+    run.ping("far");
+    assert_eq!(run.signals("far"), [], "another's child");
+    run.tell("near", "exit 0");
+    run.received("far", SIGTERM);
+    run.tell("far", "exit 0");
+    assert_eq!(run.status(), 7);
+}
+
+// --------------------------------------------------- what is left of the group
+
+#[test]
+fn after_a_drain_what_is_left_of_the_group_is_waited_for_and_told_once() {
+    let name = "after_a_drain_what_is_left_of_the_group_is_waited_for_and_told_once";
+    if without_root(name) {
+        return;
+    }
+    for setup in [init(["--delay-term", "20ms"]).pid1(), init(["--drain-cmd", "exit 0"]).hosted()] {
+        // As npm and sh do: COMMAND dies of TERM, and the server answers on.
+        let mut run = setup.exits_on(SIGTERM, 3).script(["fork server"]).start();
+        run.wait("server", "ready");
+        run.signal(SIGTERM);
+        run.message("exited with status 3, 0.0s after TERM; waiting for what is left of its group");
+        run.ping("server");
+        assert!(!run.has_ended());
+        run.tell("server", "exit 0");
+        assert_eq!(run.status(), 3);
+        assert_eq!(run.signals("server"), [SIGTERM]);
+    }
+}
+
+#[test]
+fn what_a_stop_command_leaves_of_the_group_is_told_once_and_waited_for() {
+    if without_root("what_a_stop_command_leaves_of_the_group_is_told_once_and_waited_for") {
+        return;
+    }
+    let mut run = init(["-r", "TERM:USR2"]).stop_cmd(&[]).pid1().script(["fork server"]).start();
+    run.wait("server", "ready");
+    run.signal(SIGTERM);
+    run.wait("stop", "ready");
+    run.tell("main", "exit 3");
+    run.received("server", SIGUSR2);
+    run.tell("stop", "exit 0");
+    run.gone("stop");
+    run.ping("server");
+    assert!(!run.has_ended());
+    run.tell("server", "exit 0");
+    assert_eq!(run.status(), 3);
+    assert_eq!(run.signals("server"), [SIGUSR2]);
+}
+
+#[test]
+fn a_signal_from_outside_reaches_what_is_left_of_the_group() {
+    if without_root("a_signal_from_outside_reaches_what_is_left_of_the_group") {
+        return;
+    }
+    let mut run =
+        init(["--delay-term", "20ms"]).pid1().exits_on(SIGTERM, 3).script(["fork server"]).start();
+    run.wait("server", "ready");
+    run.signal(SIGTERM);
+    run.received("server", SIGTERM);
+    run.message("waiting for what is left of its group");
+    // The probe that told its process ID is gone: the init is its own child's.
+    let init = stat(run.pid_of("server")).unwrap().parent;
+    kill(init, SIGTERM);
+    run.received("server", SIGTERM);
+    run.tell("server", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
+    // Its CHLD goes to that one: the init looks by itself.
+    if without_root("a_member_whose_parent_is_another_living_process_is_waited_for_too") {
+        return;
+    }
+    let mut run = init(["--delay-term", "20ms"])
+        .pid1()
+        .exits_on(SIGTERM, 3)
+        .script(["fork parent group"])
+        .start();
+    run.wait("parent", "ready");
+    let group = run.hello("main")[2];
+    run.tell("parent", &format!("fork member {group}"));
+    run.wait("member", "ready");
+    run.signal(SIGTERM);
+    run.message("waiting for what is left of its group");
+    run.ping("member");
+    assert!(!run.has_ended());
+    run.tell("member", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn a_zombie_that_nobody_reaps_is_not_waited_for() {
+    if without_root("a_zombie_that_nobody_reaps_is_not_waited_for") {
+        return;
+    }
+    let mut run = init(["--delay-term", "20ms"])
+        .pid1()
+        .exits_on(SIGTERM, 3)
+        .script(["fork parent group"])
+        .start();
+    run.wait("parent", "ready");
+    let group = run.hello("main")[2];
+    run.tell("parent", &format!("fork member {group}"));
+    run.wait("member", "ready");
+    let (parent, member) = (run.pid_of("parent"), run.pid_of("member"));
+    run.signal(SIGTERM);
+    run.message("waiting for what is left of its group");
+    // Only now: the end of COMMAND, which orphans its group, would continue it.
+    kill(parent, SIGSTOP);
+    until_state(parent, 'T');
+    run.tell("member", "exit 0");
+    until_state(member, 'Z');
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn nobody_of_the_group_is_waited_for_where_none_was_asked_for() {
+    let name = "nobody_of_the_group_is_waited_for_where_none_was_asked_for";
+    if without_root(name) {
+        return;
+    }
+    let setup = |options: &[&str]| init(options).pid1().script(["fork server"]);
+    // A plain dumb-init command line, and COMMAND alone.
+    for options in [&[][..], &["-c", "--delay-term", "20ms"]] {
+        let mut run = setup(options).exits_on(SIGTERM, 3).start();
+        run.wait("server", "ready");
+        run.signal(SIGTERM);
+        assert_eq!(run.status(), 3, "{options:?}");
+    }
+    // COMMAND ended by itself, running or draining.
+    for stops in [false, true] {
+        let mut run = setup(&["--delay-term", "60"]).start();
+        run.wait("server", "ready");
+        if stops {
+            run.signal(SIGTERM);
+            run.message("draining for");
+        }
+        run.tell("main", "exit 3");
+        assert_eq!(run.status(), 3, "{stops}");
+    }
+}
+
+#[test]
+fn kill_after_ends_what_is_left_of_the_group() {
+    if without_root("kill_after_ends_what_is_left_of_the_group") {
+        return;
+    }
+    let mut run = init(["--delay-term", "20ms", "--kill-after", "200ms"])
+        .pid1()
+        .exits_on(SIGTERM, 3)
+        .script(["fork server"])
+        .start();
+    run.wait("server", "ready");
+    run.signal(SIGTERM);
+    run.message("waiting for what is left of its group");
+    run.message("KILL to what is left");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn with_wait_all_as_pid_1_nobody_is_told_twice() {
+    if without_root("with_wait_all_as_pid_1_nobody_is_told_twice") {
+        return;
+    }
+    for options in [&["--wait-all"][..], &["--wait-all", "--delay-term", "20ms"]] {
+        let mut run = init(options)
+            .pid1()
+            .exits_on(SIGTERM, 3)
+            .script(["fork server", "orphan far session"])
+            .start();
+        run.wait("server", "ready");
+        run.wait("far", "ready");
+        run.signal(SIGTERM);
+        run.received("server", SIGTERM);
+        run.received("far", SIGTERM);
+        run.ping("server");
+        run.ping("far");
+        run.tell("far", "exit 0");
+        run.gone("far");
+        assert!(!run.has_ended());
+        run.tell("server", "exit 0");
+        assert_eq!(run.status(), 3);
+        assert_eq!(run.signals("server"), [SIGTERM], "{options:?}");
+        assert_eq!(run.signals("far"), [SIGTERM], "{options:?}");
+    }
 }
 
 // -------------------------------------------------------------- kill-after
@@ -1011,18 +1215,23 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
 }
 
 #[test]
-fn with_wait_all_not_as_pid_1_kill_after_ends_the_group() {
-    let name = "with_wait_all_not_as_pid_1_kill_after_ends_the_group";
+fn with_wait_all_not_as_pid_1_kill_after_ends_every_child() {
+    let name = "with_wait_all_not_as_pid_1_kill_after_ends_every_child";
     if without_root(name) || without_subreaper(name) {
         return;
     }
-    let mut run =
-        init(["--wait-all", "--kill-after", "100ms"]).hosted().script(["fork near"]).start();
+    let mut run = init(["--wait-all", "--kill-after", "100ms"])
+        .hosted()
+        .script(["fork near", "orphan far session"])
+        .start();
     run.wait("near", "ready");
+    run.wait("far", "ready");
     run.tell("main", "exit 5");
     run.received("near", SIGTERM);
+    run.received("far", SIGTERM);
     assert_eq!(run.status(), 5);
     run.gone("near");
+    run.gone("far");
 }
 
 #[test]

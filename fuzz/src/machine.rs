@@ -53,7 +53,7 @@ impl Bytes<'_> {
             wait_all: match flags >> 5 & 3 {
                 0 | 1 => None,
                 2 => Some(WaitAll::Namespace),
-                _ => Some(WaitAll::Group),
+                _ => Some(WaitAll::Children),
             },
         }
     }

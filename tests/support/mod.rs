@@ -352,6 +352,15 @@ impl Setup {
         })
     }
 
+    /// The init leads a session without a terminal.
+    pub fn in_session(self) -> Self {
+        self.before_exec(|| {
+            // SAFETY: touches no memory.
+            unsafe { libc::setsid() };
+            Ok(())
+        })
+    }
+
     /// The process that executes the init has a child already, which is dead.
     pub fn leaving_a_zombie(self) -> Self {
         self.before_exec(|| {
@@ -1307,6 +1316,14 @@ pub fn kill(pid: Pid, signal: i32) {
     // SAFETY: touches no memory.
     let done = unsafe { libc::kill(pid, signal) };
     assert_eq!(done, 0, "kill {pid} {signal}: {}", io::Error::last_os_error());
+}
+
+/// Sends a signal to a process group, which must be there.
+pub fn kill_group(group: Pid, signal: i32) {
+    assert!(group > 1, "never to {group}");
+    // SAFETY: touches no memory.
+    let done = unsafe { libc::kill(-group, signal) };
+    assert_eq!(done, 0, "kill -{group} {signal}: {}", io::Error::last_os_error());
 }
 
 /// From now on a process cannot open a descriptor above 2.

@@ -314,7 +314,7 @@ impl Probe {
                 set_action(number(1), libc::SIG_DFL);
                 change_mask(libc::SIG_UNBLOCK, bit(number(1)));
             }
-            // fork NAME [group|session]: a child of this one.
+            // fork NAME [group|session|GROUP]: a child of this one.
             "fork" => {
                 // SAFETY: one thread.
                 if unsafe { libc::fork() } == 0 {
@@ -406,7 +406,8 @@ impl Probe {
             match place {
                 Some("group") => libc::setpgid(0, 0),
                 Some("session") => libc::setsid(),
-                _ => 0,
+                Some(other) => libc::setpgid(0, other.parse().expect("a group")),
+                None => 0,
             };
             libc::close(self.signals);
         }
