@@ -158,7 +158,7 @@ struct Process {
 /// another PID namespace's.
 fn for_each_process(own_pid: Pid, act: &mut dyn FnMut(Pid, Process)) -> bool {
     let mut link = [0; 16];
-    sys::read_link(c"/proc/self", &mut link).and_then(number) == Some(own_pid.as_raw())
+    sys::read_link(c"/proc/self", &mut link).and_then(sys::decimal) == Some(own_pid.as_raw())
         && sys::for_each_number(c"/proc", &mut |_, number| {
             if number != own_pid.as_raw()
                 && let Some(process) = look_at(number)
@@ -176,7 +176,7 @@ fn look_at(pid: i32) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat[name_end + 1..].split(|&byte| byte == b' ').skip(1);
     let is_zombie = matches!(fields.next()?, b"Z" | b"X");
-    let mut id = || fields.next().and_then(number).map(Pid::from_raw);
+    let mut id = || fields.next().and_then(sys::decimal).map(Pid::from_raw);
     Some(Process { parent: id()?, group: id()?, is_zombie })
 }
 
@@ -203,8 +203,4 @@ fn numbered<'a>(
     }
     put(0);
     core::ffi::CStr::from_bytes_until_nul(buffer).ok()
-}
-
-fn number(digits: &[u8]) -> Option<i32> {
-    core::str::from_utf8(digits).ok()?.parse().ok()
 }

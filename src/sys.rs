@@ -598,7 +598,8 @@ pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
 }
 
 /// A number in decimal digits, and nothing else.
-fn decimal(digits: &[u8]) -> Option<c_int> {
+#[must_use]
+pub fn decimal(digits: &[u8]) -> Option<c_int> {
     digits.iter().try_fold(0_i32, |number, digit| {
         let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
         number.checked_mul(10)?.checked_add(digit.into())
