@@ -459,11 +459,34 @@ fn without_proc_on_an_old_kernel_no_descriptor_is_kept_open() {
         let (_reader, writer) = pipe();
         let mut words = in_mounts_of_its_own("while umount -l /proc 2>/dev/null; do :; done");
         words.extend(by_storm(&["seccomp", "old-kernel"]));
-        let mut run = at(place, init::<_, &str>([]).passing(writer, 99).wrapped(words)).start();
+        let setup = init::<_, &str>([]).passing(writer.try_clone().unwrap(), 99);
+        let mut run = at(place, setup.passing(writer, 2000).wrapped(words)).start();
         run.barrier();
         assert_eq!(open_descriptors(run.pid()), [0, 1, 2]);
         run.signal(SIGTERM);
         run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are() {
+    let name = "on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        // More than the kernel names at once to the init.
+        let mut setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "old-kernel"]));
+        let (_reader, writer) = pipe();
+        for number in 100..200 {
+            setup = setup.passing(writer.try_clone().unwrap(), number);
+        }
+        drop(writer);
+        let mut run = at(place, setup).start();
+        run.barrier();
+        assert_eq!(open_descriptors(run.pid()), [0, 1, 2]);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
     }

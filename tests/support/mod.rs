@@ -378,6 +378,30 @@ impl Setup {
         })
     }
 
+    /// The process that executes the init has a child already, of which another
+    /// signal than CHLD tells, and which ignores TERM and ends when nobody holds
+    /// the other end of this pipe.
+    pub fn leaving_a_child(self, ends_with: fs::File, signal: i32) -> Self {
+        self.before_exec(move || {
+            // SAFETY: the child, a copy as fork makes it, calls what is allowed
+            // between fork and exec, and ends.
+            unsafe {
+                let flags = libc::c_long::from(signal);
+                if libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) == 0 {
+                    libc::signal(SIGTERM, libc::SIG_IGN);
+                    libc::setsid();
+                    // What it was forked with is not its own to hold.
+                    libc::dup2(ends_with.as_raw_fd(), 0);
+                    libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0);
+                    let mut byte = 0_u8;
+                    while libc::read(0, (&raw mut byte).cast(), 1) > 0 {}
+                    libc::_exit(0);
+                }
+            }
+            Ok(())
+        })
+    }
+
     pub fn umask(self, umask: u32) -> Self {
         self.before_exec(move || {
             // SAFETY: cannot fail.
