@@ -754,14 +754,19 @@ impl Drain {
 
     /// Tells everybody for whom `--wait-all` is there and who was not told yet;
     /// nobody without it.
-    fn tell_all(&self, actions: &mut Actions) {
+    fn tell_all(&mut self, actions: &mut Actions) {
         let waits = matches!(self.state, State::Ended { children: true, .. });
         if waits || self.killed && self.plan.wait_all.is_some() {
+            let spare_command = self.group_told && !self.killed;
             actions.push(Action::SignalAll {
                 signal: self.ending(Signal::TERM),
-                spare_command: self.group_told && !self.killed,
+                spare_command,
                 spare_drain_cmd: self.drain_cmd_told && !self.killed,
             });
+            // What is left of the group was suspended with COMMAND.
+            if waits && !spare_command && self.plan.group && core::mem::take(&mut self.suspended) {
+                actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
+            }
         }
     }
 

@@ -746,6 +746,31 @@ fn a_stop_reaches_a_command_that_is_suspended() {
 }
 
 #[test]
+fn with_wait_all_the_stop_reaches_what_is_left_of_a_suspended_group() {
+    let stopped = Event::CommandStopped { signal: Signal::STOP, job: None };
+    for wait_all in [WaitAll::Namespace, WaitAll::Children] {
+        // Told with everybody, as the group would get nothing (in a namespace
+        // nothing else).
+        let mut sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan() });
+        let mut silent = Sim::new(rewriting(sim.drain.plan.clone(), Signal::TERM, None));
+        silent.at(0, stopped);
+        assert_eq!(silent.command_ends(1), [everyone(Signal::TERM), rest(Signal::CONT)]);
+        sim.at(0, stopped);
+        let ended = sim.command_ends(1);
+        let conts = ended.iter().filter(|action| **action == rest(Signal::CONT)).count();
+        assert_eq!(conts, 1, "{ended:?}");
+    }
+    // The stop command was to end first.
+    let plan = Plan { wait_all: Some(WaitAll::Namespace), stop_cmd: true, ..plan() };
+    let mut sim = Sim::new(rewriting(plan, Signal::TERM, None));
+    sim.term(0);
+    sim.at(1, stopped);
+    assert_eq!(sim.command_ends(2), []);
+    let failed = Event::HelperEnded(Helper::Stop, Status::Exited(1));
+    assert_eq!(sim.at(3, failed), [everyone(Signal::TERM), rest(Signal::CONT)]);
+}
+
+#[test]
 fn a_command_that_a_terminal_stopped_goes_on_where_nobody_else_can_continue_it() {
     for signal in STOPS {
         let event = |job| Event::CommandStopped { signal, job };
