@@ -381,7 +381,7 @@ impl Drain {
                 self.exit_if_done(actions);
             }
             Event::Reaped => {
-                if self.plan.wait_all == Some(WaitAll::Children) && !self.stop_cmd_runs {
+                if self.plan.wait_all == Some(WaitAll::Children) {
                     self.tell_all(actions);
                 }
             }
@@ -746,16 +746,16 @@ impl Drain {
     /// COMMAND has ended, and perhaps the stop command: waits for the rest or
     /// exits.
     fn finish(&mut self, actions: &mut Actions) {
-        if !self.stop_cmd_runs {
-            self.tell_all(actions);
-            self.exit_if_done(actions);
-        }
+        self.tell_all(actions);
+        self.exit_if_done(actions);
     }
 
     /// Tells everybody for whom `--wait-all` is there and who was not told yet;
     /// nobody without it.
     fn tell_all(&mut self, actions: &mut Actions) {
-        let waits = matches!(self.state, State::Ended { children: true, .. });
+        // The stop command would be told, too.
+        let waits =
+            !self.stop_cmd_runs && matches!(self.state, State::Ended { children: true, .. });
         if waits || self.killed && self.plan.wait_all.is_some() {
             let spare_command = self.group_told && !self.killed;
             actions.push(Action::SignalAll {

@@ -561,6 +561,19 @@ fn what_would_get_term_later_gets_kill() {
 }
 
 #[test]
+fn whom_command_leaves_gets_kill_at_once_though_the_killed_stop_command_was_not_reaped_yet() {
+    let plan = Plan { stop_cmd: true, group: false, ..killing(plan()) };
+    let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan });
+    sim.term(0);
+    sim.time(500);
+    assert_eq!(sim.command_ends(501), [everyone(Signal::KILL)]);
+    assert_eq!(sim.at(501, Event::Reaped), [everyone(Signal::KILL)]);
+    let killed = Event::HelperEnded(Helper::Stop, Status::Killed(Signal::KILL));
+    assert_eq!(sim.at(502, killed), [everyone(Signal::KILL)]);
+    assert_eq!(sim.at(502, Event::NoChildren), [Action::Exit(OK)]);
+}
+
+#[test]
 fn a_stop_command_that_kill_after_killed_is_followed_by_no_signal() {
     let mut sim = Sim::new(killing(Plan { stop_cmd: true, ..plan() }));
     sim.term(0);
