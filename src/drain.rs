@@ -483,16 +483,20 @@ impl Drain {
         {
             *last = Some((signal, clock()));
         }
+        self.suspends_or_continues(delivered);
+        actions.push(Action::Deliver(delivered));
+    }
+
+    const fn suspends_or_continues(&mut self, delivered: Signal) {
         match delivered {
             Signal::STOP => self.suspended = true,
             Signal::CONT => self.suspended = false,
             _ => {}
         }
-        actions.push(Action::Deliver(delivered));
     }
 
     fn received_when_ended(
-        &self,
+        &mut self,
         received: Signal,
         delivered: Option<Signal>,
         actions: &mut Actions,
@@ -501,6 +505,8 @@ impl Drain {
             None => actions.report(Message::NotDelivered(received)),
             Some(_) if !self.plan.group => actions.report(Message::Dropped(received)),
             Some(signal) => {
+                self.group_told |= self.plan.stop_signals.contains(received);
+                self.suspends_or_continues(signal);
                 actions.push(Action::DeliverToRest { signal, received: Some(received) });
             }
         }

@@ -686,6 +686,34 @@ fn with_wait_all_a_group_that_was_told_is_left_out() {
 }
 
 #[test]
+fn what_the_rest_gets_while_the_stop_command_still_runs_counts_when_everybody_is_told() {
+    let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
+    let plan = Plan { stop_signals, wait_all: Some(WaitAll::Namespace), ..plan() };
+    let plan = rewriting(Plan { stop_cmd: true, ..plan }, Signal::TERM, None);
+    let stop_cmd_ends = Event::HelperEnded(Helper::Stop, OK);
+    let ended = || {
+        let mut sim = Sim::new(plan.clone());
+        sim.term(0);
+        assert_eq!(leaving_a_group(1, &mut sim), []);
+        sim
+    };
+    // Another stop signal told it.
+    let mut sim = ended();
+    sim.at(2, Event::Received(Signal::QUIT));
+    let others =
+        Action::SignalAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
+    assert_eq!(sim.at(3, stop_cmd_ends), [others]);
+    // It was suspended, and perhaps continued.
+    let mut sim = ended();
+    sim.at(2, Event::ReceivedOnTerminal(Signal::TSTP));
+    assert_eq!(sim.at(3, stop_cmd_ends), [everyone(Signal::TERM), rest(Signal::CONT)]);
+    let mut sim = ended();
+    sim.at(2, Event::ReceivedOnTerminal(Signal::TSTP));
+    sim.at(2, Event::ReceivedOnTerminal(Signal::CONT));
+    assert_eq!(sim.at(3, stop_cmd_ends), [everyone(Signal::TERM)]);
+}
+
+#[test]
 fn a_drain_command_that_was_told_is_left_out_too() {
     let plan = Plan { drain_cmd: true, stop_cmd: true, ..delayed() };
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Namespace), ..plan });
