@@ -787,4 +787,8 @@ impl Drain {
 }
 
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
