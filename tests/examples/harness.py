@@ -52,11 +52,15 @@ class Run:
 
     drain-init runs as an ordinary process and adopts orphans as PID 1 would.
     This process is PID 1 of the namespace, so what is left behind is seen here
-    instead of being killed with the container.
+    instead of being killed with the container. With `container` the command is
+    PID 1 of a namespace of its own, on that terminal if `terminal` is one.
     """
 
-    def __init__(self, test, command, files=(), env=None, user=None, wrappers=None, delay="1500ms"):
+    def __init__(self, test, command, files=(), env=None, user=None, wrappers=None, delay="1500ms",
+                 container=False, terminal=None):
         self.test = test
+        self.container = container
+        self.terminal = terminal
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="stop-command-"))
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.dir.chmod(0o755)
@@ -89,13 +93,20 @@ class Run:
     def start(self, port=8080):
         if port and listening(port):
             raise AssertionError(f"port {port} is taken")
+        outside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if self.container else []
+        if self.terminal is not None:
+            outside += ["setsid", "--ctty"]
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {self.command}"],
+            [*outside, "/bin/sh", "-c", f"exec {self.command}"],
             cwd=self.dir, env=self.env, user=self.user, group=self.user, extra_groups=[] if self.user else None,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL if self.terminal is None else self.terminal,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            # The terminal that the tests were started from is none of a container's.
+            start_new_session=True,
         )
         self.test.addCleanup(self.clean_up)
-        threading.Thread(target=self.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
         if port:
             wait_for(f"a server on port {port}", lambda: self.ended() or listening(port))
         return self
@@ -114,6 +125,11 @@ class Run:
         with self.news:
             return "\n".join(self.lines)
 
+    def whole_output(self):
+        """Everything, once nobody is left who could write."""
+        self.reader.join(LIMIT)
+        return self.output()
+
     def said(self, pattern):
         """Wait for a line, of drain-init's or of the server's."""
         def find():
@@ -123,8 +139,12 @@ class Run:
                 raise AssertionError(f"nobody said {pattern!r}:\n" + "\n".join(self.lines))
             return find()
 
+    def pid(self):
+        """The init's process ID, as this namespace has it."""
+        return children(self.process.pid)[0] if self.container else self.process.pid
+
     def signal(self, number):
-        self.process.send_signal(number)
+        os.kill(self.pid(), number)
 
     def exit_status(self):
         try:
@@ -159,6 +179,10 @@ def others(keep=()):
             continue
         found.append(int(entry))
     return found
+
+
+def children(pid):
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def names(pids):

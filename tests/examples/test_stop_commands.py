@@ -13,7 +13,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import HERE, Run, Stopping, Upstream, listening, page_commands, wait_for
+from harness import Run, Stopping, Upstream, children, listening, page_commands, wait_for
 
 COMMANDS = page_commands()
 
@@ -26,6 +26,17 @@ class StopCommand(Stopping):
 
     def run_page(self, edit=lambda command: command, **options):
         return Run(self, edit(COMMANDS[self.section]), **options)
+
+    def start_redis(self, directory):
+        if listening(6379):
+            raise AssertionError("port 6379 is taken")
+        redis = subprocess.Popen(
+            ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", directory],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.addCleanup(redis.wait)
+        self.addCleanup(redis.kill)
+        wait_for("redis", lambda: listening(6379))
+        return redis
 
 
 class Puma(StopCommand):
@@ -149,38 +160,172 @@ class Uvicorn(StopCommand):
 class Sidekiq(StopCommand):
     section = "Sidekiq"
 
-    def start_redis(self, directory):
-        if listening(6379):
-            raise AssertionError("port 6379 is taken")
-        redis = subprocess.Popen(
-            ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", directory],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.addCleanup(redis.wait)
-        self.addCleanup(redis.kill)
-        wait_for("redis", lambda: listening(6379))
-        return redis
-
-    def test_the_running_job_ends_and_no_other_begins(self):
-        run = self.run_page(files=["worker.rb"])
-        redis = self.start_redis(run.dir)
-
-        def push(name):
-            client = subprocess.run(["ruby", "-r./worker.rb", "-e", f"Slow.perform_async('{name}')"], cwd=run.dir,
-                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            self.assertEqual(client.returncode, 0, client.stdout)
-
+    def start(self, edit=lambda command: command, **options):
+        run = self.run_page(edit, files=["worker.rb"], **options)
+        self.redis = self.start_redis(run.dir)
         run.start(port=None)
-        push("first")
+        self.push(run, "first")
         wait_for("a job at work", lambda: (run.dir / "begun-first").exists())
-        run.signal(signal.SIGTERM)
-        run.said("no longer accepting new work")
-        push("second")
-        run.said(r"\[drain-init\] drained for")
+        return run
+
+    def push(self, run, name):
+        client = subprocess.run(["ruby", "-r./worker.rb", "-e", f"Slow.perform_async('{name}')"], cwd=run.dir,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(client.returncode, 0, client.stdout)
+
+    def finish(self, run):
+        """The first job ends, and the second, pushed after TSTP, never begins."""
         (run.dir / "release").touch()
         self.assertEqual(run.exit_status(), 0, run.output())
         self.assertTrue((run.dir / "done-first").exists())
         self.assertFalse((run.dir / "begun-second").exists(), run.output())
-        self.nothing_left([redis])
+        self.nothing_left([self.redis])
+
+    def test_the_running_job_ends_and_no_other_begins(self):
+        run = self.start()
+        run.signal(signal.SIGTERM)
+        run.said("no longer accepting new work")
+        self.push(run, "second")
+        run.said(r"\[drain-init\] drained for")
+        self.finish(run)
+
+    def quiet_from_outside(self, run):
+        """TSTP, sent to drain-init, reaches Sidekiq; the stop comes later."""
+        run.signal(signal.SIGTSTP)
+        run.said("no longer accepting new work")
+        self.push(run, "second")
+        run.signal(signal.SIGTERM)
+        self.finish(run)
+
+    def terminal(self):
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        return theirs
+
+    def no_drain_signal(self, *options):
+        words = " ".join(["drain-init", *options])
+        return lambda command: command.replace(" --drain-signal TSTP ", " ").replace("drain-init", words)
+
+    def test_tstp_from_outside_arrives_where_there_is_no_terminal(self):
+        self.quiet_from_outside(self.start(self.no_drain_signal(), container=True))
+
+    def test_tstp_from_outside_on_a_terminal_arrives_if_rewritten_to_itself(self):
+        run = self.start(self.no_drain_signal("-r", "TSTP:TSTP"), container=True, terminal=self.terminal())
+        self.quiet_from_outside(run)
+
+    def test_tstp_from_outside_on_a_terminal_arrives_with_c(self):
+        run = self.start(self.no_drain_signal("-c"), container=True, terminal=self.terminal())
+        self.quiet_from_outside(run)
+
+    def test_tstp_from_outside_on_a_terminal_stops_it_otherwise_and_the_stop_still_reaches_it(self):
+        run = self.start(self.no_drain_signal(), container=True, terminal=self.terminal())
+        sidekiq, = children(run.pid())
+
+        def stopped():
+            stat = pathlib.Path(f"/proc/{sidekiq}/stat").read_text()
+            return stat.rpartition(")")[2].split()[0] == "T"
+
+        run.signal(signal.SIGTSTP)
+        wait_for("a stopped Sidekiq", stopped)
+        self.assertNotIn("no longer accepting new work", run.output())
+        run.signal(signal.SIGTERM)
+        self.finish(run)
+
+
+class Celery(StopCommand):
+    section = "Celery"
+
+    def start(self, edit=lambda command: command):
+        run = self.run_page(edit, files=["tasks.py"])
+        self.redis = self.start_redis(run.dir)
+        run.start(port=None)
+        run.said(r"\bready\.")
+        client = subprocess.run(["python3", "-c", "import tasks; tasks.slow.delay()"], cwd=run.dir, env=run.env,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(client.returncode, 0, client.stdout)
+        wait_for("a task at work", lambda: (run.dir / "begun").exists())
+        self.assertEqual(self.unacknowledged_and_waiting(), (1, 0))
+        return run
+
+    def unacknowledged_and_waiting(self):
+        """What Redis has of Celery's messages."""
+        def ask(*words):
+            return int(subprocess.run(["redis-cli", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      check=True).stdout)
+        return ask("hlen", "unacked"), ask("llen", "celery")
+
+    def test_the_running_task_ends_and_is_acknowledged(self):
+        run = self.start()
+        run.signal(signal.SIGTERM)
+        run.said("Warm shutdown")
+        (run.dir / "release").touch()
+        self.assertEqual(run.exit_status(), 0, run.output())
+        self.assertTrue((run.dir / "done").exists(), run.output())
+        self.assertEqual(self.unacknowledged_and_waiting(), (0, 0))
+        self.nothing_left([self.redis])
+
+    def lost(self, run):
+        """Not done, and yet not kept by Redis: nobody will do it."""
+        run.signal(signal.SIGTERM)
+        run.said("WorkerLostError.*SIGTERM")
+        self.assertEqual(run.exit_status(), 0, run.output())
+        self.assertFalse((run.dir / "done").exists(), run.output())
+        self.assertEqual(self.unacknowledged_and_waiting(), (0, 0))
+
+    def test_without_c_the_running_task_is_lost_and_the_status_is_still_0(self):
+        self.lost(self.start(self.without("-c")))
+
+    def test_a_delay_does_not_help_without_c(self):
+        self.lost(self.start(lambda command: command.replace(" -c ", " --delay-term 1 ")))
+
+
+class Npm(StopCommand):
+    section = "npm, yarn and shell-form CMDs"
+
+    def start(self, edit=lambda command: command, **options):
+        run = self.run_page(edit, files=["server.js", "package.json"], **options)
+        return run.start()
+
+    def drain_and_stop_once(self, run, status):
+        """The server answers all, and is told once."""
+        self.drain_and_stop(run, status)
+        self.assertEqual(run.whole_output().count("server got TERM"), 1, run.output())
+
+    def test_the_server_behind_npm_answers_all(self):
+        run = self.start()
+        self.drain_and_stop_once(run, status=0)
+        run.said(r"was killed by TERM, .* after TERM; waiting for what is left of its group")
+
+    def test_its_own_status_is_143(self):
+        self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
+
+    def test_npm_with_bash_as_its_shell_passes_the_signal_on_and_wants_c(self):
+        run = self.start(lambda command: command.replace("npm start", "npm --script-shell bash start")
+                         .replace(" --remap-exit 143", "").replace("drain-init", "drain-init -c"))
+        self.drain_and_stop_once(run, status=0)
+
+    def behind(self, shell):
+        run = self.start(lambda command: command.replace("npm start", f"{shell} -c 'node server.js; exit $?'"))
+        self.drain_and_stop_once(run, status=0)
+        run.said("waiting for what is left of its group")
+
+    def test_the_server_behind_dash_answers_all(self):
+        self.behind("dash")
+
+    def test_the_server_behind_busybox_answers_all(self):
+        self.behind("busybox sh")
+
+    def test_the_server_behind_bash_answers_all(self):
+        self.behind("bash")
+
+    def test_with_c_the_container_ends_with_npm_and_requests_are_cut(self):
+        run = self.start(lambda command: command.replace("drain-init", "drain-init -c"), container=True, delay="100ms")
+        self.cut(run)
+
+    def test_without_a_drain_option_requests_are_cut_as_with_dumb_init(self):
+        run = self.start(lambda command: command.replace(" --delay-term 10", ""), container=True)
+        self.cut(run)
 
 
 class Java(StopCommand):

@@ -1,5 +1,5 @@
 // The same for Node; see config.ru. The handler is the one that the page
-// shows; NO_HANDLER leaves it out.
+// shows, with one beside it that tells of each signal; NO_HANDLER leaves them out.
 const http = require('node:http');
 const fs = require('node:fs');
 
@@ -16,4 +16,5 @@ server.listen(8080, '127.0.0.1');
 
 if (!process.env.NO_HANDLER) {
   process.on('SIGTERM', () => server.close());
+  process.on('SIGTERM', () => console.log('server got TERM'));
 }
