@@ -23,7 +23,7 @@ from harness import HERE, INIT, ROOT, Run, Stopping, get, wait_for
 EXAMPLES = ROOT / "examples"
 # Files that this suite covers; test_every_file_has_a_test adds packaging's.
 COVERED = {
-    "README.md", "Procfile", "Dockerfile.distroless", "deployment.yaml", "deployment-image-volume.yaml",
+    "README.md", "Procfile", "Dockerfile.distroless", "Dockerfile.stop-command", "deployment.yaml", "deployment-image-volume.yaml",
     "compose.yaml", "ecs-task-definition.json", "web.service",
 }
 KUBERNETES = "1.37"
@@ -206,8 +206,8 @@ class Procfile(Example, Stopping):
         self.drain_and_stop_passenger(run.start())
 
 
-class Distroless(Example):
-    FILE = EXAMPLES / "Dockerfile.distroless"
+class Built(Example):
+    """Examples that are built and run, by podman."""
 
     def setUp(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="distroless-", dir="/var/tmp"))
@@ -235,31 +235,78 @@ class Distroless(Example):
             shutil.copy(source, context / name.replace("_", "-"))
         self.podman("build", "-q", "--pull-never", "--isolation=chroot", "-t", tag, str(context))
 
-    def test_it_builds_and_drains_without_a_shell_as_another_user(self):
-        dockerfile = self.FILE.read_text()
+    def build_web(self, dockerfile, base_dockerfile, **base_files):
+        """The example's image, on stand-ins with the names of the real ones, which no test may pull."""
         base, = re.findall(r"(?m)^FROM (\S+)", dockerfile)
         image, = re.findall(r"--from=(\S+)", dockerfile)
         subprocess.run(["cc", "-static", "-o", self.dir / "app", HERE / "apps/app.c"], check=True)
-        # Stand-ins with the names of the real ones, which no test may pull.
-        self.build(base, "FROM scratch\nCOPY passwd /etc/passwd\nUSER 65532\n", passwd="/etc/passwd")
+        self.build(base, base_dockerfile, **base_files)
         self.build(image, "FROM scratch\nCOPY drain-init /drain-init\n", drain_init=INIT)
         self.build("web", dockerfile, app=self.dir / "app")
 
-        environment = dict(re.findall(r"(?m)^ENV (\S+?)=(\S+)", dockerfile))
-        entrypoint = json.loads(re.search(r"(?m)^ENTRYPOINT (.*)", dockerfile)[1])
-        self.check_drain(30, entrypoint, environment)
+    def environment(self):
+        """The built image's variables: what the build made of the file's."""
+        return dict(entry.split("=", 1) for entry in json.loads(self.podman("inspect", "web"))[0]["Config"]["Env"])
 
+    def check(self, grace):
+        config = json.loads(self.podman("inspect", "web"))[0]["Config"]
+        self.check_drain(grace, config["Entrypoint"], self.environment())
+
+    def run_and_stop(self):
+        """What the container says from its start to the end of a stop, and its status."""
         self.addCleanup(self.podman, "rm", "--force", "--all", "--time", "0")
         self.podman("run", "--detach", "--name", "web", "--network", "none", "--read-only",
                     "--env", "DRAIN_INIT_DELAY_TERM=200ms", "web")
         wait_for("the app", lambda: "app runs" in self.podman("logs", "web"))
         self.podman("stop", "--time", "20", "web")
-        said = self.podman("logs", "web")
+        status = self.podman("inspect", "--format", "{{.State.ExitCode}}", "web")
+        return self.podman("logs", "web"), int(status)
+
+
+class Distroless(Built):
+    FILE = EXAMPLES / "Dockerfile.distroless"
+
+    def test_it_builds_and_drains_without_a_shell_as_another_user(self):
+        self.build_web(self.FILE.read_text(), "FROM scratch\nCOPY passwd /etc/passwd\nUSER 65532\n",
+                       passwd="/etc/passwd")
+        self.check(30)
+        said, status = self.run_and_stop()
         self.assertRegex(said, r"app runs, user 65532, process [2-9]\d*\n")
         self.assertIn("[drain-init] TERM: draining for 0.2s", said)
         self.assertIn("app got 15", said)
-        status = self.podman("inspect", "--format", "{{.State.ExitCode}}", "web")
-        self.assertEqual(status.strip(), "3", said)
+        self.assertEqual(status, 3, said)
+
+
+class StopCommand(Built):
+    FILE = EXAMPLES / "Dockerfile.stop-command"
+
+    def build_web(self, dockerfile):
+        # A base with a shell: dash and the libraries that it needs, in their places.
+        libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", "/bin/dash"], stdin=subprocess.DEVNULL,
+                                                              stdout=subprocess.PIPE, text=True, check=True).stdout)
+        files = {"/bin/sh": "/bin/dash", **{path: path for path in libraries}}
+        names = {f"file{number}": path for number, path in enumerate(files)}
+        lines = ["FROM scratch", *(f"COPY {name} {path}" for name, path in names.items())]
+        super().build_web(dockerfile, "\n".join(lines) + "\n",
+                          **{name: files[path] for name, path in names.items()})
+
+    def test_the_stop_command_gets_the_process_id(self):
+        self.build_web(self.FILE.read_text())
+        self.check(30)
+        self.assertEqual(self.environment()["DRAIN_INIT_STOP_CMD"], "kill -USR1 $MAINPID && kill -TERM $MAINPID")
+        said, status = self.run_and_stop()
+        self.assertIn("app got 10\napp got 15\n", said)
+        self.assertNotIn("failed", said)
+        self.assertEqual(status, 3, said)
+
+    def test_without_the_backslash_the_stop_command_fails_and_term_follows(self):
+        self.build_web(self.FILE.read_text().replace("\\$MAINPID", "$MAINPID"))
+        self.assertEqual(self.environment()["DRAIN_INIT_STOP_CMD"], "kill -USR1  && kill -TERM ")
+        said, status = self.run_and_stop()
+        self.assertRegex(said, r"\[drain-init\] the stop command exited with status \d+")
+        self.assertNotIn("app got 10", said)
+        self.assertIn("app got 15", said)
+        self.assertEqual(status, 3, said)
 
 
 class Whole(unittest.TestCase):

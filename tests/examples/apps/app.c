@@ -1,5 +1,5 @@
-/* The program of Dockerfile.distroless: says whom it runs as, waits for TERM
- * and ends with a status of its own. */
+/* The program of Dockerfile.distroless and Dockerfile.stop-command: says whom it
+ * runs as, and what it is sent; TERM ends it with a status of its own. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -11,10 +11,13 @@ int main(void)
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
     printf("app runs, user %d, process %d\n", (int)getuid(), (int)getpid());
-    fflush(stdout);
-    sigwait(&set, &number);
-    printf("app got %d\n", number);
+    do {
+        fflush(stdout);
+        sigwait(&set, &number);
+        printf("app got %d\n", number);
+    } while (number != SIGTERM);
     return 3;
 }
