@@ -1,13 +1,14 @@
 """The pages agree with the program, with each other, and with what they say of others."""
 import json
 import os
+import pathlib
 import re
 import shlex
 import signal
 import subprocess
 import unittest
 
-from harness import INIT, ROOT, Run, Stopping
+from harness import INIT, ROOT, Run, Stopping, children, get
 
 PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "migrating.md", "stop-commands.md")]
 PAGES.append(ROOT / "examples" / "README.md")
@@ -129,3 +130,28 @@ class Migrating(Stopping):
         program = "drain-init --delay-term 1s -- node server.js"
         (run.dir / "supervisord.conf").write_text(self.supervisord(program, stopwaitsecs=20))
         self.drain_and_stop(run.start(), status=0)
+
+    def shell_form(self, shell, line):
+        """A container whose ENTRYPOINT is that line, in the shell form."""
+        return Run(self, f"{shell} -c '{line}'", files=["server.js"], container=True).start()
+
+    def test_behind_dash_as_pid_1_term_has_no_effect(self):
+        run = self.shell_form("dash", "drain-init --delay-term 1s -- node server.js")
+        dash = run.pid()
+        init, = children(dash)
+        caught = re.search(r"(?m)^SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{dash}/status").read_text())[1]
+        self.assertFalse(int(caught, 16) >> (signal.SIGTERM - 1) & 1, "dash forwards it, perhaps")
+        os.kill(dash, signal.SIGTERM)
+        self.assertEqual(get(), (200, b"fast\n"))
+        self.assertNotIn("TERM", run.output())
+        # That the drain was there to begin is seen by asking drain-init itself.
+        os.kill(init, signal.SIGTERM)
+        run.said(r"\[drain-init\] TERM: draining")
+        self.assertEqual(run.exit_status(), 0, run.output())
+        self.assertNotIn("swallowed", run.whole_output())
+
+    def test_exec_in_a_shell_form_entrypoint_makes_drain_init_pid_1(self):
+        self.drain_and_stop(self.shell_form("dash", "exec drain-init --delay-term 1s -- node server.js"), status=0)
+
+    def test_bash_needs_no_exec_for_a_single_command(self):
+        self.drain_and_stop(self.shell_form("bash", "drain-init --delay-term 1s -- node server.js"), status=0)
