@@ -8,7 +8,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import INIT, ROOT, Run, Stopping, children, get
+from harness import INIT, ROOT, Run, Stopping, children, get, names, others
 
 PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "migrating.md", "stop-commands.md")]
 PAGES.append(ROOT / "examples" / "README.md")
@@ -155,3 +155,50 @@ class Migrating(Stopping):
 
     def test_bash_needs_no_exec_for_a_single_command(self):
         self.drain_and_stop(self.shell_form("bash", "drain-init --delay-term 1s -- node server.js"), status=0)
+
+
+class MainPid(Stopping):
+    """What docs/stop-commands.md says of $MAINPID: who replaces it, and who does not."""
+
+    APP = "trap 'echo app got USR1; exit 7' USR1\necho app runs\nwhile :; do sleep 0.1; done\n"
+
+    def start(self, command, procfile=None):
+        run = Run(self, command)
+        (run.dir / "app.sh").write_text(self.APP)
+        if procfile:
+            (run.dir / "Procfile").write_text(procfile)
+        run.start(port=None)
+        run.said("app runs")
+        return run
+
+    def by_command_line(self, stop_cmd):
+        run = self.start(f"drain-init --stop-cmd {stop_cmd} -- sh app.sh")
+        run.signal(signal.SIGTERM)
+        return run, run.exit_status()
+
+    def test_the_shell_replaces_it_in_both_forms(self):
+        for stop_cmd in ("'kill -USR1 $MAINPID'", """'["/bin/sh", "-c", "kill -USR1 $MAINPID"]'"""):
+            with self.subTest(stop_cmd=stop_cmd):
+                run, status = self.by_command_line(stop_cmd)
+                self.assertEqual(status, 7, run.output())
+
+    def test_the_exec_form_without_a_shell_fails_and_term_follows(self):
+        run, status = self.by_command_line("""'["kill", "-USR1", "$MAINPID"]'""")
+        run.said(r"\[drain-init\] the stop command exited with status \d+")
+        self.assertEqual(status, 143, run.output())
+
+    def by_procfile(self, quote):
+        """The same, by a Procfile: honcho hands the line to a shell."""
+        run = self.start("honcho start", f"web: drain-init --stop-cmd {quote}kill -USR1 $MAINPID{quote} -- sh app.sh\n")
+        init, = [pid for pid, line in names(others()).items() if line.startswith("drain-init ")]
+        os.kill(init, signal.SIGTERM)
+        run.said(r"\[drain-init\] process \d+ (exited|was killed)")
+        return run.output()
+
+    def test_in_a_procfile_single_quotes_keep_it(self):
+        self.assertIn("app got USR1", self.by_procfile("'"))
+
+    def test_in_a_procfile_double_quotes_lose_it(self):
+        said = self.by_procfile('"')
+        self.assertNotIn("app got USR1", said)
+        self.assertRegex(said, r"\[drain-init\] the stop command exited with status \d+")
