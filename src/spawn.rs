@@ -214,45 +214,93 @@ fn enter(directory: Option<&CStr>, reporter: Reporter) {
     }
 }
 
-/// Executes a program as execvp(3) does. Returns only where that failed.
-fn search_and_exec(argv: &Words, environment: &Words) -> Errno {
-    let Some(program) = argv.iter().next() else {
-        return Errno::ENOENT;
-    };
-    let searches = !program.to_bytes().contains(&b'/');
-    let mut refused = None;
-    for path in candidates(program, environment) {
-        match exec_or_run_script(&path, argv, environment) {
-            error if !searches => return error,
-            Errno::EACCES => refused = Some(Errno::EACCES),
-            Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => {}
-            error => return error,
-        }
-    }
-    refused.unwrap_or(Errno::ENOENT)
+/// Why a program cannot be executed.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// As execve(2) says.
+    Error(Errno),
+    /// The file is there; what it names to be run by is not.
+    NoInterpreter,
+    /// It is no script, and the kernel does not know its format.
+    Foreign,
+    /// It is a script for the shell, which cannot be executed.
+    NoShell,
 }
 
-/// Executes a file, by the shell where the kernel does not know its format:
-/// execvp(3) of glibc does so, musl's does not.
-fn exec_or_run_script(path: &CStr, argv: &Words, environment: &Words) -> Errno {
-    let error = sys::exec(path, argv, environment);
-    if error != Errno::ENOEXEC {
-        return error;
+/// Executes a program as execvp(3) of glibc does. Returns only where that failed.
+fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
+    let mut met = Failure::Error(Errno::ENOENT);
+    let Some(program) = argv.iter().next() else {
+        return met;
+    };
+    let searches = !program.to_bytes().contains(&b'/');
+    for path in candidates(program, environment) {
+        let failure = exec_or_run_script(&path, argv, environment);
+        if !searches {
+            return failure;
+        }
+        match failure {
+            Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
+            // The search goes on; what was met on the way is the better reason.
+            Failure::Error(Errno::EACCES) => met = failure,
+            Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
+            | Failure::NoInterpreter => {
+                if matches!(met, Failure::Error(Errno::ENOENT)) {
+                    met = failure;
+                }
+            }
+            _ => return failure,
+        }
     }
-    let mut script = vec![SHELL.to_owned(), path.to_owned()];
-    script.extend(argv.iter().skip(1).map(CStr::to_owned));
-    sys::exec(SHELL, &Words::new(script), environment)
+    met
+}
+
+/// Executes a file, by the shell where it is a script and the kernel does not
+/// know it for one: execvp(3) of glibc does so, musl's does not. A shell that is
+/// given a binary finds a syntax error in it, and misleads.
+fn exec_or_run_script(path: &CStr, argv: &Words, environment: &Words) -> Failure {
+    match sys::exec(path, argv, environment) {
+        Errno::ENOEXEC if is_binary(path) => Failure::Foreign,
+        Errno::ENOEXEC => {
+            let script = [SHELL, sys::leak(path.to_owned())];
+            let script = Words::of(script.into_iter().chain(argv.iter().skip(1)));
+            let _ = sys::exec(SHELL, &script, environment);
+            Failure::NoShell
+        }
+        Errno::ENOENT if stat::stat(path).is_ok() => Failure::NoInterpreter,
+        error => Failure::Error(error),
+    }
+}
+
+/// Whether a file that the kernel does not know is no script: ELF, or a NUL in its
+/// first line, by which shells tell it.
+fn is_binary(path: &CStr) -> bool {
+    let mut buffer = [0; 256];
+    let start = sys::read_file(path, &mut buffer).unwrap_or_default();
+    start.starts_with(b"\x7fELF") || start.iter().take_while(|&&it| it != b'\n').any(|&it| it == 0)
 }
 
 /// Ends a child whose program cannot be executed, with the status that sh(1),
 /// env(1) and Docker use.
-fn fail(argv: &Words, error: Errno, reporter: Reporter) -> ! {
+fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
     reporter.say(Level::Error, &|line| {
         let program = argv.iter().next().unwrap_or_default();
-        line.text(b"cannot run '").text(program.to_bytes()).text(b"': ").error(error);
+        line.text(b"cannot run '").text(program.to_bytes()).text(b"': ");
+        match failure {
+            Failure::Error(error) => line.error(error),
+            Failure::NoInterpreter => {
+                line.text(b"it is there, but its interpreter or dynamic loader is not")
+            }
+            Failure::Foreign => {
+                line.error(Errno::ENOEXEC).text(b" (built for another architecture?)")
+            }
+            Failure::NoShell => {
+                line.error(Errno::ENOEXEC).text(b" (it has no #! line, and /bin/sh cannot be run)")
+            }
+        };
     });
-    sys::exit(match error {
-        Errno::ENOENT | Errno::ENOTDIR => 127,
+    sys::exit(match failure {
+        Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
         _ => 126,
     })
 }

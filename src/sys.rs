@@ -166,8 +166,13 @@ impl Words {
     /// An array of these words.
     #[must_use]
     pub fn new(words: Vec<CString>) -> Self {
-        let mut pointers = Vec::with_capacity(words.len() + 1);
-        pointers.extend(words.into_iter().map(|word| word.into_raw().cast_const()));
+        Self::of(words.into_iter().map(leak))
+    }
+
+    /// An array of words that stay where they are.
+    #[must_use]
+    pub fn of(words: impl Iterator<Item = &'static CStr>) -> Self {
+        let mut pointers: Vec<_> = words.map(CStr::as_ptr).collect();
         pointers.push(ptr::null());
         Self { pointers: pointers.leak() }
     }
@@ -223,6 +228,12 @@ impl Words {
     fn as_ptr(&self) -> *const *const c_char {
         self.pointers.as_ptr()
     }
+}
+
+/// Lets a word live as long as the process.
+#[must_use]
+pub fn leak(word: CString) -> &'static CStr {
+    Box::leak(word.into_boxed_c_str())
 }
 
 /// The environment that the process was started with, its array taken over.

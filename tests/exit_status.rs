@@ -67,9 +67,71 @@ fn it_is_127_when_the_interpreter_of_command_was_not_found() {
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "#!/nowhere/at/all\n");
-    let finished = init::<_, &str>([]).command([&script]).finish();
-    assert_eq!(finished.status, 127);
-    one_line(&finished, script.to_str().unwrap());
+    // A program whose dynamic loader is not there.
+    let program = dir.path("program");
+    let mut bytes = std::fs::read(probe_path()).unwrap();
+    let loader = bytes.windows(9).position(|part| part == b"/ld-linux").expect("a loader");
+    bytes[loader + 1] = b'n';
+    executable(&program, bytes);
+    let path = format!("{}:/nowhere", dir.path("").display());
+    for command in [script.to_str().unwrap(), program.to_str().unwrap(), "script", "program"] {
+        let finished = init::<_, &str>([]).env("PATH", &path).command([command]).finish();
+        assert_eq!(finished.status, 127);
+        let why = "it is there, but its interpreter or dynamic loader is not\n";
+        one_line(&finished, &format!("cannot run '{command}': {why}"));
+    }
+}
+
+#[test]
+fn it_is_126_when_command_is_a_binary_that_the_kernel_does_not_know() {
+    let dir = TempDir::new();
+    // A whole program for a machine that there is not.
+    let mut foreign = std::fs::read(probe_path()).unwrap();
+    foreign[18..20].copy_from_slice(&[0xef, 0xbe]);
+    for (name, bytes) in [
+        ("foreign", &foreign[..]),
+        ("elf", b"\x7fELF\n"),
+        ("class", b"\xca\xfe\xba\xbe\0\0\0\x41\0\x1d\n"),
+        ("exe", b"MZ\x90\0\x03\0\0\0\n"),
+    ] {
+        let path = dir.path(name);
+        executable(&path, bytes);
+        for command in [path.to_str().unwrap(), name] {
+            let setup = init::<_, &str>([]).env("PATH", dir.path(""));
+            let finished = setup.command([command]).finish();
+            assert_eq!(finished.status, 126, "{}", finished.stderr);
+            let why = "Exec format error (built for another architecture?)\n";
+            one_line(&finished, &format!("cannot run '{command}': {why}"));
+        }
+    }
+}
+
+#[test]
+fn a_script_may_have_a_nul_behind_its_first_line() {
+    // As an archive that extracts itself has.
+    let dir = TempDir::new();
+    let script = dir.path("script");
+    executable(&script, "exit 6\n\0\0\0\n");
+    assert_eq!(init::<_, &str>([]).command([&script]).finish().status, 6);
+}
+
+#[test]
+fn it_is_126_when_there_is_no_shell_for_a_script() {
+    let name = "it_is_126_when_there_is_no_shell_for_a_script";
+    if without_root(name) || under_emulator(name, "it is in the hidden directory") {
+        return;
+    }
+    let dir = TempDir::new();
+    let script = dir.path("script");
+    executable(&script, "exit 6\n");
+    for hide in ["mount -t tmpfs none /usr/bin", "mount --bind /dev/null /bin/sh"] {
+        let hide = format!("{hide} && exec \"$@\"");
+        let setup = init::<_, &str>([]).pid1().wrapped(["/bin/sh", "-c", &hide, "sh"]);
+        let finished = setup.command([&script]).finish();
+        assert_eq!(finished.status, 126, "{}", finished.stderr);
+        let why = "Exec format error (it has no #! line, and /bin/sh cannot be run)\n";
+        one_line(&finished, &format!("cannot run '{}': {why}", script.display()));
+    }
 }
 
 #[test]
@@ -100,6 +162,68 @@ fn a_later_command_in_path_is_found_behind_one_that_is_not_executable() {
     let path = format!("{}:{}", first.path("").display(), second.path("").display());
     let finished = init::<_, &str>([]).env("PATH", path).command(["prog"]).finish();
     assert_eq!(finished.status, 21);
+}
+
+/// Two directories with the program `prog`, and a PATH of both: the first ends
+/// with 20, the second with 21.
+fn twice_in_path() -> ([TempDir; 2], String) {
+    let dirs = [TempDir::new(), TempDir::new()];
+    for (dir, status) in dirs.iter().zip([20, 21]) {
+        executable(&dir.path("prog"), format!("#!/bin/sh\nexit {status}\n"));
+    }
+    let programs = [dirs[0].path("prog"), dirs[1].path("prog")];
+    let [first, second] = programs.each_ref().map(|it| it.parent().unwrap().display());
+    let path = format!("{first}:{second}");
+    (dirs, path)
+}
+
+#[test]
+fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
+    let name = "the_search_in_path_goes_on_after_what_execvp_goes_on_after";
+    if under_emulator(name, "strace would make the emulator's own calls fail") {
+        return;
+    }
+    let (dirs, path) = twice_in_path();
+    let first = dirs[0].path("prog");
+    let search = |error: &str, path: &str| {
+        let inject = format!("--inject=execve:error={error}");
+        init::<_, &str>([])
+            .wrapped(["strace", "-f", "-qq", "-o", "/dev/null", "-P", first.to_str().unwrap()])
+            .wrapped(["--trace=execve", &inject, "env", &format!("PATH={path}")])
+            .command(["prog"])
+            .finish()
+    };
+    for error in ["EACCES", "ENOENT", "ESTALE", "ENOTDIR", "ENODEV", "ETIMEDOUT"] {
+        let finished = search(error, &path);
+        assert_eq!(finished.status, 21, "{error}: {}", finished.stderr);
+    }
+    // Anything else ends it, and what was met on the way is the reason.
+    for (error, reason) in [
+        ("EIO", "I/O error"),
+        ("ETXTBSY", "Text file busy"),
+        ("EACCES", "Permission denied"),
+        ("ESTALE", "Stale file handle"),
+    ] {
+        let path = match error {
+            "EIO" | "ETXTBSY" => path.clone(),
+            _ => format!("{}:/nowhere", first.parent().unwrap().display()),
+        };
+        let finished = search(error, &path);
+        assert_eq!(finished.status, 126, "{error}: {}", finished.stderr);
+        assert!(finished.stderr.contains("cannot run 'prog': "), "{}", finished.stderr);
+        let said = finished.stderr.to_lowercase().replace("input/output", "i/o");
+        assert!(said.contains(&reason.to_lowercase()), "{said}");
+    }
+}
+
+#[test]
+fn the_search_in_path_goes_on_after_a_directory_whose_name_is_too_long() {
+    let (_dirs, path) = twice_in_path();
+    for long in ["x".repeat(256), "x/".repeat(2_500)] {
+        let setup = init::<_, &str>([]).env("PATH", format!("/{long}:{path}"));
+        let finished = setup.command(["prog"]).finish();
+        assert_eq!(finished.status, 20, "{}", finished.stderr);
+    }
 }
 
 #[test]
