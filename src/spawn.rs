@@ -132,7 +132,7 @@ pub fn command(given: &mut Inheritance, alone: bool, reporter: Reporter) -> nix:
         if stays {
             place(pid);
         }
-        name_listener(&mut given.environment, own_pid, pid);
+        name_command(&mut given.environment, own_pid, pid);
         return Ok(Command { pid, has_terminal });
     }
     if stays {
@@ -140,24 +140,27 @@ pub fn command(given: &mut Inheritance, alone: bool, reporter: Reporter) -> nix:
     } else {
         let _ = unistd::setsid();
     }
-    name_listener(&mut given.environment, own_pid, unistd::getpid());
+    name_command(&mut given.environment, own_pid, unistd::getpid());
     sys::hand_over_signals(given.sigchld_ignored);
     let error = search_and_exec(&given.argv, &given.environment);
     fail(&given.argv, error, reporter)
 }
 
-/// Where `LISTEN_PID` names drain-init, lets it name COMMAND, and takes the pidfd
-/// that says the same out. See `sd_listen_fds(3)`.
-fn name_listener(environment: &mut Words, own_pid: Pid, command: Pid) {
-    let own = variable("LISTEN_PID", own_pid);
-    let mut found = false;
-    environment.replace(|word| {
-        let is_ours = word == own.as_c_str();
-        found |= is_ours;
-        is_ours.then(|| variable("LISTEN_PID", command))
-    });
-    if found {
-        environment.retain(|word| value_of(word, b"LISTEN_PIDFDID").is_none());
+/// Where systemd's variables name drain-init, lets them name COMMAND, and takes
+/// the pidfd that says the same as `LISTEN_PID` out. See `sd_listen_fds(3)`,
+/// `sd_watchdog_enabled(3)` and systemd.exec(5).
+fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
+    for name in ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"] {
+        let own = variable(name, own_pid);
+        let mut found = false;
+        environment.replace(|word| {
+            let is_ours = word == own.as_c_str();
+            found |= is_ours;
+            is_ours.then(|| variable(name, command))
+        });
+        if found && name == "LISTEN_PID" {
+            environment.retain(|word| value_of(word, b"LISTEN_PIDFDID").is_none());
+        }
     }
 }
 

@@ -328,6 +328,23 @@ fn a_terminal_of_another_session_is_not_taken() {
 }
 
 #[test]
+fn a_terminal_that_the_init_does_not_lead_stays_its_own() {
+    let mut run = init(NONE)
+        .wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"])
+        .terminal(Terminal::Leader)
+        .start();
+    run.barrier();
+    let own = stat(run.pid()).unwrap();
+    assert_ne!(own.terminal, 0);
+    // The shell, and the init in its group, are in the foreground as before.
+    assert_eq!(own.foreground, own.group);
+    run.type_in(b"\x03");
+    run.received("main", SIGINT);
+    run.barrier();
+    assert_eq!(run.signals("main"), [SIGWINCH, SIGINT, SIGWINCH]);
+}
+
+#[test]
 fn a_terminal_of_nobody_is_not_taken() {
     let mut run = init(NONE).terminal(Terminal::Foreign).start();
     let tty = run.ask("main", "tty");
@@ -340,6 +357,31 @@ fn no_hup_and_no_cont_comes_of_the_terminals_change_of_hands() {
         let mut run = init(NONE).terminal(Terminal::Leader).start();
         run.barrier();
         assert_eq!(run.signals("main"), [SIGWINCH]);
+    }
+}
+
+#[test]
+fn a_hup_and_a_cont_that_were_pending_at_the_start_reach_command_once() {
+    let name = "a_hup_and_a_cont_that_were_pending_at_the_start_reach_command_once";
+    if under_emulator(name, "strace would hold up the emulator's own calls") {
+        return;
+    }
+    // strace holds the init behind the fork until COMMAND can take signals, and
+    // is no process before it: a pending signal would end with that.
+    let hold = ["strace", "-D", "-qq", "-o", "/dev/null", "--trace=chdir"];
+    let hold = hold.iter().chain(["--inject=chdir:delay_enter=60000000"].iter());
+    for terminal in [Terminal::None, Terminal::Foreign, Terminal::Leader] {
+        for options in [&[][..], &["-c"]] {
+            for signal in [SIGHUP, SIGCONT] {
+                let setup = init(options).terminal(terminal).pending(signal);
+                let mut run = setup.wrapped(hold.clone()).start();
+                let tracer = status_line(run.pid(), "TracerPid").parse().unwrap();
+                kill(tracer, SIGKILL);
+                run.received("main", signal);
+                run.barrier();
+                assert_eq!(run.signals("main"), [signal, SIGWINCH]);
+            }
+        }
     }
 }
 
@@ -417,6 +459,48 @@ fn listen_pid_that_names_another_is_left_alone() {
 fn command_has_no_listen_pid_where_there_was_none() {
     let mut run = init(NONE).start();
     assert!(!run.ask("main", "env").iter().any(|e| e.starts_with("LISTEN_PID")));
+}
+
+// --------------------------------------------------- systemd's other numbers
+
+const WATCHDOG: &str = "WATCHDOG_PID=$$ WATCHDOG_USEC=30000000 SYSTEMD_EXEC_PID=$$ exec \"$@\"";
+
+#[test]
+fn watchdog_pid_and_systemd_exec_pid_that_name_the_init_name_command() {
+    let mut run = init(NONE).wrapped(["sh", "-c", WATCHDOG, "sh"]).start();
+    let env = run.ask("main", "env");
+    let main = run.hello("main")[0];
+    for name in ["WATCHDOG_PID", "SYSTEMD_EXEC_PID"] {
+        assert!(env.contains(&format!("{name}={main}")), "{env:?}");
+    }
+    assert!(env.contains(&"WATCHDOG_USEC=30000000".into()), "{env:?}");
+    assert!(!env.iter().any(|e| e.starts_with("LISTEN_")), "{env:?}");
+}
+
+#[test]
+fn each_is_left_alone_where_it_names_another() {
+    let set = "LISTEN_PID=1 LISTEN_PIDFDID=5 WATCHDOG_PID=1 SYSTEMD_EXEC_PID=$$ exec \"$@\"";
+    let mut run = init(NONE).wrapped(["sh", "-c", set, "sh"]).start();
+    let env = run.ask("main", "env");
+    let main = run.hello("main")[0];
+    for entry in ["LISTEN_PID=1", "LISTEN_PIDFDID=5", "WATCHDOG_PID=1"] {
+        assert!(env.contains(&entry.into()), "{env:?}");
+    }
+    assert!(env.contains(&format!("SYSTEMD_EXEC_PID={main}")), "{env:?}");
+}
+
+#[test]
+fn libsystemd_finds_its_watchdog_and_its_sockets_behind_the_init() {
+    let name = "libsystemd_finds_its_watchdog_and_its_sockets_behind_the_init";
+    let (_reader, writer) = pipe();
+    let set = format!("LISTEN_PID=$$ LISTEN_FDS=1 {WATCHDOG}");
+    let mut run = init(NONE).passing(writer, 3).wrapped(["sh", "-c", &set, "sh"]).start();
+    let said = run.ask("main", "systemd");
+    if said == ["not there"] {
+        return skip(name, "libsystemd.so.0 is not installed");
+    }
+    // sd_watchdog_enabled(3): yes, every 30 seconds. sd_listen_fds(3): one.
+    assert_eq!(said, ["watchdog 1 30000000", "listen 1"]);
 }
 
 // ---------------------------------------------------------------- pdeathsig

@@ -1499,6 +1499,66 @@ fn the_commands_have_the_environment_of_command_with_mainpid_and_the_signal() {
 }
 
 #[test]
+fn what_names_the_init_in_the_environment_names_command_for_the_commands_too() {
+    let set = "LISTEN_PID=$$ LISTEN_PIDFDID=5 WATCHDOG_PID=$$ SYSTEMD_EXEC_PID=$$ exec \"$@\"";
+    let mut run = init(NONE)
+        .wrapped(["sh", "-c", set, "sh"])
+        .drain_cmd(&["ask env"])
+        .stop_cmd(&["ask env"])
+        .start();
+    let main = run.hello("main")[0];
+    run.signal(SIGTERM);
+    for name in ["drain", "stop"] {
+        run.wait(name, "ready");
+        let env = run.said(name);
+        for variable in ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID", "MAINPID"] {
+            assert!(env.contains(&format!("env {variable}={main}")), "{name}: {env:?}");
+        }
+        assert!(!env.iter().any(|entry| entry.contains("LISTEN_PIDFDID")), "{name}: {env:?}");
+        run.tell(name, "exit 0");
+    }
+}
+
+#[test]
+fn the_commands_have_the_disposition_of_chld_that_the_init_was_given() {
+    let name = "the_commands_have_the_disposition_of_chld_that_the_init_was_given";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    for ignored in [true, false] {
+        let setup = if ignored { init(NONE).ignoring(SIGCHLD) } else { init(NONE) };
+        let mut run = setup.drain_cmd(&[]).stop_cmd(&[]).start();
+        run.signal(SIGTERM);
+        for name in ["drain", "stop"] {
+            run.wait(name, "ready");
+            let expected = if ignored { vec![SIGCHLD.to_string()] } else { vec![] };
+            assert_eq!(run.ask(name, "ignored"), expected, "{name}");
+            run.tell(name, "exit 0");
+        }
+    }
+}
+
+#[test]
+fn where_the_directory_is_outside_of_the_root_the_commands_run_in_the_root() {
+    let name = "where_the_directory_is_outside_of_the_root_the_commands_run_in_the_root";
+    if without_root(name) {
+        return;
+    }
+    // Its path begins with "(unreachable)" then, see getcwd(2).
+    let leave = "mount -t tmpfs none /mnt && mkdir /mnt/here && cd /mnt/here && umount -l /mnt";
+    let leave = format!("{leave} && exec \"$@\"");
+    let mut run =
+        init(NONE).pid1().wrapped(["sh", "-c", &leave, "sh"]).drain_cmd(&[]).stop_cmd(&[]).start();
+    run.signal(SIGTERM);
+    for name in ["drain", "stop"] {
+        run.wait(name, "ready");
+        run.message("the working directory cannot be entered any more, / is used");
+        assert_eq!(run.ask(name, "cwd"), ["/"]);
+        run.tell(name, "exit 0");
+    }
+}
+
+#[test]
 fn the_signal_in_the_environment_is_the_received_one() {
     let setup = init(["--stop-signal", "QUIT", "-r", "QUIT:INT"]).stop_cmd(&[]);
     let mut run = setup.env("MAINPID", "1").env("DRAIN_INIT_SIGNAL", "old").start();

@@ -562,6 +562,8 @@ impl Setup {
                 || bytes.starts_with(b"DUMB_INIT_")
                 || bytes.starts_with(b"TINI_")
                 || bytes.starts_with(b"LISTEN_")
+                || bytes.starts_with(b"WATCHDOG_")
+                || bytes.starts_with(b"SYSTEMD_")
             {
                 command.env_remove(name);
             }
@@ -1274,6 +1276,10 @@ pub struct Stat {
     pub parent: Pid,
     pub group: Pid,
     pub session: Pid,
+    /// The number of the controlling terminal's device, 0 without one.
+    pub terminal: i32,
+    /// The foreground group of that terminal.
+    pub foreground: Pid,
 }
 
 pub fn stat(pid: Pid) -> Option<Stat> {
@@ -1286,6 +1292,8 @@ pub fn stat(pid: Pid) -> Option<Stat> {
         parent: number(1),
         group: number(2),
         session: number(3),
+        terminal: number(4),
+        foreground: number(5),
     })
 }
 

@@ -447,6 +447,7 @@ impl Probe {
                 vec![format!("{} {}", bytes.len(), end.is_ok())]
             }
             "tty" => vec![terminal()],
+            "systemd" => systemd(),
             other => vec![format!("no such question: {other}")],
         }
     }
@@ -473,6 +474,24 @@ fn terminal() -> String {
             libc::tcgetpgrp(0),
             own >= 0
         )
+    }
+}
+
+/// What the real `sd_watchdog_enabled(3)` and `sd_listen_fds(3)` say of this process.
+fn systemd() -> Vec<String> {
+    // SAFETY: C strings, and the functions as systemd's manual pages declare them.
+    unsafe {
+        let library = libc::dlopen(c"libsystemd.so.0".as_ptr(), libc::RTLD_NOW);
+        if library.is_null() {
+            return vec!["not there".into()];
+        }
+        let watchdog = libc::dlsym(library, c"sd_watchdog_enabled".as_ptr());
+        let listen = libc::dlsym(library, c"sd_listen_fds".as_ptr());
+        let watchdog: extern "C" fn(c_int, *mut u64) -> c_int = std::mem::transmute(watchdog);
+        let listen: extern "C" fn(c_int) -> c_int = std::mem::transmute(listen);
+        let mut interval = 0;
+        let enabled = watchdog(0, &raw mut interval);
+        vec![format!("watchdog {enabled} {interval}"), format!("listen {}", listen(0))]
     }
 }
 
