@@ -251,17 +251,17 @@ impl Hands<'_> {
         match action {
             Action::Deliver(signal) => {
                 let result = self.command.signal(signal);
-                self.report_delivery(signal, result);
+                self.report_delivery(signal, self.command.by_group, result);
             }
             Action::DeliverToCommand(signal) => {
                 let result = self.command.signal_alone(signal);
-                self.report_delivery(signal, result);
+                self.report_delivery(signal, false, result);
             }
             Action::DeliverToRest { signal, received } => {
                 match (self.command.signal(signal), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
-                    (result, _) => self.report_delivery(signal, result),
+                    (result, _) => self.report_delivery(signal, self.command.by_group, result),
                 }
             }
             Action::SignalHelper(helper, signal) => {
@@ -291,7 +291,7 @@ impl Hands<'_> {
                 let done = sys::with_terminal(|it| sys::set_foreground_group(it, pid).is_ok());
                 if done == Some(true) {
                     let result = self.command.signal(Signal::CONT);
-                    self.report_delivery(Signal::CONT, result);
+                    self.report_delivery(Signal::CONT, self.command.by_group, result);
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
@@ -355,23 +355,27 @@ impl Hands<'_> {
     }
 
     #[inline(always)]
-    fn report_delivery(&self, signal: Signal, result: nix::Result<()>) {
+    fn report_delivery(&self, signal: Signal, by_group: bool, result: nix::Result<()>) {
         match result {
             Ok(()) => self.reporter.say(Level::Verbose, &|line| {
                 line.text(b"delivered ");
-                self.signal_to_target(line, signal);
+                self.signal_to(line, signal, by_group);
             }),
             Err(error) => self.reporter.say(Level::Notice, &|line| {
                 line.text(b"could not deliver ");
-                self.signal_to_target(line, signal).text(b": ").error(error);
+                self.signal_to(line, signal, by_group).text(b": ").error(error);
             }),
         }
     }
 
     /// `TERM to process group 7`.
     fn signal_to_target<'l>(&self, line: &'l mut Line, signal: Signal) -> &'l mut Line {
-        let target: &[u8] =
-            if self.command.by_group { b" to process group " } else { b" to process " };
+        self.signal_to(line, signal, self.command.by_group)
+    }
+
+    /// `TERM to process group 7`, or to COMMAND alone.
+    fn signal_to<'l>(&self, line: &'l mut Line, signal: Signal, by_group: bool) -> &'l mut Line {
+        let target: &[u8] = if by_group { b" to process group " } else { b" to process " };
         line.signal(signal).text(target).pid(self.command.pid)
     }
 

@@ -526,6 +526,15 @@ fn the_drain_signal_goes_to_command_alone_and_once() {
 }
 
 #[test]
+fn the_drain_signal_is_said_to_go_to_command_alone() {
+    let mut run = init(["-v", "--delay-term=20ms", "--drain-signal=USR1"]).start();
+    let main = run.pid_of("main");
+    run.signal(SIGTERM);
+    run.message(&format!("delivered USR1 to process {main}\n"));
+    run.message(&format!("delivered TERM to process group {main}\n"));
+}
+
+#[test]
 fn the_drain_signal_is_not_rewritten() {
     let mut run = init(["--drain-signal", "TSTP", "--delay-term", "60", "-r", "20:10"]).start();
     run.signal(SIGTERM);
