@@ -260,14 +260,21 @@ pub fn is_own_variable(name: &[u8]) -> bool {
 }
 
 /// Whether the variable looks like one of drain-init's own, and is none: a
-/// probable slip. Not what Kubernetes makes for a Service called drain-init,
-/// nor what drain-init gives its own commands.
+/// probable slip. Not what Kubernetes makes for a Service, nor what drain-init
+/// gives its own commands.
 #[must_use]
 pub fn is_probable_slip(name: &[u8]) -> bool {
-    name.strip_prefix(PREFIX)
-        .is_some_and(|suffix| !suffix.starts_with(b"SERVICE_") && !suffix.starts_with(b"PORT"))
+    name.starts_with(PREFIX)
+        && !is_of_service(&name[PREFIX.len() - 1..])
         && name != SIGNAL_VARIABLE
         && !is_own_variable(name)
+}
+
+/// Whether Kubernetes makes a variable that ends so behind `DRAIN_INIT`, for a
+/// Service called drain-init or, say, drain-init-web: `_WEB_SERVICE_HOST`.
+fn is_of_service(rest: &[u8]) -> bool {
+    let has = |part: &[u8]| rest.windows(part.len()).any(|window| window == part);
+    rest.starts_with(b"_PORT") || rest.ends_with(b"_PORT") || has(b"_PORT_") || has(b"_SERVICE_")
 }
 
 /// Where a value came from, for the error that names it.
@@ -1061,7 +1068,15 @@ mod tests {
 
     #[test]
     fn a_probable_slip_is_a_name_that_only_begins_like_ours() {
-        for slip in ["DRAIN_INIT_DELAY", "DRAIN_INIT_", "DRAIN_INIT_HELP", "DRAIN_INIT_SERVICES"] {
+        for slip in [
+            "DRAIN_INIT_DELAY",
+            "DRAIN_INIT_",
+            "DRAIN_INIT_HELP",
+            "DRAIN_INIT_SERVICES",
+            "DRAIN_INIT_WEB_SERVICE",
+            "DRAIN_INIT_WEB_PORTS",
+            "DRAIN_INIT_SUPPORT",
+        ] {
             assert!(is_probable_slip(slip.as_bytes()), "{slip}");
         }
         for fine in [
@@ -1070,6 +1085,12 @@ mod tests {
             "DRAIN_INIT_SERVICE_PORT_HTTP",
             "DRAIN_INIT_PORT",
             "DRAIN_INIT_PORT_80_TCP",
+            "DRAIN_INIT_WEB_SERVICE_HOST",
+            "DRAIN_INIT_WEB_SERVICE_PORT",
+            "DRAIN_INIT_WEB_SERVICE_PORT_HTTP",
+            "DRAIN_INIT_WEB_PORT",
+            "DRAIN_INIT_WEB_PORT_80_TCP",
+            "DRAIN_INIT_WEB_PORT_80_TCP_ADDR",
             "DRAIN_INIT_SIGNAL",
             "DUMB_INIT_DEBUG",
             "DRAIN_INIT",

@@ -134,8 +134,10 @@ fn refuse(error: &Error, reporter: Reporter) -> u8 {
 }
 
 fn report_slips(environment: &Words, reporter: Reporter) {
-    for (name, _) in environment.iter().filter_map(split) {
-        if config::is_probable_slip(name) {
+    let names = || environment.iter().filter_map(split).map(|(name, _)| name);
+    for (index, name) in names().enumerate() {
+        // One that stands twice is one slip.
+        if config::is_probable_slip(name) && !names().take(index).any(|it| it == name) {
             reporter.say(Level::Notice, &|line| {
                 line.text(name).text(b" is no variable of drain-init: see --help for their names");
             });

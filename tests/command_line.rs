@@ -903,6 +903,19 @@ fn another_drain_init_variable_is_left_alone_and_reported_once() {
 }
 
 #[test]
+fn a_slip_that_stands_twice_is_reported_once() {
+    let entries = ["DRAIN_INIT_DELAY=1", "DRAIN_INIT_DELAYS=1", "DRAIN_INIT_DELAY=2"];
+    let mut run = init(NONE).raw_env(entries).exits_on(SIGTERM, 0).start();
+    assert_eq!(run.ask("main", "env").len(), 3);
+    run.signal(SIGTERM);
+    assert_eq!(run.status(), 0);
+    run.drain_output();
+    let stderr = run.stderr();
+    assert_eq!(stderr.matches("DRAIN_INIT_DELAY is").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("DRAIN_INIT_DELAYS is").count(), 1, "{stderr}");
+}
+
+#[test]
 fn the_variables_that_kubernetes_makes_are_left_alone_silently() {
     let names = [
         "DRAIN_INIT_SERVICE_HOST",
@@ -911,6 +924,15 @@ fn the_variables_that_kubernetes_makes_are_left_alone_silently() {
         "DRAIN_INIT_PORT",
         "DRAIN_INIT_PORT_80_TCP",
         "DRAIN_INIT_PORT_80_TCP_ADDR",
+        // For a Service called drain-init-web.
+        "DRAIN_INIT_WEB_SERVICE_HOST",
+        "DRAIN_INIT_WEB_SERVICE_PORT",
+        "DRAIN_INIT_WEB_SERVICE_PORT_HTTP",
+        "DRAIN_INIT_WEB_PORT",
+        "DRAIN_INIT_WEB_PORT_80_TCP",
+        "DRAIN_INIT_WEB_PORT_80_TCP_PROTO",
+        "DRAIN_INIT_WEB_PORT_80_TCP_PORT",
+        "DRAIN_INIT_WEB_PORT_80_TCP_ADDR",
     ];
     let mut setup = init(NONE).exits_on(SIGTERM, 0);
     for name in names {
