@@ -342,11 +342,7 @@ impl Settings {
             })
         };
         let cmd = || {
-            let cmd = exec_form::parse(value).map_err(|wrong| {
-                let right =
-                    b"; write a JSON array of strings or a line for /bin/sh that begins otherwise";
-                refuse(&[wrong.as_bytes(), right].concat())
-            })?;
+            let cmd = exec_form::parse(value).map_err(|wrong| refuse(wrong.concat().as_bytes()))?;
             Ok(cmd.map(|cmd| NamedCmd { cmd, asked_by: source.name(known) }))
         };
         match known.opt {
@@ -399,7 +395,13 @@ impl Settings {
             Takes::Values(_) => value
                 .split(|&byte| byte == b',')
                 .map(|item| signal::trim_end(signal::trim_start(item)))
-                .try_for_each(|item| self.apply(known, item, source)),
+                .try_for_each(|item| {
+                    if item.is_empty() {
+                        let wrong = b"has a comma with nothing before or behind it: take it out";
+                        return Err(source.refuse(known, value, wrong));
+                    }
+                    self.apply(known, item, source)
+                }),
             Takes::Nothing => match parse_switch(value) {
                 Some(true) => {
                     let (single_child, level) = (self.single_child, self.level);
@@ -631,7 +633,9 @@ fn scale(whole: &[u8], fraction: &[u8], unit: u64) -> Option<Duration> {
         place /= 10;
         nanos = nanos.checked_add(place * u64::from(digit - b'0'))?;
     }
-    Some(Duration::from_nanos(nanos))
+    // What is not nothing must not count as nothing.
+    let least = fraction.iter().any(|&digit| digit != b'0').into();
+    Some(Duration::from_nanos(nanos.max(least)))
 }
 
 #[cfg(test)]
@@ -695,7 +699,10 @@ mod tests {
             assert_eq!(duration(text), Some(millis * MILLI), "{text}");
         }
         assert_eq!(duration("0.000000001s"), Some(1));
-        assert_eq!(duration("0.0000000009s"), Some(0));
+        assert_eq!(duration("0.0000000009s"), Some(1));
+        assert_eq!(duration("0.0000000000000000000001h"), Some(1));
+        assert_eq!(duration("1.0000000009s"), Some(1_000_000_000));
+        assert_eq!(duration("0.000000000000s"), Some(0));
         assert_eq!(duration("0.000001ms"), Some(1));
         assert_eq!(duration("0.00000000001h"), Some(36));
     }

@@ -3,6 +3,8 @@
 
 use std::ffi::CString;
 
+use crate::signal;
+
 /// A drain or stop command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cmd {
@@ -12,14 +14,21 @@ pub enum Cmd {
     Shell(CString),
 }
 
+/// What is wrong with a word, and what would be right.
+pub type Wrong = [&'static str; 2];
+
+const RIGHT: &str = "; write a JSON array of strings or a line for /bin/sh that begins otherwise";
+
 /// Reads CMD; `Ok(None)` where it is empty, which is as good as none.
 ///
 /// # Errors
 ///
 /// A word that begins with `[` and is neither a valid exec form nor, with a
-/// blank behind the bracket, a shell test: what is wrong with it. A Dockerfile
-/// would hand such a word to the shell, where it would fail at the worst moment.
-pub fn parse(word: &[u8]) -> Result<Option<Cmd>, &'static str> {
+/// blank behind the bracket, a shell test. A Dockerfile would hand such a word to
+/// the shell, where it would fail at the worst moment. So would a line that is
+/// quoted as a whole, as `docker run --env-file` leaves it, and one that ends
+/// with a carriage return.
+pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     let mut reader = Reader { rest: word };
     reader.skip_white();
     if reader.rest.is_empty() {
@@ -29,10 +38,21 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, &'static str> {
         match reader.array() {
             Ok(words) => return Ok(Some(Cmd::Exec(words))),
             Err(_) if matches!(behind_bracket(word), Some(b' ' | b'\t')) => {}
-            Err(wrong) => return Err(wrong),
+            Err(wrong) => return Err([wrong, RIGHT]),
         }
     }
-    CString::new(word).map(|line| Some(Cmd::Shell(line))).map_err(|_| "has a NUL")
+    let line = signal::trim_end(reader.rest);
+    if reader.rest[line.len()..].contains(&b'\r') {
+        return Err(["ends with a carriage return", ": take it out"]);
+    }
+    if let [quote @ (b'"' | b'\''), inner @ .., last] = line
+        && last == quote
+        && !inner.contains(quote)
+    {
+        let right = ": leave them out, or write a JSON array of strings";
+        return Err(["is in quotes as a whole", right]);
+    }
+    CString::new(word).map(|line| Some(Cmd::Shell(line))).map_err(|_| ["has a NUL", RIGHT])
 }
 
 /// The byte behind the first bracket.
@@ -166,14 +186,14 @@ mod tests {
 
     /// What a parse of the exec form gives.
     #[allow(clippy::unnecessary_wraps)]
-    fn exec(words: &[&str]) -> Result<Option<Cmd>, &'static str> {
+    fn exec(words: &[&str]) -> Result<Option<Cmd>, Wrong> {
         let words = words.iter().map(|word| CString::new(*word).unwrap());
         Ok(Some(Cmd::Exec(words.collect())))
     }
 
     /// What a parse of the shell form gives.
     #[allow(clippy::unnecessary_wraps)]
-    fn shell(line: &str) -> Result<Option<Cmd>, &'static str> {
+    fn shell(line: &str) -> Result<Option<Cmd>, Wrong> {
         Ok(Some(Cmd::Shell(CString::new(line).unwrap())))
     }
 
@@ -251,8 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_quoted_as_a_whole_is_refused() {
+        for bad in ["\"nginx -s quit\"", "'a'", "''", " \"a\" ", "\"[\"", "'[\"a\"]'", "\"it's\""] {
+            assert_eq!(parse(bad.as_bytes()).unwrap_err()[0], "is in quotes as a whole", "{bad}");
+        }
+        for fine in ["\"a\" && \"b\"", "'a' 'b'", "\"a\\\" b\"", "\"a'", "\"", "a \"b\"", "\"a\" b"]
+        {
+            assert_eq!(parse(fine.as_bytes()), shell(fine), "{fine}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_ends_with_a_carriage_return_is_refused() {
+        for bad in ["a\r", "a \r\n", "'a b'\r", "[ -f /x ] && y\r"] {
+            assert_eq!(parse(bad.as_bytes()).unwrap_err()[0], "ends with a carriage return");
+        }
+        assert_eq!(parse(b"a\r\nb\n"), shell("a\r\nb\n"));
+    }
+
+    #[test]
     fn everything_else_is_the_shell_form() {
-        for line in ["true", " sleep 1; true ", "{\"a\"}", "\"[\"", "x[1]"] {
+        for line in ["true", " sleep 1; true ", "{\"a\"}", "\"[\" a", "x[1]"] {
             assert_eq!(parse(line.as_bytes()), shell(line), "{line:?}");
         }
         assert_eq!(parse(b"caf\xe9"), Ok(Some(Cmd::Shell(CString::new(&b"caf\xe9"[..]).unwrap()))));

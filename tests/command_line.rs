@@ -262,6 +262,20 @@ fn a_duration_is_numbers_and_units() {
 }
 
 #[test]
+fn a_duration_that_is_not_zero_is_never_taken_for_none() {
+    for text in ["0.0000000001", "0.0000000009s", "0.0000001ms", "0.0000000000000001h"] {
+        let mut run = init(NONE).env("DRAIN_INIT_DELAY_TERM", text).start();
+        run.signal(SIGTERM);
+        run.message("TERM: draining for");
+        run.received("main", SIGTERM);
+
+        let mut run = init(["--kill-after", text]).start();
+        run.signal(SIGTERM);
+        assert_eq!(run.status(), 137, "{text}");
+    }
+}
+
+#[test]
 fn long_durations_are_accepted() {
     for text in ["30", "1.5s", "1m30s", "2h", "87600h", "1h30m15s500ms", "315360000"] {
         accepted(init(["--delay-term", text, "--kill-after", text]));
@@ -566,6 +580,30 @@ fn everything_else_is_run_by_the_shell() {
 }
 
 #[test]
+fn a_shell_form_in_one_pair_of_quotes_is_refused() {
+    for text in ["\"nginx -s quit\"", "'nginx -s quit'", "\"true\"", "''", " \"a b\"\t"] {
+        let right = "in quotes as a whole: leave them out";
+        refused(init(["--stop-cmd", text]), &["--stop-cmd", right]);
+        refused(init(NONE).env("DRAIN_INIT_DRAIN_CMD", text), &["DRAIN_INIT_DRAIN_CMD", right]);
+    }
+    for text in ["\"true\" && \"true\"", "'true' 'a'", "\"true\" 'a'", "true \"a\"", "'true' a"] {
+        accepted(init(["--stop-cmd", text, "--drain-cmd", text]));
+    }
+}
+
+#[test]
+fn a_shell_form_with_a_carriage_return_at_its_end_is_refused() {
+    for text in ["nginx -s quit\r", "true\r\n", "true \r ", "\"true\"\r"] {
+        let right = "ends with a carriage return: take it out";
+        refused(init(["--drain-cmd", text]), &["--drain-cmd", right]);
+        refused(init(NONE).env("DRAIN_INIT_STOP_CMD", text), &["DRAIN_INIT_STOP_CMD", right]);
+    }
+    accepted(init(["--stop-cmd", "true\r\ntrue"]));
+    // To JSON it is a blank.
+    accepted(init(["--stop-cmd", "[\"true\"]\r"]));
+}
+
+#[test]
 fn an_empty_cmd_is_as_if_not_given() {
     let mut run = init(["--stop-cmd", "", "--drain-cmd="]).exits_on(SIGTERM, 5).start();
     run.signal(SIGTERM);
@@ -682,6 +720,19 @@ fn rewrite_and_remap_exit_are_variables_with_lists() {
     run.received("main", SIGUSR2);
     run.tell("main", "exit 143");
     assert_eq!(run.status(), 0);
+}
+
+#[test]
+fn a_list_with_a_comma_too_many_is_refused_as_such() {
+    for (name, value) in [
+        ("DRAIN_INIT_REWRITE", "TERM:QUIT,"),
+        ("DRAIN_INIT_REWRITE", ",TERM:QUIT"),
+        ("DRAIN_INIT_STOP_SIGNAL", "TERM, ,QUIT"),
+        ("DRAIN_INIT_REMAP_EXIT", ","),
+    ] {
+        let said = format!("{name}='{value}': has a comma with nothing ");
+        refused(init(NONE).env(name, value), &[&said]);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use drain_init::config::{self, Config, Error, Request};
 use drain_init::exec_form::{self, Cmd};
-use drain_init::signal::{Rewrites, Signal, is_blank};
+use drain_init::signal::{Rewrites, Signal, is_blank, trim_end};
 
 pub use machine::drain;
 
@@ -191,7 +191,7 @@ pub fn duration(data: &[u8]) {
     }
 }
 
-/// Nanoseconds, cut off behind each number.
+/// Nanoseconds, cut off behind each number that is not less than one.
 fn reference_duration(data: &[u8]) -> Option<u128> {
     let text = std::str::from_utf8(data).ok()?;
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
@@ -229,7 +229,8 @@ fn reference_duration(data: &[u8]) -> Option<u128> {
             place /= 10;
             nanos += place * u128::from(digit - b'0');
         }
-        total += nanos;
+        let is_more = fraction.bytes().any(|digit| digit != b'0');
+        total += nanos.max(is_more.into());
         if total > LONGEST {
             return None;
         }
@@ -363,10 +364,16 @@ pub fn exec_form(data: &[u8]) {
         (Some(begin), None) => {
             let is_bracket = data[begin] == b'[';
             let is_test = matches!(data.get(begin + 1), Some(b' ' | b'\t'));
-            let is_line = (!is_bracket || is_test) && !data.contains(&0);
+            let line = trim_end(&data[begin..]);
+            let quoted = line.len() > 1
+                && [b'"', b'\''].contains(&line[0])
+                && line.iter().enumerate().skip(1).find(|(_, byte)| **byte == line[0])
+                    == Some((line.len() - 1, &line[0]));
+            let dos = data[begin + line.len()..].contains(&b'\r');
+            let is_line = (!is_bracket || is_test) && !data.contains(&0) && !quoted && !dos;
             match found {
                 Ok(Some(Cmd::Shell(line))) => assert!(is_line && line.to_bytes() == data),
-                Err(wrong) => assert!(!is_line && !wrong.is_empty()),
+                Err([wrong, right]) => assert!(!is_line && !wrong.is_empty() && !right.is_empty()),
                 other => panic!("{other:?}"),
             }
         }
