@@ -442,49 +442,60 @@ impl Settings {
 ///
 /// A usage error, in one line.
 pub fn parse<'a>(
-    args: Vec<OsString>,
+    args: impl Iterator<Item = &'a [u8]>,
     environment: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<Request, Error> {
-    let count = args.len();
+    let no_command = || {
+        Error::new(&[b"no COMMAND: write drain-init [OPTION]... [--] COMMAND [ARG]..., or --help"])
+    };
     let mut settings = Settings::default();
-    let mut parser = Parser::from_iter(args);
+    let mut args = args.enumerate().skip(1);
     let command = loop {
-        let known = match parser.next().map_err(|error| usage(&error))? {
-            None => {
-                return Err(Error::new(&[
-                    b"no COMMAND: write drain-init [OPTION]... [--] COMMAND [ARG]..., or --help",
-                ]));
-            }
-            Some(Arg::Value(_)) => {
-                let left = parser.raw_args().map_or(0, |rest| rest.as_slice().len());
-                break count - left - 1;
-            }
-            Some(Arg::Short(short)) => Spelling::by_short(short)
-                .ok_or_else(|| unknown(&[b"-", short.encode_utf8(&mut [0; 4]).as_bytes()]))?,
-            Some(Arg::Long(name)) => {
-                let known =
-                    Spelling::by_long(name).ok_or_else(|| unknown(&[b"--", name.as_bytes()]))?;
-                if known.takes == Takes::Nothing
-                    && let Some(value) = parser.optional_value()
-                {
-                    return Err(Source::Option.refuse(
-                        known,
-                        value.as_bytes(),
-                        b"takes no value: leave it out",
-                    ));
+        let (place, word) = args.next().ok_or_else(no_command)?;
+        match word {
+            b"--" => break args.next().ok_or_else(no_command)?.0,
+            [b'-', _, ..] => {}
+            _ => break place,
+        }
+        // One option at a time: COMMAND's words may be megabytes, which a parser
+        // of all would copy.
+        let mut parser = Parser::from_args([OsString::from_vec(word.to_vec())]);
+        while let Some(arg) = parser.next().map_err(|error| usage(&error))? {
+            let known = match arg {
+                // No option is one.
+                Arg::Value(_) => break,
+                Arg::Short(short) => Spelling::by_short(short)
+                    .ok_or_else(|| unknown(&[b"-", short.encode_utf8(&mut [0; 4]).as_bytes()]))?,
+                Arg::Long(name) => {
+                    let known = Spelling::by_long(name)
+                        .ok_or_else(|| unknown(&[b"--", name.as_bytes()]))?;
+                    if known.takes == Takes::Nothing
+                        && let Some(value) = parser.optional_value()
+                    {
+                        return Err(Source::Option.refuse(
+                            known,
+                            value.as_bytes(),
+                            b"takes no value: leave it out",
+                        ));
+                    }
+                    known
                 }
-                known
-            }
-        };
-        match (known.opt, known.takes) {
-            (Opt::Help, _) => return Ok(Request::Help),
-            (Opt::Version, _) => return Ok(Request::Version),
-            (_, Takes::Nothing) => settings.apply(known, b"", Source::Option)?,
-            (_, Takes::Value(what) | Takes::Values(what)) => {
-                let value = parser.value().map_err(|_| {
-                    Error::new(&[&Source::Option.name(known), b" needs a ", what.as_bytes()])
-                })?;
-                settings.apply(known, &value.into_vec(), Source::Option)?;
+            };
+            match (known.opt, known.takes) {
+                (Opt::Help, _) => return Ok(Request::Help),
+                (Opt::Version, _) => return Ok(Request::Version),
+                (_, Takes::Nothing) => settings.apply(known, b"", Source::Option)?,
+                (_, Takes::Value(what) | Takes::Values(what)) => {
+                    let missing = || {
+                        Error::new(&[&Source::Option.name(known), b" needs a ", what.as_bytes()])
+                    };
+                    let attached = parser.optional_value();
+                    let value = match &attached {
+                        Some(value) => value.as_bytes(),
+                        None => args.next().ok_or_else(missing)?.1,
+                    };
+                    settings.apply(known, value, Source::Option)?;
+                }
             }
         }
     };
@@ -643,9 +654,9 @@ mod tests {
     use super::*;
 
     fn request(args: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
-        let args = ["drain-init"].iter().chain(args).map(|&arg| arg.into());
+        let args = ["drain-init"].iter().chain(args).map(|arg| arg.as_bytes());
         let variables = variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        parse(args.collect(), variables)
+        parse(args, variables)
     }
 
     fn config_with(args: &[&str], variables: &[(&str, &str)]) -> Config {

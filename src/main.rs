@@ -7,9 +7,7 @@
 #![no_main]
 #![allow(unsafe_code, reason = "for main itself, and to take over what the kernel laid out for it")]
 
-use core::ffi::{c_char, c_int};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use core::ffi::{CStr, c_char, c_int};
 
 use drain_init::config::{self, Config, Error, HELP, Request};
 use drain_init::drain::WaitAll;
@@ -42,8 +40,8 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
 fn run(argv: Words, mut environment: Words) -> u8 {
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
-    let arguments = argv.iter().map(|word| OsString::from_vec(word.to_bytes().to_vec()));
-    let config = match config::parse(arguments.collect(), environment.iter().filter_map(split)) {
+    let arguments = argv.iter().map(CStr::to_bytes);
+    let config = match config::parse(arguments, environment.iter().filter_map(split)) {
         Ok(Request::Help) => return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()]),
         Ok(Request::Version) => {
             return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"]);
@@ -111,7 +109,7 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
 }
 
 /// A variable's name and value; what has no name is not one.
-fn split(word: &std::ffi::CStr) -> Option<(&[u8], &[u8])> {
+fn split(word: &CStr) -> Option<(&[u8], &[u8])> {
     let word = word.to_bytes();
     let equals = word.iter().position(|&byte| byte == b'=')?;
     Some((&word[..equals], &word[equals + 1..]))

@@ -194,9 +194,7 @@ pub fn helper(
     let others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
-    let mut variables: Vec<_> = others.map(CStr::to_owned).collect();
-    variables.extend([main_pid, signal]);
-    let environment = Words::new(variables);
+    let environment = Words::of(others.chain([main_pid, signal].map(sys::leak)));
 
     sys::hand_over_signals(given.sigchld_ignored);
     let error = search_and_exec(&argv, &environment);

@@ -1157,6 +1157,26 @@ fn arguments_of_command_that_are_no_text_pass_through_untouched() {
 }
 
 #[test]
+fn the_arguments_of_command_are_not_copied() {
+    if under_emulator("the_arguments_of_command_are_not_copied", "it has memory of its own") {
+        return;
+    }
+    let resident = |fillers: usize| {
+        let setup = init(["-v"]);
+        let mut words: Vec<OsString> = vec!["--".into()];
+        words.extend(setup.probe_words("main", &["ping"]));
+        words.extend(std::iter::repeat_n(OsString::from("x".repeat(100_000)), fillers));
+        let mut run = setup.command(words).spawn();
+        run.wait("main", "pong");
+        let said = status_line(run.pid(), "VmRSS");
+        said.trim_end_matches(" kB").trim().parse::<usize>().unwrap()
+    };
+    // The kernel's own copy is there once, and COMMAND has its own.
+    let more = resident(18) - resident(0);
+    assert!((1_700..2_000).contains(&more), "1.8 MB of arguments cost {more} kB");
+}
+
+#[test]
 fn a_command_whose_name_is_no_text_is_run() {
     let dir = TempDir::new();
     let name = OsString::from_vec(b"prog-\xff".to_vec());

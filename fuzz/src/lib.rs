@@ -4,8 +4,6 @@
 
 mod machine;
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use drain_init::config::{self, Config, Error, Request};
@@ -20,8 +18,7 @@ const LONGEST: u128 = 10 * 365 * 24 * 60 * 60 * 1_000_000_000;
 type Variable<'a> = (&'a [u8], &'a [u8]);
 
 fn parse(words: &[&[u8]], variables: &[Variable]) -> Result<Request, Error> {
-    let args = words.iter().map(|word| OsString::from_vec(word.to_vec()));
-    config::parse(args.collect(), variables.iter().copied())
+    config::parse(words.iter().copied(), variables.iter().copied())
 }
 
 fn run(words: &[&[u8]], variables: &[Variable]) -> Option<Box<Config>> {
