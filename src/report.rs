@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::drain::Status;
 use crate::signal::{Signal, SignalSet};
-use crate::sys::{self, Kind};
+use crate::sys;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,17 +200,43 @@ fn put(line: &[u8]) {
 }
 
 fn put_nowait(line: &[u8]) -> nix::Result<()> {
-    if sys::kind(STDERR)? == Kind::PipeOrSocket {
+    // Each of these calls says by itself whether stderr is of its kind: fstat may
+    // be forbidden. poll is no answer: another writer can take the room before
+    // the write, and a terminal takes a line and then waits with its end.
+    let size = sys::pipe_size(STDERR);
+    if size.is_some() || sys::is_terminal(STDERR) {
+        if let Some(own) = sys::open_stderr_anew() {
+            let done = sys::write(own, line);
+            sys::close(own);
+            return done.map(drop);
+        }
+        // There is no /proc, or the pipe is of another user.
         match sys::write_without_blocking(STDERR, line) {
-            // Not every kernel or emulator can, nor for every kind of file.
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {}
+            Err(error) if is_refusal(error) => {}
             done => return done,
+        }
+        // Nobody fills the other half in between.
+        if size.is_some_and(|size| sys::unread(STDERR) >= size / 2) {
+            return Ok(());
+        }
+    } else {
+        match sys::send_without_blocking(STDERR, line) {
+            Err(Errno::ENOTSOCK) => {}
+            Err(error) if is_refusal(error) => {}
+            // Without a reader, too: no signal was raised.
+            _ => return Ok(()),
         }
     }
     if sys::is_writable(STDERR) {
         sys::write(STDERR, line)?;
     }
     Ok(())
+}
+
+/// Whether an error means that not every kernel, filter or emulator can do it,
+/// nor with every kind of file.
+fn is_refusal(error: Errno) -> bool {
+    matches!(error, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM)
 }
 
 #[cfg(test)]

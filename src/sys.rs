@@ -478,14 +478,17 @@ pub fn now() -> Duration {
 #[must_use]
 pub fn foreground_group(descriptor: c_int) -> Option<Pid> {
     let mut group: libc::pid_t = 0;
-    let mut number: c_int = 0;
     // SAFETY: TIOCGPGRP writes one pid_t.
     let failed = unsafe { libc::ioctl(descriptor, libc::TIOCGPGRP as _, &raw mut group) } != 0;
-    // A pty's master answers for its slave. It alone knows its number.
+    // A pty's master answers for its slave.
+    (!failed && !is_master(descriptor)).then(|| Pid::from_raw(group))
+}
+
+/// Whether a descriptor is a pty's master, which alone knows its number.
+fn is_master(descriptor: c_int) -> bool {
+    let mut number: c_int = 0;
     // SAFETY: TIOCGPTN writes one int.
-    let mut is_master =
-        || unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 };
-    (!failed && !is_master()).then(|| Pid::from_raw(group))
+    unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 }
 }
 
 /// Makes a group of the caller's session the terminal's foreground group. The
@@ -626,15 +629,32 @@ pub fn close(descriptor: c_int) {
 /// Makes descriptor 0 /dev/null, or where there is none a pipe at its end.
 pub fn empty_stdin() {
     close(0);
+    // Whatever is bound over it, the open does not wait.
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK;
     // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
-    if unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY) } >= 0 {
-        return;
+    if unsafe { libc::open(c"/dev/null".as_ptr(), flags) } >= 0 {
+        if is_dev_null(0) {
+            return;
+        }
+        close(0);
     }
     let mut ends: [c_int; 2] = [0; 2];
     // SAFETY: the kernel writes two descriptors, or fails.
     if unsafe { libc::pipe(ends.as_mut_ptr()) } == 0 {
         close(ends[1]);
     }
+}
+
+/// Whether a descriptor is the device that null(4) is. See fstat(2).
+fn is_dev_null(descriptor: c_int) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes one stat, or fails.
+    if unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: fstat has succeeded.
+    let stat = unsafe { stat.assume_init() };
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
 }
 
 /// Writes to a descriptor, once. See write(2).
@@ -649,30 +669,73 @@ pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
     Errno::result(count).map(|count| count as usize)
 }
 
-/// What a descriptor is, as far as writing without blocking goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Others write to it as well, and may fill it at any moment.
-    PipeOrSocket,
-    /// A file, a terminal, another device.
-    Other,
+/// How many bytes a pipe holds; `None` where the descriptor is no pipe. See
+/// `F_GETPIPE_SZ(2const)`.
+#[must_use]
+pub fn pipe_size(descriptor: c_int) -> Option<c_int> {
+    control(descriptor, libc::F_GETPIPE_SZ)
 }
 
-/// What a descriptor is. See fstat(2).
+/// An answer of fcntl(2) to a question without an argument.
+fn control(descriptor: c_int, question: c_int) -> Option<c_int> {
+    // SAFETY: takes two numbers.
+    let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor, question, 0) };
+    c_int::try_from(answer).ok().filter(|answer| *answer >= 0)
+}
+
+/// How many bytes are in a pipe. See `FIONREAD(2const)`.
+#[must_use]
+pub fn unread(descriptor: c_int) -> c_int {
+    let mut count: c_int = c_int::MAX;
+    // SAFETY: FIONREAD writes one int, or fails.
+    unsafe { libc::ioctl(descriptor, libc::FIONREAD as _, &raw mut count) };
+    count
+}
+
+/// Whether a descriptor is a terminal, and not the master of one. See isatty(3).
+#[must_use]
+pub fn is_terminal(descriptor: c_int) -> bool {
+    let mut size = MaybeUninit::<libc::winsize>::uninit();
+    // SAFETY: TIOCGWINSZ writes one winsize.
+    let failed = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ as _, size.as_mut_ptr()) } != 0;
+    !failed && !is_master(descriptor)
+}
+
+/// Opens what stderr is once more, to write to it without ever blocking: by a
+/// file description of its own, whose flags nobody shares. See proc(5).
+#[must_use]
+pub fn open_stderr_anew() -> Option<c_int> {
+    // A pipe's end that is there to be read could be opened to be written to.
+    if control(2, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
+        return None;
+    }
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    let descriptor = unsafe { libc::open(c"/proc/self/fd/2".as_ptr(), flags) };
+    (descriptor >= 0).then_some(descriptor)
+}
+
+/// Writes to a socket without blocking or raising PIPE, whatever the
+/// descriptor's flags. See send(2).
 ///
 /// # Errors
 ///
-/// EBADF where it is closed.
-pub fn kind(descriptor: c_int) -> nix::Result<Kind> {
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes one stat, or fails.
-    Errno::result(unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) })?;
-    // SAFETY: fstat has succeeded.
-    let mode = unsafe { stat.assume_init() }.st_mode;
-    Ok(match mode & libc::S_IFMT {
-        libc::S_IFIFO | libc::S_IFSOCK => Kind::PipeOrSocket,
-        _ => Kind::Other,
-    })
+/// ENOTSOCK where it is none, EAGAIN where it would block.
+pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`, and no address.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_sendto,
+            descriptor,
+            bytes.as_ptr(),
+            bytes.len(),
+            flags,
+            ptr::null::<c_void>(),
+            0,
+        )
+    };
+    Errno::result(count).map(drop)
 }
 
 /// Writes without blocking, whatever the descriptor's flags. See pwritev2(2),

@@ -9,7 +9,7 @@ mod support;
 
 use std::ffi::CString;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
@@ -269,20 +269,6 @@ fn with_0_1_and_2_closed_in_every_combination_it_starts_and_stops() {
 
 // ------------------------------------------------------------------- stderr
 
-/// A pipe that takes nothing more.
-fn fill(fd: &OwnedFd) {
-    // SAFETY: flags of an open descriptor, and writes from a valid buffer.
-    unsafe {
-        let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
-        libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK);
-        for size in [4096, 1] {
-            let bytes = [b'x'; 4096];
-            while libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), size) > 0 {}
-        }
-        libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags);
-    }
-}
-
 fn flags_of(fd: &OwnedFd) -> i32 {
     // SAFETY: only asks.
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }
@@ -354,7 +340,112 @@ fn works_after(mut run: Run, before: i32) {
     assert_eq!(run.status(), 7);
 }
 
+#[test]
+fn another_writer_that_takes_the_room_before_the_write_does_not_hold_it_up() {
+    let name = "another_writer_that_takes_the_room_before_the_write_does_not_hold_it_up";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let (_pipe_reader, pipe) = pipe();
+        let (_socket_reader, socket) = UnixStream::pair().unwrap();
+        for writer in [pipe, socket.into()] {
+            let other = writer.try_clone().unwrap();
+            // There RWF_NOWAIT is refused.
+            let setup = init(["-v"]).wrapped(by_storm(&["seccomp", "old-kernel"]));
+            let mut run = at(place, setup.stderr(writer)).start();
+            let pid = run.pid();
+            let held = Held::before_write(pid);
+            run.signal(SIGUSR1);
+            until_in_write(pid);
+            fill(&other);
+            drop(held);
+            run.received("main", SIGUSR1);
+            works_after(run, SIGUSR1);
+        }
+    }
+}
+
+#[test]
+fn a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half_full() {
+    let name = "a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half_full";
+    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        for (filled, is_written) in [(0, true), (30_000, true), (40_000, false), (65_536, false)] {
+            let (mut reader, writer) = pipe();
+            assert_eq!(fill_up_to(&writer, filled, 4096), filled);
+            let words = UNPRIVILEGED.map(String::from).into_iter();
+            let words = words.chain(by_storm(&["seccomp", "old-kernel"]));
+            works(at(place, init(["-v"]).wrapped(words).stderr(writer)).start(), "another user");
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            let lines = String::from_utf8_lossy(&all[filled..]);
+            assert_eq!(lines.contains("WINCH"), is_written, "{filled}: {lines}");
+            assert!(is_written || lines.is_empty(), "{filled}: {lines}");
+        }
+    }
+}
+
+#[test]
+fn a_full_pipe_of_another_user_does_not_hold_it_up() {
+    let name = "a_full_pipe_of_another_user_does_not_hold_it_up";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        let (_reader, writer) = pipe();
+        fill(&writer);
+        let setup = init(["-v", "--delay-term=50ms"]).wrapped(UNPRIVILEGED);
+        works(at(place, setup.stderr(writer)).start(), "another user's full pipe");
+    }
+}
+
 // --------------------------------------------------------------- containers
+
+#[test]
+fn where_it_may_not_ask_what_stderr_is_its_messages_arrive() {
+    let name = "where_it_may_not_ask_what_stderr_is_its_messages_arrive";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let filtered = || by_storm(&["seccomp", "no-fstat-of-stderr"]);
+        let mut run = at(place, init(["-v"]).wrapped(filtered())).start();
+        run.signal(SIGWINCH);
+        run.message("WINCH: received");
+        run.received("main", SIGWINCH);
+        works_after(run, SIGWINCH);
+        let end = at(place, init(["--no-such"]).wrapped(filtered())).finish();
+        assert_eq!(end.status, 1);
+        assert!(end.stderr.contains("--no-such"), "{end:?}");
+    }
+}
+
+#[test]
+fn whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up() {
+    let name = "whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up";
+    if without_root(name) {
+        return;
+    }
+    for &place in places(name) {
+        for (make, what) in [("mkfifo", "a FIFO"), ("echo text >", "a file")] {
+            let setup = init::<_, &str>([]).stop_cmd(&[]);
+            let over = setup.path("over");
+            let over = over.to_str().unwrap();
+            let line = format!("{make} {over}; mount --bind {over} /dev/null");
+            let mut run = at(place, setup.wrapped(in_mounts_of_its_own(&line))).start();
+            run.signal(SIGTERM);
+            run.wait("stop", "ready");
+            assert_eq!(run.ask("stop", "stdin"), ["0 true"], "{what}");
+            run.tell("stop", "exit 1");
+            run.received("main", SIGTERM);
+            run.tell("main", "exit 7");
+            assert_eq!(run.status(), 7);
+        }
+    }
+}
 
 #[test]
 fn without_proc_and_dev_it_starts_drains_and_stops() {

@@ -282,6 +282,31 @@ fn a_terminal_that_nobody_reads_does_not_block_the_init() {
     goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
 }
 
+/// A terminal that nobody reads, with so many bytes less in it than it takes: the
+/// same in every run, as the kernel is waited for where it moves bytes on.
+fn stalled_terminal(missing: usize) -> (OwnedFd, OwnedFd) {
+    const WHAT_A_READER_IS_OFFERED: i32 = 4095;
+    let full = |most| {
+        let (master, slave) = terminal_pair();
+        assert_eq!(fill_up_to(&slave, 4096, 64), 4096);
+        until("the reader's side is full", || unread(&master) == WHAT_A_READER_IS_OFFERED);
+        (fill_up_to(&slave, most, 16), master, slave)
+    };
+    let (whole, ..) = full(usize::MAX);
+    let (filled, master, slave) = full(whole - missing);
+    assert_eq!(filled, whole - missing);
+    (master, slave)
+}
+
+#[test]
+fn a_terminal_with_little_room_left_does_not_block_the_init() {
+    // At some levels it takes the body of a short line, and waits with its end.
+    for missing in (0..100).step_by(8) {
+        let (_master, slave) = stalled_terminal(missing);
+        goes_on(init(["-v", "--delay-term=1ms"]).stderr(slave));
+    }
+}
+
 #[test]
 fn a_line_to_a_terminal_is_at_most_1024_bytes() {
     let (master, slave) = terminal_pair();
@@ -334,6 +359,14 @@ fn the_flags_of_stderr_are_not_changed() {
         assert_eq!(flags & libc::O_NONBLOCK, 0, "{before:?}");
     }
     drop(reader);
+}
+
+#[test]
+fn nothing_is_written_where_stderr_is_there_to_be_read() {
+    let (reader, _writer) = pipe();
+    let reader = OwnedFd::from(reader);
+    goes_on(init(["-v", "--delay-term=20ms"]).stderr(reader.try_clone().unwrap()));
+    assert_eq!(unread(&reader), 0);
 }
 
 // -------------------------------------------- signals of the init's writing
@@ -394,6 +427,29 @@ fn a_pipe_signal_of_somebody_else_is_delivered_all_the_same() {
     run.received("main", SIGXFSZ);
     run.barrier();
     assert_eq!(run.signals("main"), [SIGPIPE, SIGXFSZ, SIGWINCH]);
+}
+
+#[test]
+fn a_pipe_signal_that_waits_while_the_init_writes_is_delivered() {
+    let (reader, writer) = pipe();
+    drop(reader);
+    let (other, socket) = UnixStream::pair().unwrap();
+    drop(other);
+    for stderr in [writer, socket.into()] {
+        let mut run = init(["-v"]).stderr(stderr).start();
+        let pid = run.pid();
+        kill(pid, SIGSTOP);
+        until_state(pid, 'T');
+        // The lower one comes first, and its message fails.
+        kill(pid, SIGPIPE);
+        kill(pid, SIGHUP);
+        kill(pid, SIGCONT);
+        run.received("main", SIGPIPE);
+        run.barrier();
+        let signals = run.signals("main");
+        assert_eq!(signals[..2], [SIGHUP, SIGPIPE]);
+        assert_eq!(signals.iter().filter(|signal| **signal == SIGPIPE).count(), 1);
+    }
 }
 
 #[test]

@@ -358,8 +358,12 @@ static NEWER: &[libc::c_long] = &[
     libc::SYS_statx, libc::SYS_pidfd_open, libc::SYS_rseq, libc::SYS_clone3,
 ];
 
+/// What fstat(3) comes to.
+static STAT: &[libc::c_long] = &[libc::SYS_fstat, libc::SYS_newfstatat];
+
 /// `docker`; `old-kernel`, where the newer calls are not there; `old-runtime`,
-/// which refuses them with EPERM because it does not know them.
+/// which refuses them with EPERM because it does not know them;
+/// `no-fstat-of-stderr`.
 fn install_filter(name: &str) {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 }; // ld [nr]
     let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
@@ -371,12 +375,20 @@ fn install_filter(name: &str) {
     };
     let error = |errno: c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
     let (calls, with) = match name {
+        "no-fstat-of-stderr" => (STAT, libc::EPERM),
         "docker" => (DOCKER, libc::EPERM),
         "old-kernel" => (NEWER, libc::ENOSYS),
         "old-runtime" => (NEWER, libc::EPERM),
         other => panic!("no such filter: {other}"),
     };
     let mut program = vec![LOAD_NUMBER, equal(libc::SYS_clone3), answer(error(libc::ENOSYS))];
+    if calls == STAT {
+        // Of another descriptor the loader asks.
+        const LOAD_DESCRIPTOR: libc::sock_filter =
+            libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 16 }; // ld [args[0]]
+        let skips = |jf| libc::sock_filter { code: 0x15, jt: 0, jf, k: 2 };
+        program.extend([LOAD_DESCRIPTOR, skips(1 + 2 * 2), LOAD_NUMBER]);
+    }
     for &call in calls {
         program.extend([equal(call), answer(error(with))]);
     }

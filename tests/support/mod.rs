@@ -852,8 +852,18 @@ pub struct Held(Child);
 impl Held {
     /// Lets the next kill(2) of the process be done, but not return.
     pub fn in_kill(pid: Pid) -> Self {
+        Self::by(pid, "kill", "delay_exit")
+    }
+
+    /// Lets the process begin its next write(2) or send(2), but not do it.
+    pub fn before_write(pid: Pid) -> Self {
+        Self::by(pid, "write,sendto", "delay_enter")
+    }
+
+    fn by(pid: Pid, call: &str, delay: &str) -> Self {
         let mut strace = Command::new("strace")
-            .args(["--trace=kill", "--inject=kill:delay_exit=60000000:when=1"])
+            .arg(format!("--trace={call}"))
+            .arg(format!("--inject={call}:{delay}=60000000:when=1"))
             .args(["-o", "/dev/null", "-p", &pid.to_string()])
             .stderr(Stdio::piped())
             .spawn()
@@ -1342,6 +1352,15 @@ pub fn until_state(pid: Pid, state: char) {
     }
 }
 
+/// Waits until a process is held in write(2) or send(2).
+pub fn until_in_write(pid: Pid) {
+    let calls = [libc::SYS_write, libc::SYS_sendto].map(|call| format!("{call} "));
+    until("the write", || {
+        let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        calls.iter().any(|call| now.starts_with(call))
+    });
+}
+
 /// Sends a signal, which must be possible.
 pub fn kill(pid: Pid, signal: i32) {
     assert!(pid > 1, "never to {pid}");
@@ -1389,17 +1408,38 @@ pub fn terminal_pair() -> (OwnedFd, OwnedFd) {
 
 /// Writes to a descriptor until it takes no more, and leaves its flags alone.
 pub fn fill(fd: &OwnedFd) {
+    fill_up_to(fd, usize::MAX, 4096);
+    fill_up_to(fd, usize::MAX, 1);
+}
+
+/// The same, in steps of at most `step` bytes, and no more than `most` bytes;
+/// returns how many it took.
+pub fn fill_up_to(fd: &OwnedFd, most: usize, step: usize) -> usize {
     let raw = fd.as_raw_fd();
+    let bytes = vec![b'x'; step];
+    let mut written = 0;
     // SAFETY: an open descriptor and a buffer of that size.
     unsafe {
         let flags = libc::fcntl(raw, libc::F_GETFL);
         libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK);
-        for size in [4096, 1] {
-            let bytes = [b'x'; 4096];
-            while libc::write(raw, bytes.as_ptr().cast(), size) > 0 {}
+        while written < most {
+            match libc::write(raw, bytes.as_ptr().cast(), step.min(most - written)) {
+                count if count > 0 => written += count.cast_unsigned(),
+                _ => break,
+            }
         }
         libc::fcntl(raw, libc::F_SETFL, flags);
     }
+    written
+}
+
+/// How many bytes wait to be read.
+pub fn unread(fd: &OwnedFd) -> i32 {
+    let mut count = 0;
+    // SAFETY: the kernel writes one int.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+    count
 }
 
 /// A pipe: what is read from, what is written to; neither survives an exec.
