@@ -11,7 +11,7 @@ use nix::unistd::{self, AccessFlags, Pid};
 use crate::config::{self, Error, NamedCmd};
 use crate::exec_form::Cmd;
 use crate::report::{self, Level, Reporter};
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Words};
 
 const SHELL: &CStr = c"/bin/sh";
@@ -284,6 +284,8 @@ fn is_binary(path: &CStr) -> bool {
 /// Ends a child whose program cannot be executed, with the status that sh(1),
 /// env(1) and Docker use.
 fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
+    // Where nobody reads what is said, PIPE must not take the status's place.
+    sys::set_signal_mask(SignalSet::ALL);
     reporter.say(Level::Error, &|line| {
         let program = argv.iter().next().unwrap_or_default();
         line.text(b"cannot run '").text(program.to_bytes()).text(b"': ");
