@@ -24,6 +24,8 @@ pub struct Init<'a> {
     drain: Drain,
     /// Do what it decides.
     hands: Hands<'a>,
+    /// Whether it was said that signals cannot be waited for.
+    said: bool,
 }
 
 impl<'a> Init<'a> {
@@ -45,7 +47,7 @@ impl<'a> Init<'a> {
             stop_cmd: None,
             exit: None,
         };
-        Self { drain: Drain::new(config.plan.clone()), hands }
+        Self { drain: Drain::new(config.plan.clone()), hands, said: false }
     }
 
     /// Runs until COMMAND has ended, and what is to be waited for. Returns
@@ -87,7 +89,7 @@ impl<'a> Init<'a> {
     }
 
     /// Sleeps until a signal or the deadline comes. Returns a signal to act on.
-    fn wait(&self) -> Option<Signal> {
+    fn wait(&mut self) -> Option<Signal> {
         let deadline = self.drain.deadline();
         let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
         if self.drain.waits_for_group() {
@@ -95,8 +97,29 @@ impl<'a> Init<'a> {
         }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {
             Ok(signal) => Some(signal).filter(|signal| *signal != Signal::CHLD),
-            Err(_) => None,
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            Err(error) => self.look(error),
         }
+    }
+
+    /// Where a filter does not let it wait for a signal, looks whether one has come,
+    /// a tenth of a second after the last look.
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self, error: Errno) -> Option<Signal> {
+        if !self.said {
+            self.said = true;
+            self.hands.reporter.say(Level::Error, &|line| {
+                line.text(b"cannot wait for signals, looks for them ten times a second: ")
+                    .error(error);
+            });
+        }
+        sys::sleep(100);
+        // CHLD says nothing: the dead are looked for every time, and must not be
+        // lost while it is ignored.
+        let signal = sys::pending_signals()?.iter().find(|signal| *signal != Signal::CHLD)?;
+        sys::discard(signal);
+        Some(signal)
     }
 
     /// Reaps all that has ended, and lets COMMAND's end count first.

@@ -13,7 +13,7 @@ use drain_init::config::{self, Config, Error, HELP, Request};
 use drain_init::drain::WaitAll;
 use drain_init::init::Init;
 use drain_init::report::{Level, Reporter};
-use drain_init::signal::SignalSet;
+use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
 use drain_init::sys::{self, Arena, Words};
 use nix::unistd::{self, Pid};
@@ -42,9 +42,11 @@ fn run(argv: Words, mut environment: Words) -> u8 {
     let reporter = Reporter::new(called, Level::Notice);
     let arguments = argv.iter().map(CStr::to_bytes);
     let config = match config::parse(arguments, environment.iter().filter_map(split)) {
-        Ok(Request::Help) => return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()]),
+        Ok(Request::Help) => {
+            return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
+        }
         Ok(Request::Version) => {
-            return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"]);
+            return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"], reporter);
         }
         Ok(Request::Run(config)) => config,
         Err(error) => return refuse(&error, reporter),
@@ -115,12 +117,24 @@ fn split(word: &CStr) -> Option<(&[u8], &[u8])> {
     Some((&word[..equals], &word[equals + 1..]))
 }
 
-/// Prints on stdout.
-fn print(parts: &[&[u8]]) -> u8 {
-    match sys::write(1, &parts.concat()) {
-        Ok(_) => 0,
-        Err(_) => FAILURE,
+/// Prints on stdout. Until somebody reads it, it may wait: signals end it then,
+/// but for those that a failing write raises.
+fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
+    sys::let_signals_end(SignalSet::of(&[Signal::PIPE, Signal::XFSZ]));
+    let text = parts.concat();
+    let mut rest = &text[..];
+    while !rest.is_empty() {
+        match sys::write(1, rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) => {
+                reporter.say(Level::Error, &|line| {
+                    line.text(b"cannot write to stdout: ").error(error);
+                });
+                return FAILURE;
+            }
+        }
     }
+    0
 }
 
 /// Says what is wrong with the command line or the environment.

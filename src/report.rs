@@ -196,7 +196,10 @@ fn put(line: &[u8]) {
         Err(Errno::EFBIG) => Signal::XFSZ,
         _ => return,
     };
-    let _ = sys::wait_for_signal(SignalSet::of(&[raised]), Some(Duration::ZERO));
+    let taken = sys::wait_for_signal(SignalSet::of(&[raised]), Some(Duration::ZERO));
+    if taken.is_err_and(|error| error != Errno::EAGAIN) {
+        sys::discard(raised);
+    }
 }
 
 fn put_nowait(line: &[u8]) -> nix::Result<()> {

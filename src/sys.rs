@@ -313,6 +313,37 @@ pub fn pending_signals() -> Option<SignalSet> {
     (failed == 0).then(|| SignalSet::from_bits(set))
 }
 
+/// Takes a pending signal away without sigtimedwait(2): one that is ignored for a
+/// moment is discarded. See sigaction(2), which the C library does not let touch
+/// signals 32 to 34.
+pub fn discard(signal: Signal) {
+    // The handler stands first, and no flag asks for a restorer.
+    let ignored = [libc::SIG_IGN as u64, 0, 0, 0];
+    let mut before = [0_u64; 4];
+    let set = |action: *const u64, before: *mut u64| {
+        // SAFETY: the kernel reads and writes a sigaction, which has four words
+        // of 64 bits; before is the one that it gave.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal.number(),
+                action,
+                before,
+                KERNEL_SIGSET_SIZE,
+            );
+        }
+    };
+    set(ignored.as_ptr(), before.as_mut_ptr());
+    set(before.as_ptr(), ptr::null_mut());
+}
+
+/// Sleeps for so many milliseconds, whatever signal comes: all are blocked. See
+/// poll(2).
+pub fn sleep(millis: c_int) {
+    // SAFETY: no descriptor is looked at.
+    unsafe { libc::poll(ptr::null_mut(), 0, millis) };
+}
+
 /// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),
 /// to every process (-1). `None` only asks whether it could be sent.
 ///
@@ -334,6 +365,22 @@ pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
 pub fn reset_sigchld() -> bool {
     // SAFETY: signal(2) takes a number and one of its constants.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
+}
+
+/// Lets signals do what they do by themselves, but for those in `blocked`. Where
+/// the kernel would shield PID 1 from them, TERM and INT end it all the same.
+pub fn let_signals_end(blocked: SignalSet) {
+    extern "C" fn end(number: c_int) {
+        // SAFETY: never returns.
+        unsafe { libc::_exit(128 + number) }
+    }
+    if nix::unistd::getpid().as_raw() == 1 {
+        for signal in [libc::SIGTERM, libc::SIGINT] {
+            // SAFETY: the handler makes one system call.
+            unsafe { libc::signal(signal, end as extern "C" fn(c_int) as libc::sighandler_t) };
+        }
+    }
+    set_signal_mask(blocked);
 }
 
 /// The last acts before [`exec`]: gives CHLD the disposition that it was found

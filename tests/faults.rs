@@ -16,6 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use reliability::{End, Group, light, storm};
 use support::*;
@@ -420,6 +421,50 @@ fn where_it_may_not_ask_what_stderr_is_its_messages_arrive() {
         let end = at(place, init(["--no-such"]).wrapped(filtered())).finish();
         assert_eq!(end.status, 1);
         assert!(end.stderr.contains("--no-such"), "{end:?}");
+    }
+}
+
+#[test]
+fn where_it_may_not_wait_for_signals_it_says_so_once_and_goes_on_reaping() {
+    let name = "where_it_may_not_wait_for_signals_it_says_so_once_and_goes_on_reaping";
+    if under_emulator(name, "strace would make the emulator's own calls fail") {
+        return;
+    }
+    let setup = init(["-s"]).script(["orphan one"]);
+    let trace = setup.path("trace");
+    fs::File::create(&trace).unwrap();
+    let words = ["strace", "-qq", "--trace=rt_sigtimedwait", "-o", trace.to_str().unwrap()];
+    let inject = ["--inject=rt_sigtimedwait:error=EPERM"];
+    let mut run = setup.wrapped(words.into_iter().chain(inject)).start();
+    run.message("cannot wait for signals");
+    let looks = || fs::read_to_string(&trace).unwrap().lines().count();
+    let (before, begin) = (looks(), Instant::now());
+    until("five looks", || looks() >= before + 5);
+    assert!(begin.elapsed() >= ms(390), "it spins: {:?}", begin.elapsed());
+    run.wait("one", "ready");
+    run.tell("one", "exit 0");
+    run.reaped("one");
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+    run.drain_output();
+    assert_eq!(run.stderr().matches("cannot wait for signals").count(), 1);
+}
+
+#[test]
+fn where_it_may_not_wait_for_signals_they_have_effect_all_the_same() {
+    let name = "where_it_may_not_wait_for_signals_they_have_effect_all_the_same";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let filtered = by_storm(&["seccomp", "no-sigtimedwait"]);
+        let setup = init(["-v", "--delay-term=50ms"]).wrapped(filtered.clone());
+        works(at(place, setup).start(), "no sigtimedwait");
+        // Each message that fails raises a PIPE.
+        let (reader, writer) = pipe();
+        drop(reader);
+        let setup = init(["-v"]).wrapped(filtered).stderr(writer);
+        works(at(place, setup).start(), "no sigtimedwait, a pipe without a reader");
     }
 }
 

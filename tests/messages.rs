@@ -369,7 +369,114 @@ fn nothing_is_written_where_stderr_is_there_to_be_read() {
     assert_eq!(unread(&reader), 0);
 }
 
+// ------------------------------------------------------- help and version
+
+#[test]
+fn help_into_a_full_pipe_is_ended_by_a_signal() {
+    let name = "help_into_a_full_pipe_is_ended_by_a_signal";
+    if under_emulator(name, "its calls are not those of the machine") {
+        return;
+    }
+    for signal in [SIGTERM, SIGINT] {
+        let (_reader, writer) = pipe();
+        fill(&writer);
+        let mut run = init(["--help"]).command(NONE).stdout(writer).spawn();
+        until_in_write(run.child());
+        kill(run.child(), signal);
+        assert_eq!(run.status(), -signal);
+    }
+}
+
+#[test]
+fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
+    let name = "help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1";
+    if without_root(name) || under_emulator(name, "its calls are not those of the machine") {
+        return;
+    }
+    for signal in [SIGTERM, SIGINT] {
+        let (_reader, writer) = pipe();
+        fill(&writer);
+        let mut run = init(["--help"]).command(NONE).pid1().stdout(writer).spawn();
+        let mut found = 0;
+        until("the init", || {
+            found = children(run.child()).first().copied().unwrap_or_default();
+            found > 0
+        });
+        until_in_write(found);
+        kill(found, signal);
+        assert_eq!(run.status(), 128 + signal);
+    }
+}
+
+#[test]
+fn help_goes_on_after_a_short_write() {
+    let name = "help_goes_on_after_a_short_write";
+    if under_emulator(name, "its calls are not those of the machine") {
+        return;
+    }
+    let (master, slave) = stalled_terminal(600);
+    let mut run = init(["--help"]).command(NONE).stdout(slave).spawn();
+    // A stop ends the write behind what the terminal could take.
+    until_in_write(run.child());
+    until_state(run.child(), 'S');
+    kill(run.child(), SIGSTOP);
+    until_state(run.child(), 'T');
+    kill(run.child(), SIGCONT);
+    let mut written = Vec::new();
+    // The read fails when nobody has the other end any more.
+    let _ = fs::File::from(master).read_to_end(&mut written);
+    assert_eq!(run.status(), 0);
+    let written = String::from_utf8_lossy(&written).replace("\r\n", "\n");
+    let whole = init(["--help"]).command(NONE).finish().stdout;
+    assert_eq!(written.trim_start_matches('x'), whole);
+}
+
+#[test]
+fn help_and_version_that_cannot_be_written_are_a_failure_and_said() {
+    let fails = |setup: Setup| {
+        let mut run = setup.command(NONE).spawn();
+        assert_eq!(run.status(), 1);
+        run.message("cannot write to stdout: ");
+        assert_eq!(run.stderr().lines().count(), 1, "{}", run.stderr());
+    };
+    let dir = TempDir::new();
+    for option in ["--help", "--version"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        fails(init([option]).stdout(full));
+        // The first ten bytes are written.
+        let file = fs::File::create(dir.path("file")).unwrap();
+        fails(init([option]).stdout(file).file_size(10));
+        let (reader, writer) = pipe();
+        drop(reader);
+        fails(init([option]).stdout(writer));
+    }
+}
+
 // -------------------------------------------- signals of the init's writing
+
+#[test]
+fn a_command_that_cannot_run_has_its_status_where_nobody_can_be_told() {
+    let dir = TempDir::new();
+    for (command, status) in [("/nowhere", 127), ("/tmp", 126)] {
+        for remapped in [false, true] {
+            let setup = || {
+                let setup = init(NONE).command([command]);
+                if remapped {
+                    init(["-e", &status.to_string(), command]).command(NONE)
+                } else {
+                    setup
+                }
+            };
+            let status = if remapped { 0 } else { status };
+            let (reader, writer) = pipe();
+            drop(reader);
+            assert_eq!(setup().stderr(writer).spawn().status(), status, "a dead pipe");
+            let file = fs::File::create(dir.path("log")).unwrap();
+            let full = setup().stderr(file).file_size(0);
+            assert_eq!(full.spawn().status(), status, "a file at its limit");
+        }
+    }
+}
 
 #[test]
 fn a_dead_log_reader_does_no_harm() {

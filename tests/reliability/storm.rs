@@ -361,9 +361,11 @@ static NEWER: &[libc::c_long] = &[
 /// What fstat(3) comes to.
 static STAT: &[libc::c_long] = &[libc::SYS_fstat, libc::SYS_newfstatat];
 
+static WAIT: &[libc::c_long] = &[libc::SYS_rt_sigtimedwait];
+
 /// `docker`; `old-kernel`, where the newer calls are not there; `old-runtime`,
 /// which refuses them with EPERM because it does not know them;
-/// `no-fstat-of-stderr`.
+/// `no-fstat-of-stderr`; `no-sigtimedwait`.
 fn install_filter(name: &str) {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 }; // ld [nr]
     let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
@@ -376,6 +378,7 @@ fn install_filter(name: &str) {
     let error = |errno: c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
     let (calls, with) = match name {
         "no-fstat-of-stderr" => (STAT, libc::EPERM),
+        "no-sigtimedwait" => (WAIT, libc::EPERM),
         "docker" => (DOCKER, libc::EPERM),
         "old-kernel" => (NEWER, libc::ENOSYS),
         "old-runtime" => (NEWER, libc::EPERM),
