@@ -64,9 +64,10 @@ fn run(argv: Words, mut environment: Words) -> u8 {
 
 /// From the configuration to COMMAND's status.
 fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Reporter) -> u8 {
-    let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
+    let is_pid_1 = || unistd::getpid() == Pid::from_raw(1);
     if config.wait_all {
-        config.plan.wait_all = Some(if is_pid_1 { WaitAll::Namespace } else { WaitAll::Children });
+        config.plan.wait_all =
+            Some(if is_pid_1() { WaitAll::Namespace } else { WaitAll::Children });
     }
     if let Some(signal) = config.pdeathsig {
         let parent = unistd::getppid();
@@ -76,9 +77,9 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
             let _ = sys::kill(unistd::getpid(), Some(signal));
         }
     }
-    if (config.subreaper || config.wait_all) && !is_pid_1 {
+    if (config.subreaper || config.wait_all) && !is_pid_1() {
         warn_on_error(sys::become_subreaper(), b"--subreaper", reporter);
-    } else if config.plan.group && config.plan.drains() && !is_pid_1 {
+    } else if config.plan.group && config.plan.drains() && !is_pid_1() {
         // To hear of the end of what COMMAND may leave of its group. Where this
         // is refused, a look once a second is all there is.
         let _ = sys::become_subreaper();
@@ -104,6 +105,12 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
     });
     // A lock or a socket that only the init still held would outlive COMMAND.
     sys::close_from(3);
+    // The writer of a pipe would not learn that COMMAND has closed it. Whatever
+    // takes the number is closed again before the next fork. A terminal of ours
+    // is needed to hand it on.
+    if !command.on_terminal {
+        sys::close(0);
+    }
     let _ = unistd::chdir(c"/");
 
     let code = Init::new(&config, &given, reporter, &command).run().code();

@@ -100,6 +100,8 @@ pub struct Command {
     pub pid: Pid,
     /// Whether its group was given the terminal.
     pub has_terminal: bool,
+    /// Whether stdin is drain-init's controlling terminal.
+    pub on_terminal: bool,
 }
 
 /// Starts COMMAND in a process group of its own, so that what it sends to its
@@ -133,7 +135,7 @@ pub fn command(given: &mut Inheritance, alone: bool, reporter: Reporter) -> nix:
             place(pid);
         }
         name_command(&mut given.environment, own_pid, pid);
-        return Ok(Command { pid, has_terminal });
+        return Ok(Command { pid, has_terminal, on_terminal: foreground.is_some() });
     }
     if stays {
         place(unistd::getpid());

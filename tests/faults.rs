@@ -567,7 +567,7 @@ fn under_seccomp_filters_it_starts_drains_and_stops() {
             assert_eq!(status_line(run.pid(), "Seccomp"), "2");
             // The one that is passed is COMMAND's alone, once the loop runs.
             run.barrier();
-            assert_eq!(open_descriptors(run.pid()), [0, 1, 2], "{filter}");
+            assert_eq!(open_descriptors(run.pid()), [1, 2], "{filter}");
             run.signal(SIGTERM);
             run.message("draining for 0.05s");
             run.received("main", SIGUSR1);
@@ -598,7 +598,7 @@ fn without_proc_on_an_old_kernel_no_descriptor_is_kept_open() {
         let setup = init::<_, &str>([]).passing(writer.try_clone().unwrap(), 99);
         let mut run = at(place, setup.passing(writer, 2000).wrapped(words)).start();
         run.barrier();
-        assert_eq!(open_descriptors(run.pid()), [0, 1, 2]);
+        assert_eq!(open_descriptors(run.pid()), [1, 2]);
         run.signal(SIGTERM);
         run.received("main", SIGTERM);
         run.tell("main", "exit 7");
@@ -629,6 +629,52 @@ fn on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are() {
 }
 
 // ------------------------------------------------------------- inheritances
+
+#[test]
+fn who_writes_to_stdin_learns_that_command_has_closed_it() {
+    let name = "who_writes_to_stdin_learns_that_command_has_closed_it";
+    if under_emulator(name, "it has descriptors of its own") {
+        return;
+    }
+    for &place in places(name) {
+        let (reader, writer) = pipe();
+        let setup = init(["-v", "--delay-term=50ms"]).stdin(reader);
+        let mut run = at(place, setup.drain_cmd(&[])).start();
+        run.barrier();
+        // With messages, too, which are opened for.
+        assert_eq!(open_descriptors(run.pid()), [1, 2]);
+        run.tell("main", "close 0");
+        run.wait("main", "close 0");
+        if place == Place::Ordinary {
+            until("nobody can read it", || {
+                let mut poll = libc::pollfd { fd: writer.as_raw_fd(), events: 0, revents: 0 };
+                // SAFETY: one descriptor, as said.
+                unsafe { libc::poll(&raw mut poll, 1, 0) };
+                poll.revents & libc::POLLERR != 0
+            });
+        }
+        run.signal(SIGTERM);
+        run.wait("drain", "ready");
+        assert_eq!(run.ask("drain", "stdin"), ["0 true"]);
+        run.tell("drain", "exit 0");
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn it_keeps_stdin_only_where_that_is_its_controlling_terminal() {
+    let name = "it_keeps_stdin_only_where_that_is_its_controlling_terminal";
+    if under_emulator(name, "it has descriptors of its own") {
+        return;
+    }
+    for (terminal, kept) in [(Terminal::Leader, &[0, 1, 2][..]), (Terminal::Foreign, &[1, 2])] {
+        let mut run = init::<_, &str>([]).terminal(terminal).start();
+        run.barrier();
+        assert_eq!(open_descriptors(run.pid()), kept);
+    }
+}
 
 #[test]
 fn whatever_dispositions_and_mask_it_inherits_it_works_and_hands_them_on() {
