@@ -1,11 +1,13 @@
 // A Node server: 5 ms of work; one second under /slow. TERM: no new connection,
 // end when the last request is answered. USR2 before that: ask clients to close
 // their kept-alive connections. /health fails once the file $DRAINING is there.
+// Each TERM adds a line to the file $TOLD: process ID, requests in flight.
 "use strict";
 const fs = require("fs");
 const http = require("http");
 
 let closing = false;
+let waiting = 0;
 function answer(response, status, text) {
   // Otherwise a connection that is busy now would be kept alive, and the server with it.
   if (closing) response.setHeader("Connection", "close");
@@ -16,14 +18,20 @@ const server = http.createServer((request, response) => {
   if (request.url === "/health") {
     answer(response, fs.existsSync(process.env.DRAINING) ? 503 : 200, "health\n");
   } else {
-    setTimeout(answer, request.url === "/slow" ? 1000 : 5, response, 200, "ok\n");
+    waiting++;
+    setTimeout(() => {
+      waiting--;
+      answer(response, 200, "ok\n");
+    }, request.url === "/slow" ? 1000 : 5);
   }
 });
 // Longer than any proxy keeps an idle connection, as Node's documentation advises.
 server.keepAliveTimeout = 65000;
 process.on("SIGUSR2", () => { closing = true; });
 process.on("SIGTERM", () => {
+  fs.appendFileSync(process.env.TOLD, `${process.pid} ${waiting}\n`);
   closing = true;
+  // As many apps have it: told again, close() calls back at once, and what is in flight is cut.
   server.close(() => process.exit(0));
   server.closeIdleConnections();
 });

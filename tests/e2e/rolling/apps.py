@@ -1,7 +1,9 @@
 """The servers of `make e2e`: how each is started, and what stops it gently."""
 
+import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -11,13 +13,15 @@ from . import sandbox
 VENV = sandbox.REPOSITORY / "target/venv-e2e"
 # Pinned: what the figures were made with. honcho runs the Procfile.
 PYPI = ["gunicorn==27.0.1", "honcho==2.0.0", "matplotlib==3.11.2"]
-PACKAGES = ["catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
-            "python3-venv", "runc", "tini"]
+PACKAGES = ["busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
+            "python3-venv", "ruby-bundler", "runc", "tini"]
 
 
 def packages():
-    """Debian's packages; its Node only where the machine has none."""
-    return PACKAGES + ([] if shutil.which("node") else ["nodejs"])
+    """Debian's packages; its Node and npm only where the machine has none."""
+    missing = [package for program, package in (("node", "nodejs"), ("npm", "npm"))
+               if not shutil.which(program)]
+    return PACKAGES + missing
 
 
 def install():
@@ -47,7 +51,8 @@ def versions():
     return {
         "Linux": platform.release(), "processors": os.cpu_count(),
         **dict(line.split() for line in lines),
-        **dict(pin.split("==") for pin in PYPI), "node": version_of("node"),
+        **dict(pin.split("==") for pin in PYPI), "node": version_of("node"), "npm": version_of("npm"),
+        "Python": platform.python_version(),
         "drain-init": version_of(sandbox.drain_init()),
     }
 
@@ -62,6 +67,8 @@ class Server:
     env: dict = field(default_factory=dict)
     # For the trap recipe and for --stop-cmd: what its users call there.
     stop_command: str = ""
+    # How many of its processes write each TERM to the file $TOLD.
+    counting: int = 0
 
 
 def puma(directory, port, *options):
@@ -72,11 +79,22 @@ def puma(directory, port, *options):
         ["puma", "--config", "-", "--environment", "production", "--threads", "0:16",
          "--pidfile", str(pidfile),
          "--bind", f"tcp://127.0.0.1:{port}", *options, str(sandbox.APPS / "config.ru")],
-        directory, port, stop_command=f"pumactl --pidfile {pidfile} stop")
+        directory, port, stop_command=f"pumactl --pidfile {pidfile} stop", counting=1)
 
 
 def puma_cluster(directory, port):
-    return puma(directory, port, "--workers", "2")
+    server = puma(directory, port, "--workers", "2")
+    # Its workers set their handlers after they have loaded the app, and so the app's hook.
+    server.counting = 0
+    return server
+
+
+def puma_behind_sh(directory, port):
+    """The Procfile's line of an app with a Gemfile."""
+    (directory / "Gemfile").write_text('source "https://rubygems.org"\ngem "puma"\n')
+    server = puma(directory, port)
+    server.argv = ["sh", "-c", f"bundle exec {shlex.join(server.argv)}; true"]
+    return server
 
 
 def passenger(directory, port):
@@ -96,14 +114,46 @@ def passenger(directory, port):
 def gunicorn(directory, port):
     return Server(
         [str(VENV / "bin/gunicorn"), "--chdir", str(sandbox.APPS), "--bind", f"127.0.0.1:{port}",
+         "--config", str(sandbox.APPS / "gunicorn.conf.py"),
          "--workers", "2", "--worker-class", "gthread", "--threads", "8",
          "--no-control-socket", "app:app"],
-        directory, port, env={"PYTHONDONTWRITEBYTECODE": "1"})
+        # The master and its two workers.
+        directory, port, env={"PYTHONDONTWRITEBYTECODE": "1"}, counting=3)
+
+
+def prefork(directory, port):
+    return Server(["python3", str(sandbox.APPS / "prefork.py"), str(port)], directory, port, counting=2)
 
 
 def node(directory, port):
     return Server(["node", str(sandbox.APPS / "app.js"), str(port)], directory, port,
-                  env={"DRAINING": str(directory / "draining")})
+                  env={"DRAINING": str(directory / "draining")}, counting=1)
+
+
+def node_behind(*shell):
+    """Node in a shell that has more to do when it has ended, and so stays its parent."""
+    def make(directory, port):
+        server = node(directory, port)
+        server.argv = [*shell, "-c", f"{shlex.join(server.argv)}; exit $?"]
+        return server
+    return make
+
+
+def node_behind_npm(directory, port, script="{}"):
+    """The app as its package.json starts it."""
+    server = node(directory, port)
+    script = script.format(shlex.join(server.argv))
+    (directory / "package.json").write_text(
+        json.dumps({"name": "e2e", "version": "1.0.0", "scripts": {"start": script}}))
+    server.argv = ["npm", "start"]
+    server.env |= {"npm_config_cache": str(directory / "npm"), "npm_config_update_notifier": "false",
+                   # dash runs the script in a child; busybox, bash and exec in its own place.
+                   "npm_config_script_shell": "/bin/dash"}
+    return server
+
+
+def node_behind_npm_exec(directory, port):
+    return node_behind_npm(directory, port, "exec {}")
 
 
 def nginx(directory, port):
@@ -115,11 +165,26 @@ def nginx(directory, port):
                   directory, port)
 
 
-SERVERS = {"puma": puma, "puma cluster": puma_cluster, "Passenger": passenger,
-           "gunicorn": gunicorn, "Node": node, "nginx": nginx}
+SERVERS = {
+    "puma": puma,
+    "puma cluster": puma_cluster,
+    "puma behind sh and bundle exec": puma_behind_sh,
+    "Passenger": passenger,
+    "gunicorn": gunicorn,
+    "pre-fork server": prefork,
+    "nginx": nginx,
+    "Node": node,
+    "Node behind npm start": node_behind_npm,
+    "Node behind npm start with exec": node_behind_npm_exec,
+    "Node behind sh": node_behind("sh"),
+    "Node behind busybox sh": node_behind("busybox", "sh"),
+}
 
 
 def prepare(kind, directory, port):
     """A server of that kind in an empty directory."""
     os.makedirs(directory)
-    return SERVERS[kind](directory, port)
+    server = SERVERS[kind](directory, port)
+    if server.counting:
+        server.env["TOLD"] = str(directory / "told")
+    return server

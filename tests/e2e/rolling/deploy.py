@@ -4,13 +4,14 @@ import threading
 import time
 
 
-def rolling_deploy(stack, old, start, removal, grace=30, pre_stop=0):
+def rolling_deploy(stack, old, start, removal, grace=30, pre_stop=0, last=lambda port: None):
     """Replace each pod of `old`; return the new pods and how the old ones ended.
 
     For each in turn a new pod is started, made ready and added; then, in the
     same instant, the old one gets SIGTERM and the removal of its endpoint
     starts on its way, which takes `removal` seconds. With `pre_stop` the
-    signal comes that much later. `start(index)` returns a pod.
+    signal comes that much later. `start(index)` returns a pod. `last(port)` is
+    called in the instant before a removal, in a thread of its own.
     """
     new, stops, threads, errors = [], [None] * len(old), [], []
 
@@ -32,6 +33,7 @@ def rolling_deploy(stack, old, start, removal, grace=30, pre_stop=0):
 
     def remove(port, since):
         time.sleep(max(0, since + removal - time.monotonic()))
+        in_thread(last, port)
         stack.remove(port)
 
     for index, pod in enumerate(old):

@@ -8,7 +8,7 @@ from collections import Counter
 
 from . import apps, sandbox
 from .deploy import rolling_deploy
-from .load import OpenLoop, longest_gap
+from .load import OpenLoop, longest_gap, slow_request
 from .pod import Container, Pod
 from .stack import Haproxy, HealthCheckedHaproxy, NginxBalancer, RouterAndBalancer
 from .ways import WAYS
@@ -48,8 +48,11 @@ class Experiment:
         server = apps.prepare(row.server, directory, port)
         argv = WAYS[row.way](server, row.delay if delay is None else delay)
         if row.container:
-            return Container(argv, port, log, directory, [str(sandbox.REPOSITORY)], server.env)
-        return Pod(argv, port, log, directory, server.env)
+            pod = Container(argv, port, log, directory, [str(sandbox.REPOSITORY)], server.env)
+        else:
+            pod = Pod(argv, port, log, directory, server.env)
+        pod.told_file, pod.counting = directory / "told", server.counting
+        return pod
 
     def run(self):
         """Deploy, and return the row's result as it goes into results.json."""
@@ -62,16 +65,22 @@ class Experiment:
             stack.add(pod.port)
         load = OpenLoop(stack.address, self._workdir, stack.keep_alive)
         time.sleep(1)
-        deploys = []
+        deploys, last = [], []
+
+        def last_request(port):
+            """The last one that the balancer may send there, in flight at a drain's end."""
+            if pods[0].counting:
+                last.append(slow_request(port))
+
         for number in range(1, self._deploys + 1):
             ports = self._sets[number % 2]
             pods, stops = rolling_deploy(
                 stack, pods, lambda index, p=ports: self.start_pod(p[index]), row.removal, row.grace,
-                row.delay if row.way.startswith("preStop") else 0)
+                row.delay if row.way.startswith("preStop") else 0, last_request)
             deploys.append(stops)
             # A second of plain service, so that one deploy's losses are not the next one's.
             time.sleep(1)
-        requests = load.finish()
+        requests = load.finish() + last
         for pod in pods:
             pod.send(signal.SIGKILL)
             pod.wait(row.grace, time.monotonic())
@@ -95,7 +104,7 @@ class Experiment:
             "longest_gap_ms": round(1000 * longest_gap(requests)),
             "sent_late_ms": round(1000 * max(r.late for r in requests)),
             "stops": [{"seconds": round(s.seconds, 2), "status": s.status, "killed": s.killed,
-                       "left": s.left} for s in stops],
+                       "left": s.left, "told": s.told, "in_flight": s.in_flight} for s in stops],
             "timeline": timeline(requests, deploys),
         }
 

@@ -1,9 +1,11 @@
 """The requests, and what became of them."""
 
+import http.client
 import json
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,26 @@ class OpenLoop:
             raise Failure(f"the load generator failed; see {self._log}")
         with open(self._records, encoding="utf-8") as file:
             return [Request(*json.loads(line)) for line in file]
+
+
+def slow_request(port):
+    """One slow request to a pod itself; returns it when it has ended."""
+    due = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    try:
+        connection.request("GET", "/slow", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        answer.read()
+        outcome = "ok" if answer.status == 200 else str(answer.status)
+    except ConnectionRefusedError:
+        outcome = "refused"
+    except TimeoutError:
+        outcome = "timeout"
+    except (OSError, http.client.HTTPException):
+        outcome = "connection closed"
+    finally:
+        connection.close()
+    return Request("GET /slow", due, 0, time.monotonic() - due, outcome)
 
 
 def longest_gap(requests):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ class Stop:
     killed: bool
     # Processes of its namespace that were there after its PID 1 had ended.
     left: int
+    # Where the server counts: how often each of its processes was told TERM, and
+    # the requests in flight when it first was.
+    told: list | None = None
+    in_flight: int = 0
 
     def __str__(self):
         return "killed" if self.killed else str(self.status)
@@ -32,6 +37,10 @@ class Stop:
 
 class _Replica:
     """What a pod and a container have in common: a PID 1 and its namespace."""
+
+    # The file in which the server counts, and how many of its processes do.
+    told_file = None
+    counting = 0
 
     def _watch(self, init):
         self.init = init
@@ -90,7 +99,19 @@ class _Replica:
         if killed:
             self.send(signal.SIGKILL)
             self._waiter.join()
-        return Stop(since, self._ended_at - since, self._status(), killed, self._left())
+        return Stop(since, self._ended_at - since, self._status(), killed, self._left(), *self._told())
+
+    def _told(self):
+        """What the server's own handlers have written: a line a TERM, `PID REQUESTS`."""
+        if not self.counting:
+            return None, 0
+        lines = self.told_file.read_text().split("\n")[:-1] if self.told_file.exists() else []
+        times, in_flight = Counter(), 0
+        for pid, waiting in map(str.split, lines):
+            in_flight += 0 if times[pid] else int(waiting)
+            times[pid] += 1
+        never = [0] * (self.counting - len(times))
+        return sorted(never + list(times.values())), in_flight
 
     def _left(self):
         left = len(list(self._processes()))

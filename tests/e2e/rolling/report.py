@@ -5,8 +5,8 @@ import json
 from .rows import PATHS
 
 HEADER = ("| server | run as | way to the pod | removal | delay | deploys | requests | failed "
-          "| longest gap | signal to exit | exit status |\n"
-          "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |\n")
+          "| in flight | told | longest gap | signal to exit | exit status |\n"
+          "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
 INITS = ("catatonit", "drain-init", "dumb-init", "tini")
 
 
@@ -22,12 +22,14 @@ def markdown(results):
         seconds = sorted(stop["seconds"] for stop in row["stops"])
         low, high = f"{seconds[0]:.1f}", f"{seconds[-1]:.1f}"
         statuses = sorted({"killed" if s["killed"] else str(s["status"]) for s in row["stops"]})
+        told = sorted({times for stop in row["stops"] for times in stop["told"] or ()})
+        in_flight = f"{sum(stop['in_flight'] for stop in row['stops']):,}" if told else ""
         delay = "" if row["delay_s"] is None else f"{row['delay_s']:g} s"
         server = row["server"] + (" in podman" if row["container"] else "")
         lines.append(
             f"| {server} | {command(row['way'])} | {PATHS[row['path']]} | {row['removal_s']:g} s | {delay} "
             f"| {row['deploys']} | {row['requests']:,} | {row['failed']:,} "
-            f"| {row['longest_gap_ms']:,} ms | {low if low == high else f'{low}–{high}'} s "
+            f"| {in_flight} | {', '.join(map(str, told))} | {row['longest_gap_ms']:,} ms | {low if low == high else f'{low}–{high}'} s "
             f"| {', '.join(statuses)} |\n")
     made_with = ", ".join(f"{name} {version}" for name, version in results["made_with"].items())
     return "".join(lines) + f"\nMade with {made_with}.\n"
@@ -54,6 +56,14 @@ def broken_promises(rows, results):
                 broken.append(f"{name}: exit status {wrong[0]['status']}"
                               f"{' (killed)' if wrong[0]['killed'] else ''}, but the server's own "
                               f"is {result['own_status']}")
+        told = [stop["told"] for stop in result["stops"] if stop["told"]]
+        if row.once and told:
+            wrong = [times for times in told if set(times) != {1}]
+            if wrong:
+                broken.append(f"{name}: {len(wrong)} of {len(told)} servers were not told TERM once in "
+                              f"each process, but as often as {wrong[0]}")
+            if not all(stop["in_flight"] for stop in result["stops"]):
+                broken.append(f"{name}: no request was in flight at a stop, so this run proves nothing")
         if row.way == "dumb-init" and row.path in ("tcp", "http") and not result["failed"]:
             broken.append(f"{name}: lost no request, so this run proves nothing")
         left = sum(stop["left"] for stop in result["stops"])

@@ -27,6 +27,9 @@ class Row:
     # Promised: no failed request, and the app's own exit status.
     lossless: bool = False
     own_status: bool = False
+    # Promised where the server counts: each of its processes is told TERM once, and
+    # requests are in flight then.
+    once: bool = False
     # Also deployed in the short form.
     short: bool = False
     deploys: int = 3
@@ -48,13 +51,25 @@ def _peer(server, way, path="tcp", removal=1.0, **more):
 
 
 def _ours(server, way, path="tcp", removal=1.0, **more):
-    settings = {"lossless": True, "own_status": True, "deploys": 10, **more}
+    settings = {"lossless": True, "own_status": True, "once": True, "deploys": 10, **more}
     return Row(server, way, path, removal, **settings)
 
 
 def _never_stops(server, path="tcp", **more):
     """A row that is killed: fewer deploys, and a shorter grace period, to save time."""
     return _peer(server, "recipe, exec in script/web", path, deploys=1, grace=10, **more)
+
+
+def _behind(server, *ours, dumb_init="dumb-init", short=True):
+    """drain-init beside its peers: these lose what they refuse and what they cut, and
+    with a preStop hook only what they cut."""
+    return [
+        _peer(server, dumb_init),
+        _peer(server, "tini"),
+        _peer(server, f"preStop sleep D, {dumb_init}", short=short),
+        _peer(server, "preStop sleep D, tini"),
+        *ours,
+    ]
 
 
 def table():
@@ -74,7 +89,8 @@ def table():
             _ours("puma", "drain-init --delay-term D --stop-cmd STOP", path, short=path == "tcp"),
         ]
     rows += [
-        _ours("puma", "drain-init --delay-term D --rewrite TERM:INT"),
+        # Its handler of TERM is what counts.
+        _ours("puma", "drain-init --delay-term D --rewrite TERM:INT", once=False),
         _peer("puma", "dumb-init", removal=0.5),
         _ours("puma", "drain-init --delay-term D", removal=0.5),
         _peer("puma", "dumb-init", removal=2.0),
@@ -93,6 +109,9 @@ def table():
         _ours("puma cluster", "drain-init --delay-term D"),
         _ours("puma cluster", "drain-init -c --delay-term D"),
 
+        *_behind("puma behind sh and bundle exec",
+                 _ours("puma behind sh and bundle exec", "drain-init --delay-term D", short=True)),
+
         _peer("Passenger", "dumb-init", margin=CUTTING, short=True),
         _peer("Passenger", "recipe as written", margin=CUTTING),
         _never_stops("Passenger", margin=CUTTING),
@@ -103,8 +122,15 @@ def table():
 
         _peer("gunicorn", "dumb-init", short=True),
         _peer("gunicorn", "dumb-init -c"),
-        _ours("gunicorn", "drain-init --delay-term D", short=True),
+        # The group is told, and its master tells the workers as well.
+        _ours("gunicorn", "drain-init --delay-term D", once=False, short=True),
         _ours("gunicorn", "drain-init -c --delay-term D"),
+        _ours("gunicorn", "drain-init -c --delay-term D --wait-all"),
+
+        # Its master dies at once, and leaves workers that nobody has told.
+        *_behind("pre-fork server",
+                 _ours("pre-fork server", "drain-init -c --delay-term D --wait-all", short=True),
+                 dumb_init="dumb-init -c"),
 
         _peer("nginx", "dumb-init", short=True),
         _peer("nginx", "dumb-init -c"),
@@ -119,12 +145,21 @@ def table():
         _peer("Node", "dumb-init", "tcp keep-alive"),
         # The delay alone cannot move a kept-alive connection: measured, not promised.
         _ours("Node", "drain-init --delay-term D", "tcp keep-alive",
-              lossless=False, own_status=False, deploys=3),
+              lossless=False, own_status=False, once=False, deploys=3),
         _ours("Node", "drain-init --delay-term D --drain-signal USR2", "tcp keep-alive", short=True),
         _peer("Node", "dumb-init", "health", removal=0.5),
         # Nothing tells this balancer of the stop: measured, not promised.
         _ours("Node", "drain-init --delay-term D", "health", removal=0.5,
-              lossless=False, own_status=False, deploys=3),
+              lossless=False, own_status=False, once=False, deploys=3),
         _ours("Node", "drain-init --delay-term D --drain-cmd FAIL-HEALTH", "health", removal=0.5, short=True),
     ]
+    for server in ("Node behind sh", "Node behind busybox sh", "Node behind npm start"):
+        rows += _behind(server, _ours(server, "drain-init --delay-term D", short=True))
+    server = "Node behind npm start with exec"
+    rows += _behind(
+        server,
+        # The group is told, and npm tells its child as well, for which this app cuts
+        # what is in flight: measured, not promised.
+        _ours(server, "drain-init --delay-term D", lossless=False, own_status=False, once=False, deploys=3),
+        _ours(server, "drain-init -c --delay-term D"), short=False)
     return rows
