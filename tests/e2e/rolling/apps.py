@@ -17,11 +17,11 @@ PACKAGES = ["busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "pass
             "python3-venv", "ruby-bundler", "runc", "tini"]
 
 
-def packages():
-    """Debian's packages; its Node and npm only where the machine has none."""
-    missing = [package for program, package in (("node", "nodejs"), ("npm", "npm"))
-               if not shutil.which(program)]
-    return PACKAGES + missing
+def packages(full):
+    """Debian's packages; its Node only where the machine has none, and its npm, which
+    is some 400 packages and takes minutes, only for the full form."""
+    return (PACKAGES + ([] if shutil.which("node") else ["nodejs"])
+            + ([] if shutil.which("npm") or not full else ["npm"]))
 
 
 def install():
@@ -51,7 +51,8 @@ def versions():
     return {
         "Linux": platform.release(), "processors": os.cpu_count(),
         **dict(line.split() for line in lines),
-        **dict(pin.split("==") for pin in PYPI), "node": version_of("node"), "npm": version_of("npm"),
+        **dict(pin.split("==") for pin in PYPI), "node": version_of("node"),
+        **({"npm": version_of("npm")} if shutil.which("npm") else {}),
         "Python": platform.python_version(),
         "drain-init": version_of(sandbox.drain_init()),
     }
