@@ -16,13 +16,18 @@ def command(way):
     return f"{words}{colon}`{line}`" if line.split()[0] in INITS else way
 
 
+def key(row):
+    """The key of the row that a result is of."""
+    return (row["server"], row["way"], row["path"], row["container"], row["removal_s"])
+
+
 def markdown(results):
     lines = [HEADER]
     for row in results["rows"]:
         seconds = sorted(stop["seconds"] for stop in row["stops"])
         low, high = f"{seconds[0]:.1f}", f"{seconds[-1]:.1f}"
         statuses = sorted({"killed" if s["killed"] else str(s["status"]) for s in row["stops"]})
-        told = sorted({times for stop in row["stops"] for times in stop["told"] or ()})
+        told = sorted({times for stop in row["stops"] for times in stop.get("told") or ()})
         in_flight = f"{sum(stop['in_flight'] for stop in row['stops']):,}" if told else ""
         delay = "" if row["delay_s"] is None else f"{row['delay_s']:g} s"
         server = row["server"] + (" in podman" if row["container"] else "")
@@ -31,8 +36,20 @@ def markdown(results):
             f"| {row['deploys']} | {row['requests']:,} | {row['failed']:,} "
             f"| {in_flight} | {', '.join(map(str, told))} | {row['longest_gap_ms']:,} ms | {low if low == high else f'{low}–{high}'} s "
             f"| {', '.join(statuses)} |\n")
-    made_with = ", ".join(f"{name} {version}" for name, version in results["made_with"].items())
-    return "".join(lines) + f"\nMade with {made_with}.\n"
+    lines.append(f"\nMade with {versions(results['made_with'])}.\n")
+    # Rows that were made again, or later, with ONLY.
+    others = {}
+    for row in results["rows"]:
+        if "made_with" in row:
+            servers = others.setdefault(versions(row["made_with"]), [])
+            servers += [] if row["server"] in servers else [row["server"]]
+    for made_with, servers in others.items():
+        lines.append(f"\nThe rows of {', '.join(servers)}: made later, with {made_with}.\n")
+    return "".join(lines)
+
+
+def versions(made_with):
+    return ", ".join(f"{name} {version}" for name, version in made_with.items())
 
 
 def as_json(results):
@@ -62,7 +79,7 @@ def broken_promises(rows, results):
             if wrong:
                 broken.append(f"{name}: {len(wrong)} of {len(told)} servers were not told TERM once in "
                               f"each process, but as often as {wrong[0]}")
-            if not all(stop["in_flight"] for stop in result["stops"]):
+            elif not all(stop["in_flight"] for stop in result["stops"]):
                 broken.append(f"{name}: no request was in flight at a stop, so this run proves nothing")
         if row.way == "dumb-init" and row.path in ("tcp", "http") and not result["failed"]:
             broken.append(f"{name}: lost no request, so this run proves nothing")

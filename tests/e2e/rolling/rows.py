@@ -40,6 +40,10 @@ class Row:
     def delay(self):
         return self.removal + self.margin
 
+    def key(self):
+        """What no two rows have in common; report.key() is the same of a result."""
+        return (self.server, self.way, self.path, self.container, self.removal)
+
     def words(self):
         """The row in a few words, for progress, messages and ONLY."""
         place = " in podman" if self.container else ""
