@@ -31,7 +31,6 @@ process.on("SIGUSR2", () => { closing = true; });
 process.on("SIGTERM", () => {
   fs.appendFileSync(process.env.TOLD, `${process.pid} ${waiting}\n`);
   closing = true;
-  // As many apps have it: told again, close() calls back at once, and what is in flight is cut.
   server.close(() => process.exit(0));
   server.closeIdleConnections();
 });

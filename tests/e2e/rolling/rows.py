@@ -159,11 +159,13 @@ def table():
     ]
     for server in ("Node behind sh", "Node behind busybox sh", "Node behind npm start"):
         rows += _behind(server, _ours(server, "drain-init --delay-term D", short=True))
+    # npm alone is told, and tells its shell, which dies and leaves the app: measured, not promised.
+    rows.append(_ours("Node behind npm start", "drain-init -c --delay-term D",
+                      lossless=False, own_status=False, once=False, deploys=3))
     server = "Node behind npm start with exec"
     rows += _behind(
         server,
-        # The group is told, and npm tells its child as well, for which this app cuts
-        # what is in flight: measured, not promised.
-        _ours(server, "drain-init --delay-term D", lossless=False, own_status=False, once=False, deploys=3),
+        # The group is told, and npm tells the app as well, which bears it.
+        _ours(server, "drain-init --delay-term D", once=False),
         _ours(server, "drain-init -c --delay-term D"), short=False)
     return rows
