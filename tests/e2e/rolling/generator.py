@@ -21,6 +21,9 @@ import time
 # Requests a second by kind; the apps take 1 s for /slow.
 RATES = {"GET /": 100, "POST /": 20, "GET /slow": 6}
 TIMEOUT = 15
+# Seconds after which an idle connection is not used again: well before the proxies
+# close it (nginx after 75), as that close and a request could cross.
+IDLE = 20
 
 
 class Client:
@@ -56,15 +59,15 @@ class Client:
             return "ok" if status == "200" else status
         finally:
             if reusable:
-                self._idle.append((reader, writer))
+                self._idle.append((reader, writer, time.monotonic()))
             else:
                 writer.close()
 
     async def _connection(self):
         while self._idle:
-            reader, writer = self._idle.pop()
+            reader, writer, since = self._idle.pop()
             # One that the proxy has closed meanwhile is no request's fault.
-            if not reader.at_eof() and not writer.is_closing():
+            if not reader.at_eof() and not writer.is_closing() and time.monotonic() - since < IDLE:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self._host, self._port)
