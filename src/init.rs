@@ -110,8 +110,7 @@ impl<'a> Init<'a> {
         if !self.said {
             self.said = true;
             self.hands.reporter.say(Level::Error, &|line| {
-                line.text(b"cannot wait for signals, looks for them ten times a second: ")
-                    .error(error);
+                line.text(b"cannot wait for signals, will look for them: ").error(error);
             });
         }
         sys::sleep(100);

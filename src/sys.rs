@@ -316,6 +316,8 @@ pub fn pending_signals() -> Option<SignalSet> {
 /// Takes a pending signal away without sigtimedwait(2): one that is ignored for a
 /// moment is discarded. See sigaction(2), which the C library does not let touch
 /// signals 32 to 34.
+#[cold]
+#[inline(never)]
 pub fn discard(signal: Signal) {
     // The handler stands first, and no flag asks for a restorer.
     let ignored = [libc::SIG_IGN as u64, 0, 0, 0];
@@ -727,7 +729,8 @@ pub fn pipe_size(descriptor: c_int) -> Option<c_int> {
 fn control(descriptor: c_int, question: c_int) -> Option<c_int> {
     // SAFETY: takes two numbers.
     let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor, question, 0) };
-    c_int::try_from(answer).ok().filter(|answer| *answer >= 0)
+    #[allow(clippy::cast_possible_truncation)]
+    (answer >= 0).then_some(answer as c_int)
 }
 
 /// How many bytes are in a pipe. See `FIONREAD(2const)`.
