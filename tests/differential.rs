@@ -309,6 +309,13 @@ fn a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout() 
         assert_eq!(status(Path::new(DUMB_INIT), path), 2, "{path}");
         assert_eq!(status(&init_path(), path), ours, "{path}");
     }
+    // The shell, to which dumb-init gives it, finds a syntax error in a binary.
+    let dir = TempDir::new();
+    let foreign = dir.path("foreign");
+    executable(&foreign, b"\x7fELF\x02\x01\x01\0\n(((\n");
+    let foreign = foreign.to_str().unwrap();
+    assert_eq!(status(Path::new(DUMB_INIT), foreign), 2);
+    assert_eq!(status(&init_path(), foreign), 126);
     for option in ["--help", "--version"] {
         let output = |init: &Path| Command::new(init).arg(option).output().unwrap();
         let (theirs, ours) = (output(Path::new(DUMB_INIT)), output(&init_path()));
