@@ -156,7 +156,7 @@ fn report_slips(environment: &Words, reporter: Reporter) {
     let names = || environment.iter().filter_map(split).map(|(name, _)| name);
     for (index, name) in names().enumerate() {
         // One that stands twice is one slip.
-        if config::is_probable_slip(name) && !names().take(index).any(|it| it == name) {
+        if config::is_probable_slip(name) && names().position(|it| it == name) == Some(index) {
             reporter.say(Level::Notice, &|line| {
                 line.text(name).text(b" is no variable of drain-init: see --help for their names");
             });

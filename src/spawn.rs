@@ -196,7 +196,7 @@ pub fn helper(
     let others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
-    let environment = Words::of(others.chain([main_pid, signal].map(sys::leak)));
+    let environment = Words::of(&mut others.chain([main_pid, signal].map(sys::leak)));
 
     sys::hand_over_signals(given.sigchld_ignored);
     let error = search_and_exec(&argv, &environment);
@@ -266,7 +266,7 @@ fn exec_or_run_script(path: &CStr, argv: &Words, environment: &Words) -> Failure
         Errno::ENOEXEC if is_binary(path) => Failure::Foreign,
         Errno::ENOEXEC => {
             let script = [SHELL, sys::leak(path.to_owned())];
-            let script = Words::of(script.into_iter().chain(argv.iter().skip(1)));
+            let script = Words::of(&mut script.into_iter().chain(argv.iter().skip(1)));
             let _ = sys::exec(SHELL, &script, environment);
             Failure::NoShell
         }

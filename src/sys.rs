@@ -166,13 +166,16 @@ impl Words {
     /// An array of these words.
     #[must_use]
     pub fn new(words: Vec<CString>) -> Self {
-        Self::of(words.into_iter().map(leak))
+        Self::of(&mut words.into_iter().map(leak))
     }
 
     /// An array of words that stay where they are.
     #[must_use]
-    pub fn of(words: impl Iterator<Item = &'static CStr>) -> Self {
-        let mut pointers: Vec<_> = words.map(CStr::as_ptr).collect();
+    pub fn of(words: &mut dyn Iterator<Item = &'static CStr>) -> Self {
+        let mut pointers = Vec::new();
+        for word in words {
+            pointers.push(word.as_ptr());
+        }
         pointers.push(ptr::null());
         Self { pointers: pointers.leak() }
     }
