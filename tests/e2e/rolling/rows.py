@@ -28,7 +28,7 @@ class Row:
     lossless: bool = False
     own_status: bool = False
     # Promised where the server counts: each of its processes is told TERM once, and
-    # requests are in flight then.
+    # requests are in flight then (but not how soon a stop command tells it).
     once: bool = False
     # Also deployed in the short form.
     short: bool = False
@@ -64,7 +64,7 @@ def _never_stops(server, path="tcp", **more):
     return _peer(server, "recipe, exec in script/web", path, deploys=1, grace=10, **more)
 
 
-def _behind(server, *ours, dumb_init="dumb-init", short=True):
+def _behind(server, *ours, dumb_init="dumb-init", short=False):
     """drain-init beside its peers: these lose what they refuse and what they cut, and
     with a preStop hook only what they cut."""
     return [
@@ -134,7 +134,7 @@ def table():
         # Its master dies at once, and leaves workers that nobody has told.
         *_behind("pre-fork server",
                  _ours("pre-fork server", "drain-init -c --delay-term D --wait-all", short=True),
-                 dumb_init="dumb-init -c"),
+                 dumb_init="dumb-init -c", short=True),
 
         _peer("nginx", "dumb-init", short=True),
         _peer("nginx", "dumb-init -c"),
@@ -158,7 +158,8 @@ def table():
         _ours("Node", "drain-init --delay-term D --drain-cmd FAIL-HEALTH", "health", removal=0.5, short=True),
     ]
     for server in ("Node behind sh", "Node behind busybox sh", "Node behind npm start"):
-        rows += _behind(server, _ours(server, "drain-init --delay-term D", short=True))
+        rows += _behind(server, _ours(server, "drain-init --delay-term D", short=True),
+                        short=server == "Node behind npm start")
     # npm alone is told, and tells its shell, which dies and leaves the app: measured, not promised.
     rows.append(_ours("Node behind npm start", "drain-init -c --delay-term D",
                       lossless=False, own_status=False, once=False, deploys=3))
@@ -167,5 +168,5 @@ def table():
         server,
         # The group is told, and npm tells the app as well, which bears it.
         _ours(server, "drain-init --delay-term D", once=False),
-        _ours(server, "drain-init -c --delay-term D"), short=False)
+        _ours(server, "drain-init -c --delay-term D"))
     return rows
