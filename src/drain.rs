@@ -10,6 +10,7 @@
 use core::time::Duration;
 
 use crate::signal::{Rewrites, Signal, SignalSet};
+use crate::status::Status;
 
 /// A stop signal other than the one asked for is guessed at where COMMAND ends
 /// so soon after another signal.
@@ -52,27 +53,6 @@ impl Plan {
     #[must_use]
     pub const fn drains(&self) -> bool {
         self.delay.is_some() || self.drain_signal.is_some() || self.drain_cmd || self.stop_cmd
-    }
-}
-
-/// How a process ended. See wait(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// It exited with this status.
-    Exited(u8),
-    /// It was killed by this signal.
-    Killed(Signal),
-}
-
-impl Status {
-    /// The exit status to hand on: 128 + n for signal n.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Exited(code) => code,
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            Self::Killed(signal) => 128 + signal.number() as u8,
-        }
     }
 }
 

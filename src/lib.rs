@@ -5,6 +5,7 @@
 //! other programs, and promises nothing between versions.
 
 pub mod config;
+pub mod decimal;
 pub mod drain;
 pub mod exec_form;
 pub mod init;
@@ -12,4 +13,7 @@ pub mod processes;
 pub mod report;
 pub mod signal;
 pub mod spawn;
+pub mod status;
 pub mod sys;
+pub mod terminal;
+pub mod wording;

@@ -6,8 +6,10 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use nix::errno::Errno;
 use nix::unistd::{self, Pid};
 
+use crate::decimal;
 use crate::signal::Signal;
-use crate::sys;
+use crate::status::Status;
+use crate::sys::{self, Reaped};
 
 /// A process that drain-init started, and leads a process group.
 pub struct Started {
@@ -56,7 +58,7 @@ impl Started {
     /// Of kill(2); ESRCH where nobody is left.
     #[inline(always)]
     pub fn signal(&mut self, signal: Signal) -> nix::Result<()> {
-        if !self.is_group_left() {
+        if self.gone {
             return Err(Errno::ESRCH);
         }
         if !self.by_group {
@@ -66,7 +68,10 @@ impl Started {
             // Between fork and setsid there is no group yet. The signal waits
             // in the child, which has blocked it, for the exec.
             Err(Errno::ESRCH) if !self.reaped => sys::kill(self.pid, Some(signal)),
-            done => done,
+            done => {
+                self.gone = done == Err(Errno::ESRCH);
+                done
+            }
         }
     }
 
@@ -83,6 +88,134 @@ impl Started {
     }
 }
 
+/// What a shell calls the state of a job.
+#[derive(Clone, Copy)]
+pub enum JobChange {
+    /// COMMAND was stopped by this signal.
+    Stopped(Signal),
+    /// COMMAND was continued.
+    Continued,
+}
+
+/// Who has ended since the last look.
+#[derive(Default)]
+pub struct Ended {
+    /// Whether COMMAND was stopped or continued before.
+    pub job: Option<JobChange>,
+    /// How COMMAND ended, if it did.
+    pub command: Option<Status>,
+    /// How the drain command ended.
+    pub drain_cmd: Option<Status>,
+    /// How the stop command ended.
+    pub stop_cmd: Option<Status>,
+    /// Whether anybody has ended.
+    pub any: bool,
+    /// Whether no child is left.
+    pub no_children: bool,
+}
+
+/// COMMAND, and the drain and stop commands.
+pub struct Processes {
+    /// COMMAND.
+    pub command: Started,
+    /// The drain command, once it was started.
+    pub drain_cmd: Option<Started>,
+    /// The stop command, once it was started.
+    pub stop_cmd: Option<Started>,
+}
+
+impl Processes {
+    /// COMMAND was just started.
+    #[must_use]
+    pub const fn new(command: Started) -> Self {
+        Self { command, drain_cmd: None, stop_cmd: None }
+    }
+
+    /// Reaps all that has ended, and hands out the orphans. See wait(2).
+    pub fn reap(&mut self, on_orphan: &dyn Fn(Pid, Status)) -> Ended {
+        let mut ended = Ended::default();
+        loop {
+            let (pid, status) = match sys::reap() {
+                Reaped::Child(pid, status) => (pid, status),
+                Reaped::Stopped(pid, signal) => {
+                    if is_running(Some(&self.command), pid) {
+                        ended.job = Some(JobChange::Stopped(signal));
+                    }
+                    continue;
+                }
+                Reaped::Continued(pid) => {
+                    if is_running(Some(&self.command), pid) {
+                        ended.job = Some(JobChange::Continued);
+                    }
+                    continue;
+                }
+                Reaped::NoneYet => break,
+                Reaped::NoChildren => {
+                    ended.no_children = true;
+                    break;
+                }
+            };
+            ended.any = true;
+            forget(pid);
+            if is_running(Some(&self.command), pid) {
+                ended.command = Some(status);
+            } else if is_running(self.drain_cmd.as_ref(), pid) {
+                ended.drain_cmd = Some(status);
+            } else if is_running(self.stop_cmd.as_ref(), pid) {
+                ended.stop_cmd = Some(status);
+            } else {
+                on_orphan(pid, status);
+            }
+        }
+        if ended.any {
+            self.look_for_groups(&ended);
+        }
+        ended
+    }
+
+    /// Whoever was reaped may have been the last of a group.
+    fn look_for_groups(&mut self, ended: &Ended) {
+        for (status, started) in [
+            (ended.command, Some(&mut self.command)),
+            (ended.drain_cmd, self.drain_cmd.as_mut()),
+            (ended.stop_cmd, self.stop_cmd.as_mut()),
+        ] {
+            if let Some(started) = started {
+                if status.is_some() {
+                    started.mark_as_reaped();
+                }
+                started.is_group_left();
+            }
+        }
+    }
+
+    /// Whether somebody is left of COMMAND's group who is no zombie.
+    pub fn is_group_left(&mut self) -> bool {
+        self.command.is_group_left() && !is_dead(self.command.pid)
+    }
+
+    /// Signals every other process of the namespace, or every child if `children`,
+    /// but the groups that are to be spared. See [`tell`].
+    pub fn tell_all(&mut self, signal: Signal, children: bool, spare: [bool; 2]) {
+        let group = |spare: bool, started: Option<&mut Started>| {
+            started.filter(|_| spare).and_then(|it| it.is_group_left().then_some(it.pid))
+        };
+        let spared =
+            [group(spare[0], Some(&mut self.command)), group(spare[1], self.drain_cmd.as_mut())];
+        // From any other process than PID 1 this would reach half of the system.
+        let reaches_all = !children && unistd::getpid().as_raw() == 1;
+        let at_once = reaches_all && signal == Signal::KILL;
+        if at_once || (!tell(signal, children, spared) && reaches_all) {
+            let _ = sys::kill(Pid::from_raw(-1), Some(signal));
+        }
+    }
+}
+
+/// Whether that is the process, and it has not been reaped before.
+fn is_running(started: Option<&Started>, pid: Pid) -> bool {
+    started.is_some_and(|started| started.pid == pid && !started.reaped)
+}
+
 /// Who was told by [`tell`]: a bit for each process ID up to the kernel's
 /// greatest, 2²². Pages that nothing touches cost nothing.
 static TOLD: [AtomicU64; 1 << 16] = [const { AtomicU64::new(0) }; 1 << 16];
@@ -97,7 +230,7 @@ fn was_told(pid: Pid) -> bool {
 }
 
 /// Forgets a process that has ended: its number may be another's now.
-pub fn forget(pid: Pid) {
+fn forget(pid: Pid) {
     if let Some((word, bit)) = place(pid)
         && word.load(Relaxed) & bit != 0
     {
@@ -108,8 +241,7 @@ pub fn forget(pid: Pid) {
 /// Signals every other process, or every child if `children`, but the members of
 /// the `spared` groups; looks again until nobody new is there. Nobody is sent a
 /// signal but KILL twice so. Says no where /proc cannot tell who there is.
-#[must_use]
-pub fn tell(signal: Signal, children: bool, spared: [Option<Pid>; 2]) -> bool {
+fn tell(signal: Signal, children: bool, spared: [Option<Pid>; 2]) -> bool {
     let own_pid = unistd::getpid();
     let mut again = true;
     while again {
@@ -139,8 +271,7 @@ pub fn tell(signal: Signal, children: bool, spared: [Option<Pid>; 2]) -> bool {
 
 /// Whether nobody but zombies is left of a group, as far as /proc can tell: they
 /// stay for as long as their own parent does not reap them.
-#[must_use]
-pub fn is_dead(group: Pid) -> bool {
+fn is_dead(group: Pid) -> bool {
     let mut lives = false;
     for_each_process(unistd::getpid(), &mut |_, process| {
         lives |= process.group == group && !process.is_zombie;
@@ -158,7 +289,7 @@ struct Process {
 /// another PID namespace's.
 fn for_each_process(own_pid: Pid, act: &mut dyn FnMut(Pid, Process)) -> bool {
     let mut link = [0; 16];
-    sys::read_link(c"/proc/self", &mut link).and_then(sys::decimal) == Some(own_pid.as_raw())
+    sys::read_link(c"/proc/self", &mut link).and_then(number) == Some(own_pid.as_raw())
         && sys::for_each_number(c"/proc", &mut |_, number| {
             if number != own_pid.as_raw()
                 && let Some(process) = look_at(number)
@@ -176,7 +307,7 @@ fn look_at(pid: i32) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat[name_end + 1..].split(|&byte| byte == b' ').skip(1);
     let is_zombie = matches!(fields.next()?, b"Z" | b"X");
-    let mut id = || fields.next().and_then(sys::decimal).map(Pid::from_raw);
+    let mut id = || fields.next().and_then(number).map(Pid::from_raw);
     Some(Process { parent: id()?, group: id()?, is_zombie })
 }
 
@@ -187,20 +318,16 @@ fn numbered<'a>(
     after: &[u8],
     buffer: &'a mut [u8],
 ) -> Option<&'a core::ffi::CStr> {
+    let digits = decimal::written(number.unsigned_abs().into());
     let mut length = 0;
-    let mut put = |byte: u8| {
-        if let Some(place) = buffer.get_mut(length) {
-            *place = byte;
-        }
+    for &byte in before.iter().chain(digits.as_bytes()).chain(after) {
+        *buffer.get_mut(length)? = byte;
         length += 1;
-    };
-    for &byte in before {
-        put(byte);
     }
-    crate::report::decimal(number.unsigned_abs().into(), &mut put);
-    for &byte in after {
-        put(byte);
-    }
-    put(0);
     core::ffi::CStr::from_bytes_until_nul(buffer).ok()
+}
+
+/// A process ID in decimal.
+fn number(digits: &[u8]) -> Option<i32> {
+    decimal::read(digits).and_then(|number| number.try_into().ok())
 }

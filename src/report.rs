@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::drain::Status;
+use crate::decimal;
 use crate::signal::{Signal, SignalSet};
+use crate::status::Status;
 use crate::sys;
 
 /// How much is said.
@@ -27,15 +28,6 @@ const LONGEST: usize = 1024;
 
 /// What stands at the end of a line that was cut.
 const CUT: &[u8] = b"...\n";
-
-/// Hands out the decimal digits of a number, which costs less than fmt.
-pub fn decimal(number: u64, put: &mut dyn FnMut(u8)) {
-    if number >= 10 {
-        decimal(number / 10, put);
-    }
-    #[allow(clippy::cast_possible_truncation)]
-    put(b'0' + (number % 10) as u8);
-}
 
 /// A line in the making, on the stack. What does not fit is cut off.
 pub struct Line {
@@ -68,10 +60,7 @@ impl Line {
 
     /// Adds a decimal number.
     pub fn number(&mut self, number: u64) -> &mut Self {
-        decimal(number, &mut |digit| {
-            self.text(&[digit]);
-        });
-        self
+        self.text(decimal::written(number).as_bytes())
     }
 
     /// Adds a process ID.

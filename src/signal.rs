@@ -6,6 +6,8 @@
 
 use core::fmt;
 
+use crate::decimal;
+
 // The names below are those of Linux's generic numbering (all of Debian's
 // architectures but mips, sparc, alpha and hppa).
 const _: () = assert!(
@@ -139,13 +141,7 @@ impl fmt::Debug for Signal {
 
 /// Reads the decimal number that the whole of `text` is, up to 255.
 fn parse_number(text: &[u8]) -> Option<u8> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u8, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
+    decimal::read(text).and_then(|number| number.try_into().ok())
 }
 
 /// Reads what follows `RTMIN` or `RTMAX`: nothing, or `sign` and an offset that
@@ -182,10 +178,7 @@ impl Name {
     }
 
     fn push_number(&mut self, number: u8) {
-        if number >= 10 {
-            self.push(&[b'0' + number / 10]);
-        }
-        self.push(&[b'0' + number % 10]);
+        self.push(decimal::written(number.into()).as_bytes());
     }
 }
 

@@ -9,8 +9,9 @@ use nix::sys::stat::{self, SFlag};
 use nix::unistd::{self, AccessFlags, Pid};
 
 use crate::config::{self, Error, NamedCmd};
+use crate::decimal;
 use crate::exec_form::Cmd;
-use crate::report::{self, Level, Reporter};
+use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Words};
 
@@ -38,10 +39,8 @@ fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
 
 /// A variable for [`Words`], with a decimal value.
 fn variable(name: &str, pid: Pid) -> CString {
-    let mut word = Vec::from(name);
-    word.push(b'=');
-    report::decimal(pid.as_raw().unsigned_abs().into(), &mut |digit| word.push(digit));
-    CString::new(word).unwrap_or_default()
+    let digits = decimal::written(pid.as_raw().unsigned_abs().into());
+    CString::new([name.as_bytes(), b"=", digits.as_bytes()].concat()).unwrap_or_default()
 }
 
 /// The files that a program's name may mean, in the order in which execvp(3)

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use drain_init::drain::{Action, Drain, Event, Helper, Job, Message, Plan, Status, WaitAll};
+use drain_init::drain::{Action, Drain, Event, Helper, Job, Message, Plan, WaitAll};
+use drain_init::status::Status;
 use drain_init::signal::{Rewrites, Signal, SignalSet};
 
 #[path = "../../src/drain/world.rs"]

@@ -1,0 +1,240 @@
+//! Descriptors: closing them, reading files, and writing without ever blocking.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use nix::errno::Errno;
+
+use crate::decimal;
+
+/// Closes every descriptor from `first` on. See `close_range(2)`; where that call
+/// is missing, goes by /proc/self/fd, and without /proc through all numbers that
+/// a program is likely to have used.
+pub fn close_from(first: c_int) {
+    // SAFETY: takes three numbers. Nothing here keeps a descriptor from `first` on.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) };
+    if answer == 0 || close_listed(first) {
+        return;
+    }
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, or fails.
+    let answer = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let most = if answer == 0 { limit.rlim_max } else { libc::RLIM_INFINITY };
+    let last = c_int::try_from(most).unwrap_or(c_int::MAX).min(65_536);
+    for descriptor in first..last {
+        close(descriptor);
+    }
+}
+
+/// Closes what /proc/self/fd lists from `first` on; false where it cannot be read.
+fn close_listed(first: c_int) -> bool {
+    for_each_number(c"/proc/self/fd", &mut |directory, descriptor| {
+        if descriptor >= first && descriptor != directory {
+            close(descriptor);
+        }
+    })
+}
+
+/// Hands out the descriptor of a directory and each number that is a name in it;
+/// false where it cannot be read. See getdents64(2): opendir(3) would need the C
+/// library's malloc.
+pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> bool {
+    /// The offsets of `d_reclen` and `d_name` in a `linux_dirent64`.
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    let directory = unsafe { libc::open(directory.as_ptr(), flags) };
+    if directory < 0 {
+        return false;
+    }
+    let mut buffer = [0_u8; 1024];
+    loop {
+        // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+        let filled = unsafe {
+            libc::syscall(libc::SYS_getdents64, directory, buffer.as_mut_ptr(), buffer.len())
+        };
+        let mut entries = usize::try_from(filled).map_or(&[][..], |filled| &buffer[..filled]);
+        if entries.is_empty() {
+            break;
+        }
+        while entries.len() > NAME {
+            let length = u16::from_ne_bytes([entries[LENGTH], entries[LENGTH + 1]]);
+            let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
+            entries = rest;
+            let name = entry.get(NAME..).and_then(|name| CStr::from_bytes_until_nul(name).ok());
+            let number = name.and_then(|name| decimal::read(name.to_bytes()));
+            if let Some(number) = number.and_then(|number| number.try_into().ok()) {
+                act(directory, number);
+            }
+        }
+    }
+    close(directory);
+    true
+}
+
+/// Reads the beginning of a file, as much as the buffer holds, at once. See
+/// open(2) and read(2).
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    // SAFETY: a C string.
+    let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    close(descriptor);
+    buffer.get(..usize::try_from(count).ok()?)
+}
+
+/// Reads where a symbolic link points to. See readlink(2).
+pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    // SAFETY: a C string; the kernel writes at most `buffer.len()` bytes.
+    let count = unsafe { libc::readlink(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    buffer.get(..usize::try_from(count).ok()?)
+}
+
+/// Closes a descriptor, if it is open. See close(2).
+pub fn close(descriptor: c_int) {
+    // SAFETY: takes a number; nothing in the program owns a descriptor.
+    unsafe { libc::close(descriptor) };
+}
+
+/// Makes descriptor 0 /dev/null, or where there is none a pipe at its end.
+pub fn empty_stdin() {
+    close(0);
+    // Whatever is bound over it, the open does not wait.
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK;
+    // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
+    if unsafe { libc::open(c"/dev/null".as_ptr(), flags) } >= 0 {
+        if is_dev_null(0) {
+            return;
+        }
+        close(0);
+    }
+    let mut ends: [c_int; 2] = [0; 2];
+    // SAFETY: the kernel writes two descriptors, or fails.
+    if unsafe { libc::pipe(ends.as_mut_ptr()) } == 0 {
+        close(ends[1]);
+    }
+}
+
+/// Whether a descriptor is the device that null(4) is. See fstat(2).
+fn is_dev_null(descriptor: c_int) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes one stat, or fails.
+    if unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: fstat has succeeded.
+    let stat = unsafe { stat.assume_init() };
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
+}
+
+/// Writes to a descriptor, once. See write(2).
+///
+/// # Errors
+///
+/// Whatever write(2) says.
+pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
+    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
+    let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+    #[allow(clippy::cast_sign_loss)]
+    Errno::result(count).map(|count| count as usize)
+}
+
+/// How many bytes a pipe holds; `None` where the descriptor is no pipe. See
+/// `F_GETPIPE_SZ(2const)`.
+#[must_use]
+pub fn pipe_size(descriptor: c_int) -> Option<c_int> {
+    control(descriptor, libc::F_GETPIPE_SZ)
+}
+
+/// An answer of fcntl(2) to a question without an argument.
+fn control(descriptor: c_int, question: c_int) -> Option<c_int> {
+    // SAFETY: takes two numbers.
+    let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor, question, 0) };
+    #[allow(clippy::cast_possible_truncation)]
+    (answer >= 0).then_some(answer as c_int)
+}
+
+/// How many bytes are in a pipe. See `FIONREAD(2const)`.
+#[must_use]
+pub fn unread(descriptor: c_int) -> c_int {
+    let mut count: c_int = c_int::MAX;
+    // SAFETY: FIONREAD writes one int, or fails.
+    unsafe { libc::ioctl(descriptor, libc::FIONREAD as _, &raw mut count) };
+    count
+}
+
+/// Opens what stderr is once more, to write to it without ever blocking: by a
+/// file description of its own, whose flags nobody shares. See proc(5).
+#[must_use]
+pub fn open_stderr_anew() -> Option<c_int> {
+    // A pipe's end that is there to be read could be opened to be written to.
+    if control(2, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
+        return None;
+    }
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    let descriptor = unsafe { libc::open(c"/proc/self/fd/2".as_ptr(), flags) };
+    (descriptor >= 0).then_some(descriptor)
+}
+
+/// Writes to a socket without blocking or raising PIPE, whatever the
+/// descriptor's flags. See send(2).
+///
+/// # Errors
+///
+/// ENOTSOCK where it is none, EAGAIN where it would block.
+pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`, and no address.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_sendto,
+            descriptor,
+            bytes.as_ptr(),
+            bytes.len(),
+            flags,
+            ptr::null::<c_void>(),
+            0,
+        )
+    };
+    Errno::result(count).map(drop)
+}
+
+/// Writes without blocking, whatever the descriptor's flags. See pwritev2(2),
+/// `RWF_NOWAIT`.
+///
+/// # Errors
+///
+/// EAGAIN where it would block, EOPNOTSUPP or ENOSYS where the kernel cannot.
+pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
+    const RWF_NOWAIT: c_int = 8;
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // The offset -1 is "where the file stands", in two halves on 64-bit kernels.
+    // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_pwritev2,
+            descriptor,
+            &raw const part,
+            1,
+            -1_i64,
+            -1_i64,
+            RWF_NOWAIT,
+        )
+    };
+    Errno::result(count).map(drop)
+}
+
+/// Whether a write would not block at this moment. See poll(2).
+#[must_use]
+pub fn is_writable(descriptor: c_int) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the kernel reads and writes one pollfd.
+    let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    count > 0 && poll.revents & libc::POLLOUT != 0
+}

@@ -1,0 +1,137 @@
+//! Processes: fork, exec, exit, reaping, and what a process may ask for itself.
+
+use core::ffi::{CStr, c_int};
+use std::ffi::CString;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::words::Words;
+use crate::signal::Signal;
+use crate::status::Status;
+
+/// What [`reap`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// This child had ended, and is gone now.
+    Child(Pid, Status),
+    /// This child was stopped by this signal.
+    Stopped(Pid, Signal),
+    /// This child was continued.
+    Continued(Pid),
+    /// There are children, and none has ended.
+    NoneYet,
+    /// There is no child.
+    NoChildren,
+}
+
+/// Reaps one child that has ended, of any kind (`__WALL`), or says of one that it
+/// was stopped or continued. See waitpid(2).
+#[must_use]
+pub fn reap() -> Reaped {
+    const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
+    let mut status: c_int = 0;
+    loop {
+        // SAFETY: the kernel writes one int to `status`.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, OPTIONS) };
+        return match Errno::result(pid) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => Reaped::NoChildren,
+            Ok(0) => Reaped::NoneYet,
+            Ok(pid) => {
+                let pid = Pid::from_raw(pid);
+                if libc::WIFCONTINUED(status) {
+                    Reaped::Continued(pid)
+                } else if libc::WIFSTOPPED(status) {
+                    let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f);
+                    Reaped::Stopped(pid, signal.unwrap_or(Signal::STOP))
+                } else {
+                    Reaped::Child(pid, decode(status))
+                }
+            }
+        };
+    }
+}
+
+/// What is neither a stop nor a continuation is an exit or a signal.
+fn decode(status: c_int) -> Status {
+    match Signal::new(libc::WTERMSIG(status)) {
+        Some(signal) => Status::Killed(signal),
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        None => Status::Exited(libc::WEXITSTATUS(status) as u8),
+    }
+}
+
+/// Forks. Returns the child's process ID, or `None` in the child. See fork(2).
+///
+/// # Errors
+///
+/// EAGAIN at a limit of processes, ENOMEM.
+pub fn fork() -> nix::Result<Option<Pid>> {
+    // SAFETY: there is one thread, so that the child may do whatever the parent
+    // might have done.
+    let pid = Errno::result(unsafe { libc::fork() })?;
+    Ok((pid != 0).then(|| Pid::from_raw(pid)))
+}
+
+/// Executes `path`. Returns only where that failed. See execve(2).
+#[must_use]
+pub fn exec(path: &CStr, argv: &Words, environment: &Words) -> Errno {
+    // SAFETY: a C string and two arrays as execve takes them.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+    Errno::last()
+}
+
+/// Ends the process at once. See _exit(2).
+pub fn exit(status: u8) -> ! {
+    // SAFETY: never returns.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// Asks for `signal` when the parent dies. See `PR_SET_PDEATHSIG(2const)`.
+///
+/// # Errors
+///
+/// ENOSYS or EPERM where a filter forbids it.
+pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
+    // SAFETY: takes two numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.number()) }).map(drop)
+}
+
+/// Adopts the orphans among its descendants. See `PR_SET_CHILD_SUBREAPER(2const)`.
+///
+/// # Errors
+///
+/// EINVAL on kernels before 3.4, ENOSYS or EPERM where a filter forbids it.
+pub fn become_subreaper() -> nix::Result<()> {
+    // SAFETY: takes two numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }).map(drop)
+}
+
+/// The path of the working directory, where it has one below the root. See
+/// getcwd(2); getcwd(3) would need the C library's malloc.
+#[must_use]
+#[inline(never)] // So that only who asks has the path's 4 KiB on the stack.
+pub fn working_directory() -> Option<CString> {
+    let mut path = [0_u8; libc::PATH_MAX as usize];
+    // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    // From outside the root it begins with "(unreachable)".
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    (length > 0 && path.to_bytes().starts_with(b"/")).then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_an_exit_or_a_signal() {
+        assert_eq!(decode(0), Status::Exited(0));
+        assert_eq!(decode(255 << 8), Status::Exited(255));
+        assert_eq!(decode(9), Status::Killed(Signal::KILL));
+        // With a core dump.
+        assert_eq!(decode(6 | 0x80), Status::Killed(Signal::ABRT));
+        assert_eq!(decode(64).code(), 192);
+    }
+}

@@ -1,0 +1,69 @@
+//! The controlling terminal and its foreground process group. See tty(4).
+
+use core::ffi::c_int;
+use core::mem::MaybeUninit;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::descriptors::close;
+
+/// The foreground process group of the controlling terminal, where `descriptor`
+/// is that. See tcgetpgrp(3), which says so by not failing; TIOCGSID, which would
+/// ask more directly, is unknown to qemu-user.
+#[must_use]
+pub fn foreground_group(descriptor: c_int) -> Option<Pid> {
+    let mut group: libc::pid_t = 0;
+    // SAFETY: TIOCGPGRP writes one pid_t.
+    let failed = unsafe { libc::ioctl(descriptor, libc::TIOCGPGRP as _, &raw mut group) } != 0;
+    // A pty's master answers for its slave.
+    (!failed && !is_master(descriptor)).then(|| Pid::from_raw(group))
+}
+
+/// Whether a descriptor is a pty's master, which alone knows its number.
+fn is_master(descriptor: c_int) -> bool {
+    let mut number: c_int = 0;
+    // SAFETY: TIOCGPTN writes one int.
+    unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 }
+}
+
+/// Makes a group of the caller's session the terminal's foreground group. The
+/// caller has TTOU blocked. See tcsetpgrp(3).
+///
+/// # Errors
+///
+/// ENOTTY where `descriptor` is not the controlling terminal, EPERM where the
+/// group is of another session, ESRCH or EINVAL where there is none.
+pub fn set_foreground_group(descriptor: c_int, group: Pid) -> nix::Result<()> {
+    let group: libc::pid_t = group.as_raw();
+    // SAFETY: TIOCSPGRP reads one pid_t.
+    Errno::result(unsafe { libc::ioctl(descriptor, libc::TIOCSPGRP as _, &raw const group) })
+        .map(drop)
+}
+
+/// Lets `use_it` have a descriptor of the controlling terminal, if there is one:
+/// stdin, or /dev/tty. See tty(4).
+pub fn with_terminal<T>(use_it: impl FnOnce(c_int) -> T) -> Option<T> {
+    if foreground_group(0).is_some() {
+        return Some(use_it(0));
+    }
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    // SAFETY: a C string.
+    let descriptor = unsafe { libc::open(c"/dev/tty".as_ptr(), flags) };
+    if descriptor < 0 {
+        return None;
+    }
+    // An image may have any file of that name.
+    let used = foreground_group(descriptor).map(|_| use_it(descriptor));
+    close(descriptor);
+    used
+}
+
+/// Whether a descriptor is a terminal, and not the master of one. See isatty(3).
+#[must_use]
+pub fn is_terminal(descriptor: c_int) -> bool {
+    let mut size = MaybeUninit::<libc::winsize>::uninit();
+    // SAFETY: TIOCGWINSZ writes one winsize.
+    let failed = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ as _, size.as_mut_ptr()) } != 0;
+    !failed && !is_master(descriptor)
+}

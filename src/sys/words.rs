@@ -1,0 +1,160 @@
+//! Words as execve(2) takes them: argument lists and environments; and the
+//! system's words for an error.
+
+use core::ffi::{CStr, c_char, c_int};
+use core::ptr;
+use std::ffi::CString;
+
+use nix::errno::Errno;
+
+/// A NULL-terminated array of C strings that live as long as the process, as
+/// execve(2) takes it: an argument list or an environment.
+pub struct Words {
+    /// The last pointer is NULL; every other one points to a C string.
+    pointers: &'static mut [*const c_char],
+}
+
+impl Words {
+    /// Takes over the array that the kernel laid out for main or the environment.
+    ///
+    /// # Safety
+    ///
+    /// `array` is NULL, or a NULL-terminated array of C strings. Array and
+    /// strings live as long as the process, and nobody else uses the array.
+    #[must_use]
+    pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
+        if array.is_null() {
+            return Self::new(Vec::new());
+        }
+        let mut count = 0;
+        // SAFETY: the caller vouches for an array that ends with NULL; no
+        // pointer behind that one is read.
+        while unsafe { !(*array.add(count)).is_null() } {
+            count += 1;
+        }
+        Self {
+            // SAFETY: `count` pointers and the NULL are the array, and the
+            // caller gives it up for good.
+            pointers: unsafe { core::slice::from_raw_parts_mut(array, count + 1) },
+        }
+    }
+
+    /// An array of these words.
+    #[must_use]
+    pub fn new(words: Vec<CString>) -> Self {
+        Self::of(&mut words.into_iter().map(leak))
+    }
+
+    /// An array of words that stay where they are.
+    #[must_use]
+    pub fn of(words: &mut dyn Iterator<Item = &'static CStr>) -> Self {
+        let mut pointers = Vec::new();
+        for word in words {
+            pointers.push(word.as_ptr());
+        }
+        pointers.push(ptr::null());
+        Self { pointers: pointers.leak() }
+    }
+
+    /// The words in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &'static CStr> {
+        let words = self.pointers.split_last().map_or(&[][..], |(_, words)| words);
+        // SAFETY: every pointer but the last points to a C string that is
+        // never freed nor changed.
+        words.iter().map(|&word| unsafe { CStr::from_ptr(word) })
+    }
+
+    /// The words from that place on.
+    ///
+    /// # Panics
+    ///
+    /// Where there are fewer than `count` words.
+    #[must_use]
+    pub fn skip(self, count: usize) -> Self {
+        Self { pointers: &mut self.pointers[count..] }
+    }
+
+    /// Removes the words for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(&'static CStr) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.pointers.len() {
+            let word = self.pointers[index];
+            // SAFETY: as in `iter`: what is not NULL is a C string.
+            let keeps = word.is_null() || keep(unsafe { CStr::from_ptr(word) });
+            if keeps {
+                self.pointers[kept] = word;
+                kept += 1;
+            }
+        }
+        let pointers = core::mem::take(&mut self.pointers);
+        self.pointers = &mut pointers[..kept];
+    }
+
+    /// Puts other words in the place of those for which `with` has one.
+    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<CString>) {
+        for word in &mut *self.pointers {
+            if word.is_null() {
+                continue;
+            }
+            // SAFETY: as in `iter`: what is not NULL is a C string.
+            if let Some(other) = with(unsafe { CStr::from_ptr(*word) }) {
+                *word = other.into_raw();
+            }
+        }
+    }
+
+    /// The array for execve(2).
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// Lets a word live as long as the process.
+#[must_use]
+pub fn leak(word: CString) -> &'static CStr {
+    Box::leak(word.into_boxed_c_str())
+}
+
+/// The environment that the process was started with, its array taken over.
+///
+/// # Safety
+///
+/// To be called once, while there is one thread; nothing reads or changes the
+/// environment through the C library afterwards.
+#[must_use]
+pub unsafe fn take_environment() -> Words {
+    unsafe extern "C" {
+        static mut environ: *mut *const c_char;
+    }
+    // SAFETY: environ(7) is NULL or such an array, and the caller leaves it to us.
+    unsafe { Words::from_raw(environ) }
+}
+
+/// The words for an error, as strerror(3) has them.
+#[must_use]
+pub fn describe(error: Errno) -> &'static CStr {
+    // SAFETY: strerror returns a C string; it lives on in musl, and in glibc
+    // until the next call for an unknown error, with which the one thread is
+    // done before it makes another.
+    unsafe { CStr::from_ptr(libc::strerror(error as c_int)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_an_array_for_execve() {
+        let own = |words: &[&CStr]| Words::new(words.iter().map(|&word| word.to_owned()).collect());
+        let mut words = own(&[c"a", c"b=1", c"c", c"b=2"]);
+        words.retain(|word| word != c"c");
+        words.replace(|word| (word == c"b=2").then(|| c"d".to_owned()));
+        assert_eq!(words.iter().collect::<Vec<_>>(), [c"a", c"b=1", c"d"]);
+        assert!(words.pointers.last().unwrap().is_null());
+        let rest = words.skip(2);
+        assert_eq!(rest.iter().collect::<Vec<_>>(), [c"d"]);
+        assert_eq!(rest.skip(1).iter().count(), 0);
+        // SAFETY: NULL is allowed.
+        assert_eq!(unsafe { Words::from_raw(ptr::null_mut()) }.iter().count(), 0);
+    }
+}
