@@ -7,7 +7,6 @@
 pub mod config;
 pub mod decimal;
 pub mod drain;
-pub mod exec_form;
 pub mod init;
 pub mod processes;
 pub mod report;

@@ -319,10 +319,9 @@ fn numbered<'a>(
     buffer: &'a mut [u8],
 ) -> Option<&'a core::ffi::CStr> {
     let digits = decimal::written(number.unsigned_abs().into());
-    let mut length = 0;
-    for &byte in before.iter().chain(digits.as_bytes()).chain(after) {
-        *buffer.get_mut(length)? = byte;
-        length += 1;
+    let whole = before.iter().chain(digits.as_bytes()).chain(after).chain(&[0]);
+    for (place, &byte) in buffer.iter_mut().zip(whole) {
+        *place = byte;
     }
     core::ffi::CStr::from_bytes_until_nul(buffer).ok()
 }

@@ -315,14 +315,13 @@ fn rewrite_number(text: &[u8]) -> Option<Number> {
 }
 
 /// Whether C's `isspace` would say so.
-#[must_use]
-pub const fn is_blank(byte: u8) -> bool {
+const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// Without the blanks at its beginning.
 #[must_use]
-pub fn trim_start(mut text: &[u8]) -> &[u8] {
+fn trim_start(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_blank(*first)
     {
@@ -333,7 +332,7 @@ pub fn trim_start(mut text: &[u8]) -> &[u8] {
 
 /// Without the blanks at its end.
 #[must_use]
-pub fn trim_end(mut text: &[u8]) -> &[u8] {
+fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., last] = text
         && is_blank(*last)
     {

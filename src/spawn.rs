@@ -8,9 +8,9 @@ use nix::errno::Errno;
 use nix::sys::stat::{self, SFlag};
 use nix::unistd::{self, AccessFlags, Pid};
 
+use crate::config::exec_form::Cmd;
 use crate::config::{self, Error, NamedCmd};
 use crate::decimal;
-use crate::exec_form::Cmd;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Words};

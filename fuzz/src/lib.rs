@@ -6,9 +6,9 @@ mod machine;
 
 use std::time::Duration;
 
+use drain_init::config::exec_form::{self, Cmd};
 use drain_init::config::{self, Config, Error, Request};
-use drain_init::exec_form::{self, Cmd};
-use drain_init::signal::{Rewrites, Signal, is_blank, trim_end};
+use drain_init::signal::{Rewrites, Signal};
 
 pub use machine::drain;
 
@@ -338,7 +338,8 @@ fn scan(data: &[u8]) -> Option<(i32, i32)> {
         )
     };
     let rest = &data[usize::try_from(length).ok()?..];
-    (count == 2 && rest.iter().all(|&byte| is_blank(byte))).then_some((received, delivered))
+    (count == 2 && rest.iter().all(|&byte| matches!(byte, b' ' | 9..=13)))
+        .then_some((received, delivered))
 }
 
 /// CMD, held against `serde_json`.
@@ -361,7 +362,7 @@ pub fn exec_form(data: &[u8]) {
         (Some(begin), None) => {
             let is_bracket = data[begin] == b'[';
             let is_test = matches!(data.get(begin + 1), Some(b' ' | b'\t'));
-            let line = trim_end(&data[begin..]);
+            let line = data[begin..].trim_ascii_end();
             let quoted = line.len() > 1
                 && [b'"', b'\''].contains(&line[0])
                 && line.iter().enumerate().skip(1).find(|(_, byte)| **byte == line[0])

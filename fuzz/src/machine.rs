@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use drain_init::drain::{Action, Drain, Event, Helper, Job, Message, Plan, WaitAll};
-use drain_init::status::Status;
 use drain_init::signal::{Rewrites, Signal, SignalSet};
+use drain_init::status::Status;
 
 #[path = "../../src/drain/world.rs"]
 #[allow(dead_code, reason = "the search looks closer at the states")]

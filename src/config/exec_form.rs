@@ -3,8 +3,6 @@
 
 use std::ffi::CString;
 
-use crate::signal;
-
 /// A drain or stop command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cmd {
@@ -41,7 +39,7 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
             Err(wrong) => return Err([wrong, RIGHT]),
         }
     }
-    let line = signal::trim_end(reader.rest);
+    let line = reader.rest.trim_ascii_end();
     if reader.rest[line.len()..].contains(&b'\r') {
         return Err(["ends with a carriage return", ": take it out"]);
     }

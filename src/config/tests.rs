@@ -1,0 +1,480 @@
+//! What the command line and the environment mean.
+
+use super::*;
+
+fn request(args: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
+    let args = ["drain-init"].iter().chain(args).map(|arg| arg.as_bytes());
+    let variables = variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    parse(args, variables)
+}
+
+fn config_with(args: &[&str], variables: &[(&str, &str)]) -> Config {
+    match request(args, variables) {
+        Ok(Request::Run(config)) => *config,
+        other => panic!("{args:?} {variables:?}: {other:?}"),
+    }
+}
+
+fn config(args: &[&str]) -> Config {
+    config_with(args, &[])
+}
+
+fn error_with(args: &[&str], variables: &[(&str, &str)]) -> String {
+    match request(args, variables) {
+        Err(error) => String::from_utf8(error.as_bytes().to_vec()).unwrap(),
+        other => panic!("{args:?} {variables:?}: {other:?}"),
+    }
+}
+
+fn error(args: &[&str]) -> String {
+    error_with(args, &[])
+}
+
+#[allow(clippy::unnecessary_wraps)]
+fn seconds(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+fn duration(text: &str) -> Option<u64> {
+    values::duration(text.as_bytes()).map(|duration| duration.as_nanos().try_into().unwrap())
+}
+
+#[test]
+fn a_duration_is_one_or_more_decimal_numbers_and_units() {
+    const MILLI: u64 = 1_000_000;
+    for (text, millis) in [
+        ("500ms", 500),
+        ("1.5s", 1_500),
+        ("1m30s", 90_000),
+        ("2h", 7_200_000),
+        ("1h1m1s1ms", 3_661_001),
+        ("0.5h", 1_800_000),
+        ("1s1s", 2_000),
+        ("30", 30_000),
+        ("1.25", 1_250),
+        ("0", 0),
+        ("0s", 0),
+        ("007s", 7_000),
+    ] {
+        assert_eq!(duration(text), Some(millis * MILLI), "{text}");
+    }
+    assert_eq!(duration("0.000000001s"), Some(1));
+    assert_eq!(duration("0.0000000009s"), Some(1));
+    assert_eq!(duration("0.0000000000000000000001h"), Some(1));
+    assert_eq!(duration("1.0000000009s"), Some(1_000_000_000));
+    assert_eq!(duration("0.000000000000s"), Some(0));
+    assert_eq!(duration("0.000001ms"), Some(1));
+    assert_eq!(duration("0.00000000001h"), Some(36));
+}
+
+#[test]
+fn ten_years_are_the_longest_duration() {
+    assert_eq!(values::duration(b"87600h"), Some(values::LONGEST));
+    assert_eq!(values::duration(b"87599h3600s"), Some(values::LONGEST));
+    assert_eq!(values::duration(b"315360000"), Some(values::LONGEST));
+    for bad in [
+        "87600h1ms",
+        "87601h",
+        "315360001",
+        "99999999999999999999",
+        "18446744073709551616ms",
+        "18446744073709s",
+    ] {
+        assert_eq!(duration(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_malformed_duration_is_refused() {
+    for bad in [
+        "", " ", "s", "-1", "+1", "1e3", "1 s", " 1", "1 ", ".5", ".5s", "5.", "5.s", "1.2.3s",
+        "1d", "1S", "1M", "1m30", "30m5", "1us", "1,5s", "0x10", "1s ", "inf", "nan", "1s-1s",
+        "\u{661}s",
+    ] {
+        assert_eq!(duration(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_plain_command_has_every_default() {
+    let config = config(&["true"]);
+    assert_eq!(config.command, 1);
+    assert_eq!(config.level, Level::Notice);
+    assert_eq!(config.plan.delay, None);
+    assert_eq!(config.plan.kill_after, None);
+    assert_eq!(config.plan.drain_signal, None);
+    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM]));
+    assert_eq!(config.plan.wait_all, None);
+    assert!(config.plan.group);
+    assert!(!config.plan.drain_cmd && !config.plan.stop_cmd);
+    assert!(!config.wait_all && !config.subreaper && !config.warn_on_reap);
+    assert_eq!(config.pdeathsig, None);
+    assert_eq!(config.remap_exit, ExitCodes::default());
+    assert_eq!(config.plan.rewrites, Rewrites::default());
+    assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::TERM));
+}
+
+#[test]
+fn parsing_stops_at_the_command_and_at_two_dashes() {
+    assert_eq!(config(&["-v", "ls", "-c", "--wait-all"]).command, 2);
+    assert_eq!(config(&["-v", "--", "-c"]).command, 3);
+    assert_eq!(config(&["-"]).command, 1);
+    assert_eq!(config(&[""]).command, 1);
+    assert_eq!(config(&["--", "--", "x"]).command, 2);
+    assert!(!config(&["ls", "--wait-all"]).wait_all);
+    assert_eq!(config(&["-r1:1", "--rew=1:2", "-r", "15:3", "x"]).command, 5);
+}
+
+#[test]
+fn short_options_cluster_and_take_their_value_attached_or_separate() {
+    let check = |args: &[&str]| {
+        let config = config(args);
+        assert!(!config.plan.group, "{args:?}");
+        assert_eq!(config.level, Level::Verbose);
+        assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+        assert_eq!(config.command, args.len());
+    };
+    check(&["-vcr15:3", "x"]);
+    check(&["-vcr", "15:3", "x"]);
+    check(&["-v", "-c", "--rewrite", "15:3", "x"]);
+    check(&["-v", "-c", "--rewrite=15:3", "x"]);
+    check(&["--verbose", "--single-child", "--rew", "15:3", "x"]);
+}
+
+#[test]
+fn dumb_inits_long_options_and_only_they_may_be_abbreviated() {
+    assert!(!config(&["--s", "x"]).plan.group);
+    assert!(!config(&["--single", "x"]).plan.group);
+    assert_eq!(config(&["--verb", "x"]).level, Level::Verbose);
+    assert_eq!(request(&["--h"], &[]), Ok(Request::Help));
+    assert_eq!(request(&["--vers"], &[]), Ok(Request::Version));
+    assert!(config(&["--r", "15:0", "x"]).plan.rewrites.apply(Signal::TERM).is_none());
+    for bad in [
+        "--ver",
+        "--v",
+        "--st",
+        "--stop-c",
+        "--wait",
+        "--rem",
+        "--q",
+        "--gro",
+        "--su",
+        "--helpx",
+        "--singlechild",
+    ] {
+        assert!(error(&[bad, "15", "x"]).contains(&format!("unknown option {bad}")), "{bad}");
+    }
+}
+
+#[test]
+fn the_last_of_contradicting_options_wins() {
+    assert!(config(&["-c", "-g", "x"]).plan.group);
+    assert!(!config(&["-g", "-c", "x"]).plan.group);
+    assert_eq!(config(&["-qv", "x"]).level, Level::Verbose);
+    assert_eq!(config(&["-vq", "x"]).level, Level::Error);
+    assert_eq!(config(&["--delay-term=1", "--delay-term=2", "x"]).plan.delay, seconds(2));
+    assert_eq!(config(&["--stop-cmd=a", "--stop-cmd=", "x"]).stop_cmd, None);
+}
+
+#[test]
+fn every_option_reaches_the_configuration() {
+    let config = config(&[
+        "--delay-term=10",
+        "--drain-signal=TSTP",
+        "--drain-cmd=a",
+        "--stop-cmd=[\"b\"]",
+        "--kill-after=1m",
+        "--stop-signal=TERM",
+        "--stop-signal=QUIT",
+        "--wait-all",
+        "-s",
+        "-p",
+        "HUP",
+        "-e143",
+        "-e",
+        "0",
+        "-w",
+        "-g",
+        "x",
+    ]);
+    assert_eq!(config.plan.delay, seconds(10));
+    assert_eq!(config.plan.kill_after, seconds(60));
+    assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
+    assert!(config.plan.drain_cmd && config.plan.stop_cmd);
+    let named = |named: &Option<NamedCmd>| named.as_ref().map(|named| named.asked_by.clone());
+    assert!(matches!(config.drain_cmd, Some(NamedCmd { cmd: Cmd::Shell(_), .. })));
+    assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
+    assert_eq!(named(&config.drain_cmd), Some(b"--drain-cmd".to_vec()));
+    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
+    assert!(config.wait_all && config.subreaper && config.warn_on_reap);
+    assert_eq!(config.pdeathsig, Some(Signal::HUP));
+    let remapped: Vec<u8> = (0..=255).filter(|code| config.remap_exit.contains(*code)).collect();
+    assert_eq!(remapped, [0, 143]);
+}
+
+#[test]
+fn a_duration_of_zero_is_as_good_as_none() {
+    assert_eq!(config(&["--delay-term=0", "x"]).plan.delay, None);
+    assert_eq!(config(&["--kill-after=0s", "x"]).plan.kill_after, None);
+    let variables = [("DRAIN_INIT_DELAY_TERM", "5"), ("DRAIN_INIT_KILL_AFTER", "5")];
+    let config = config_with(&["--delay-term=0", "--kill-after=0", "x"], &variables);
+    assert_eq!((config.plan.delay, config.plan.kill_after), (None, None));
+}
+
+#[test]
+fn signals_that_cannot_be_caught_are_refused_as_a_stop_signal() {
+    for bad in ["KILL", "STOP", "CHLD", "9", "SIGCLD", "0", "65", "x", ""] {
+        assert!(
+            error(&["--stop-signal", bad, "x"]).starts_with(&format!("--stop-signal '{bad}': "))
+        );
+    }
+    assert!(config(&["-r9:15", "-rSTOP:0", "-r17:3", "x"]).plan.group);
+}
+
+#[test]
+fn exit_codes_are_numbers_from_0_to_255() {
+    for bad in ["256", "-1", "+1", "", "x", "1x", " 1"] {
+        assert!(
+            error(&["-e", bad, "x"]).starts_with(&format!("--remap-exit '{bad}': ")),
+            "{bad:?}"
+        );
+    }
+    for edge in [0, 63, 64, 127, 128, 255] {
+        let config = config(&["-e", &edge.to_string(), "x"]);
+        assert!((0..=255).all(|code| config.remap_exit.contains(code) == (code == edge)));
+    }
+}
+
+#[test]
+fn an_error_names_what_is_wrong_and_what_would_be_right() {
+    assert!(error(&[]).starts_with("no COMMAND: write drain-init [OPTION]"));
+    assert!(error(&["--"]).starts_with("no COMMAND"));
+    assert!(error(&["-x", "y"]).starts_with("unknown option -x: --help lists them"));
+    assert!(error(&["-\u{e4}"]).starts_with("unknown option -\u{e4}"));
+    assert!(error(&["--nosuch=1", "y"]).starts_with("unknown option --nosuch: "));
+    assert_eq!(error(&["--delay-term"]), "--delay-term needs a DURATION, such as 10s");
+    assert_eq!(error(&["-r"]), "--rewrite needs a S:R, such as 15:3");
+    assert!(
+        error(&["--delay-term", "1d", "x"])
+            .starts_with("--delay-term '1d': not a duration: write 10, ")
+    );
+    assert!(error(&["--wait-all=1", "x"]).starts_with("--wait-all '1': takes no value"));
+    assert!(error(&["--help=1"]).starts_with("--help '1': takes no value"));
+    assert!(error(&["-c=1", "x"]).contains("takes no value"));
+    assert!(error(&["-r1", "x"]).starts_with("--rewrite '1': not S:R: write two signals"));
+    assert!(error(&["--stop-cmd", "[x]", "y"]).starts_with("--stop-cmd '[x]': is no JSON array"));
+    assert!(error(&["--drain-signal", "65", "y"]).starts_with("--drain-signal '65': not a signal"));
+    assert!(error(&["-p", "x", "y"]).starts_with("--pdeathsig 'x': not a signal"));
+    assert!(error(&["--kill-after", "x", "y"]).starts_with("--kill-after 'x': not a duration"));
+}
+
+#[test]
+fn help_and_version_count_where_they_stand() {
+    assert_eq!(request(&["-h", "--nosuch"], &[]), Ok(Request::Help));
+    assert_eq!(request(&["-V"], &[("DRAIN_INIT_DELAY_TERM", "x")]), Ok(Request::Version));
+    assert!(error(&["--nosuch", "-h"]).contains("--nosuch"));
+    assert_eq!(config(&["x", "-h"]).command, 1);
+}
+
+#[test]
+fn every_long_option_but_help_and_version_is_a_variable() {
+    let names: Vec<_> =
+        options::SPELLINGS.iter().map(|known| (known.opt, Source::Variable.name(known))).collect();
+    for (opt, name) in names {
+        let has_variable = !matches!(opt, Opt::Help | Opt::Version);
+        assert_eq!(is_own_variable(&name), has_variable, "{opt:?}");
+    }
+    assert!(is_own_variable(b"DRAIN_INIT_DELAY_TERM"));
+    for other in [
+        "DRAIN_INIT_",
+        "DRAIN_INIT_DELAY-TERM",
+        "DRAIN_INIT_DELAY_TERMS",
+        "DRAIN_INIT_delay_term",
+        "DELAY_TERM",
+        "DRAIN_INIT_DELAY",
+    ] {
+        assert!(!is_own_variable(other.as_bytes()), "{other}");
+    }
+}
+
+#[test]
+fn variables_configure_as_options_do() {
+    let config = config_with(
+        &["x"],
+        &[
+            ("DRAIN_INIT_DELAY_TERM", "10"),
+            ("DRAIN_INIT_STOP_SIGNAL", "TERM, QUIT"),
+            ("DRAIN_INIT_REWRITE", "15:3,2:0"),
+            ("DRAIN_INIT_REMAP_EXIT", "143,0"),
+            ("DRAIN_INIT_WAIT_ALL", "yes"),
+            ("DRAIN_INIT_SUBREAPER", "TRUE"),
+            ("DRAIN_INIT_WARN_ON_REAP", "off"),
+            ("DRAIN_INIT_SINGLE_CHILD", "1"),
+            ("DRAIN_INIT_QUIET", "on"),
+            ("DRAIN_INIT_STOP_CMD", "a,b"),
+            ("DRAIN_INIT_DRAIN_CMD", ""),
+            ("DRAIN_INIT_KILL_AFTER", ""),
+        ],
+    );
+    assert_eq!(config.plan.delay, seconds(10));
+    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
+    assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+    assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
+    assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
+    assert!(config.wait_all && config.subreaper && !config.warn_on_reap && !config.plan.group);
+    assert_eq!(config.level, Level::Error);
+    let asked_by = b"DRAIN_INIT_STOP_CMD".to_vec();
+    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b".to_owned()), asked_by };
+    assert_eq!(config.stop_cmd, Some(stop_cmd));
+    assert_eq!((config.drain_cmd, config.plan.kill_after), (None, None));
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment() {
+    let variables = [
+        ("DRAIN_INIT_DELAY_TERM", "10"),
+        ("DRAIN_INIT_REWRITE", "1:2"),
+        ("DRAIN_INIT_STOP_SIGNAL", "INT"),
+        ("DRAIN_INIT_REMAP_EXIT", "1"),
+        ("DRAIN_INIT_STOP_CMD", "a"),
+        ("DRAIN_INIT_DRAIN_CMD", "a"),
+        ("DRAIN_INIT_DRAIN_SIGNAL", "INT"),
+        ("DRAIN_INIT_PDEATHSIG", "INT"),
+        ("DRAIN_INIT_KILL_AFTER", "1"),
+        ("DRAIN_INIT_SINGLE_CHILD", "1"),
+        ("DRAIN_INIT_VERBOSE", "1"),
+        ("DUMB_INIT_SETSID", "0"),
+    ];
+    let config = config_with(
+        &[
+            "--delay-term=3",
+            "-r15:3",
+            "--stop-signal=HUP",
+            "-e2",
+            "--stop-cmd=b",
+            "--drain-cmd=",
+            "-q",
+            "-g",
+            "--drain-signal=USR1",
+            "-pUSR2",
+            "--kill-after=2",
+            "x",
+        ],
+        &variables,
+    );
+    assert_eq!(config.plan.delay, seconds(3));
+    assert_eq!(config.plan.kill_after, seconds(2));
+    assert_eq!(config.plan.drain_signal.map(Signal::number), Some(10));
+    assert_eq!(config.pdeathsig.map(Signal::number), Some(12));
+    assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+    assert_eq!(config.plan.rewrites.apply(Signal::HUP), Some(Signal::HUP));
+    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::HUP]));
+    assert!(config.remap_exit.contains(2) && !config.remap_exit.contains(1));
+    let asked_by = b"--stop-cmd".to_vec();
+    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b".to_owned()), asked_by };
+    assert_eq!(config.stop_cmd, Some(stop_cmd));
+    assert_eq!(config.drain_cmd, None);
+    assert_eq!(config.level, Level::Error);
+    assert!(config.plan.group);
+}
+
+#[test]
+fn dumb_inits_variables_work_too_and_give_way() {
+    let variables = [("DUMB_INIT_DEBUG", "1"), ("DUMB_INIT_SETSID", "0")];
+    let config = config_with(&["x"], &variables);
+    assert_eq!((config.level, config.plan.group), (Level::Verbose, false));
+    let other_values = [("DUMB_INIT_DEBUG", "2"), ("DUMB_INIT_SETSID", "1")];
+    let config = config_with(&["x"], &other_values);
+    assert_eq!((config.level, config.plan.group), (Level::Notice, true));
+    let ours = [variables[0], variables[1], ("DRAIN_INIT_GROUP", "1"), ("DRAIN_INIT_QUIET", "1")];
+    let config = config_with(&["x"], &ours);
+    assert_eq!((config.level, config.plan.group), (Level::Error, true));
+}
+
+#[test]
+fn the_first_of_two_variables_of_one_name_counts() {
+    let twice = [("DRAIN_INIT_DELAY_TERM", "1"), ("DRAIN_INIT_DELAY_TERM", "x")];
+    assert_eq!(config_with(&["x"], &twice).plan.delay, seconds(1));
+    let twice = [("DRAIN_INIT_KILL_AFTER", "1"), ("DRAIN_INIT_KILL_AFTER", "x")];
+    assert_eq!(config_with(&["x"], &twice).plan.kill_after, seconds(1));
+}
+
+#[test]
+fn a_bad_value_in_a_variable_is_an_error_that_names_it() {
+    for (name, value) in [
+        ("DRAIN_INIT_DELAY_TERM", "x"),
+        ("DRAIN_INIT_STOP_SIGNAL", "TERM,,QUIT"),
+        ("DRAIN_INIT_STOP_SIGNAL", "KILL"),
+        ("DRAIN_INIT_REWRITE", "15:3;2:0"),
+        ("DRAIN_INIT_WAIT_ALL", "2"),
+        ("DRAIN_INIT_SINGLE_CHILD", "y"),
+        ("DRAIN_INIT_STOP_CMD", "[x"),
+    ] {
+        let error = error_with(&["--delay-term=1", "x"], &[(name, value)]);
+        assert!(error.starts_with(&format!("{name}='")), "{error}");
+    }
+    for (one, other) in [("SINGLE_CHILD", "GROUP"), ("VERBOSE", "QUIET")] {
+        let names = [one, other].map(|name| format!("DRAIN_INIT_{name}"));
+        for order in [[0, 1], [1, 0]] {
+            let variables = order.map(|index| (names[index].as_str(), "1"));
+            let error = error_with(&["x"], &variables);
+            assert!(
+                error.starts_with(&format!("{} and {} contradict", names[0], names[1])),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_probable_slip_is_a_name_that_only_begins_like_ours() {
+    for slip in [
+        "DRAIN_INIT_DELAY",
+        "DRAIN_INIT_",
+        "DRAIN_INIT_HELP",
+        "DRAIN_INIT_SERVICES",
+        "DRAIN_INIT_WEB_SERVICE",
+        "DRAIN_INIT_WEB_PORTS",
+        "DRAIN_INIT_SUPPORT",
+    ] {
+        assert!(is_probable_slip(slip.as_bytes()), "{slip}");
+    }
+    for fine in [
+        "DRAIN_INIT_DELAY_TERM",
+        "DRAIN_INIT_SERVICE_HOST",
+        "DRAIN_INIT_SERVICE_PORT_HTTP",
+        "DRAIN_INIT_PORT",
+        "DRAIN_INIT_PORT_80_TCP",
+        "DRAIN_INIT_WEB_SERVICE_HOST",
+        "DRAIN_INIT_WEB_SERVICE_PORT",
+        "DRAIN_INIT_WEB_SERVICE_PORT_HTTP",
+        "DRAIN_INIT_WEB_PORT",
+        "DRAIN_INIT_WEB_PORT_80_TCP",
+        "DRAIN_INIT_WEB_PORT_80_TCP_ADDR",
+        "DRAIN_INIT_SIGNAL",
+        "DUMB_INIT_DEBUG",
+        "DRAIN_INIT",
+        "PATH",
+    ] {
+        assert!(!is_probable_slip(fine.as_bytes()), "{fine}");
+    }
+}
+
+#[test]
+fn the_help_names_every_option_as_it_is_spelled() {
+    for known in options::SPELLINGS {
+        let spelled = match known.short {
+            Some(short) => format!("  -{short}, --{}", known.long),
+            None => format!("      --{}", known.long),
+        };
+        let line = HELP.lines().find(|line| line.starts_with(&spelled));
+        let value = match known.takes {
+            Takes::Nothing => "",
+            Takes::Value(what) | Takes::Values(what) => what.split(',').next().unwrap(),
+        };
+        assert!(
+            line.is_some_and(|line| line[spelled.len()..].trim_start().starts_with(value)),
+            "{spelled}"
+        );
+    }
+}
