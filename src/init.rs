@@ -267,7 +267,7 @@ impl Executor<'_> {
             Helper::Stop => &self.config.stop_cmd,
         };
         let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
-        match spawn::helper(cmd, self.given, command, received, self.reporter) {
+        match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
             Ok(pid) => {
                 *self.helper(helper) = Some(Started::new(pid, true));
                 None

@@ -7,7 +7,11 @@
 #![no_main]
 #![allow(unsafe_code, reason = "for main itself, and to take over what the kernel laid out for it")]
 
+mod arena;
+
 use core::ffi::{CStr, c_char, c_int};
+
+use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request};
 use drain_init::drain::WaitAll;
@@ -15,7 +19,7 @@ use drain_init::init::Init;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
-use drain_init::sys::{self, Arena, Words};
+use drain_init::sys::{self, OneThread, Words};
 use nix::unistd::{self, Pid};
 
 /// The status of a usage error, and where COMMAND could not be forked.
@@ -33,11 +37,13 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
     let argv = unsafe { Words::from_raw(argv) };
     // SAFETY: there is one thread, and nothing here uses the C library's getenv.
     let environment = unsafe { sys::take_environment() };
-    run(argv, environment).into()
+    // SAFETY: nothing here starts another.
+    let one_thread = unsafe { OneThread::promised() };
+    run(argv, environment, one_thread).into()
 }
 
 /// From the arguments to the exit status.
-fn run(argv: Words, mut environment: Words) -> u8 {
+fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
     let arguments = argv.iter().map(CStr::to_bytes);
@@ -59,11 +65,17 @@ fn run(argv: Words, mut environment: Words) -> u8 {
         }
     }
     report_slips(&environment, reporter);
-    start(config, argv, environment, reporter)
+    start(config, argv, environment, one_thread, reporter)
 }
 
 /// From the configuration to COMMAND's status.
-fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Reporter) -> u8 {
+fn start(
+    mut config: Box<Config>,
+    argv: Words,
+    environment: Words,
+    one_thread: OneThread,
+    reporter: Reporter,
+) -> u8 {
     let is_pid_1 = || unistd::getpid() == Pid::from_raw(1);
     if config.wait_all {
         config.plan.wait_all =
@@ -90,8 +102,9 @@ fn start(mut config: Box<Config>, argv: Words, environment: Words, reporter: Rep
         environment,
         sigchld_ignored: sys::reset_sigchld(),
         directory: runs_helpers.then(sys::working_directory).flatten(),
+        one_thread,
     };
-    let command = match spawn::command(&mut given, !config.plan.group, reporter) {
+    let command = match spawn::start_command(&mut given, !config.plan.group, reporter) {
         Ok(command) => command,
         Err(error) => {
             reporter.say(Level::Error, &|line| {

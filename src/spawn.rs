@@ -13,7 +13,7 @@ use crate::config::{self, Error, NamedCmd};
 use crate::decimal;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
-use crate::sys::{self, Words};
+use crate::sys::{self, OneThread, Words};
 
 const SHELL: &CStr = c"/bin/sh";
 
@@ -30,6 +30,8 @@ pub struct Inheritance {
     pub sigchld_ignored: bool,
     /// The working directory's path, where a drain or stop command needs it.
     pub directory: Option<CString>,
+    /// That it may fork.
+    pub one_thread: OneThread,
 }
 
 /// The value of `NAME=VALUE`, where that is the name.
@@ -115,7 +117,11 @@ pub struct Command {
 /// # Errors
 ///
 /// Of fork(2).
-pub fn command(given: &mut Inheritance, alone: bool, reporter: Reporter) -> nix::Result<Command> {
+pub fn start_command(
+    given: &mut Inheritance,
+    alone: bool,
+    reporter: Reporter,
+) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = sys::foreground_group(0);
     let stays = alone || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
@@ -129,7 +135,7 @@ pub fn command(given: &mut Inheritance, alone: bool, reporter: Reporter) -> nix:
             let _ = sys::set_foreground_group(0, pid);
         }
     };
-    if let Some(pid) = sys::fork()? {
+    if let Some(pid) = sys::fork(&given.one_thread)? {
         if stays {
             place(pid);
         }
@@ -171,14 +177,14 @@ fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
 /// # Errors
 ///
 /// Of fork(2).
-pub fn helper(
+pub fn start_helper(
     cmd: &Cmd,
     given: &Inheritance,
     command: Pid,
     received: Signal,
     reporter: Reporter,
 ) -> nix::Result<Pid> {
-    if let Some(pid) = sys::fork()? {
+    if let Some(pid) = sys::fork(&given.one_thread)? {
         return Ok(pid);
     }
     let _ = unistd::setsid();

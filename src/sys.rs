@@ -2,14 +2,12 @@
 //! cannot use: each wrapper small, and all of the library's `unsafe` code.
 #![allow(unsafe_code)]
 
-mod arena;
 mod descriptors;
 mod processes;
 mod signals;
 mod terminal;
 mod words;
 
-pub use arena::*;
 pub use descriptors::*;
 pub use processes::*;
 pub use signals::*;

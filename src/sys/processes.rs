@@ -62,14 +62,29 @@ fn decode(status: c_int) -> Status {
     }
 }
 
+/// Proof that the process has one thread, so that the child of a fork may do
+/// whatever its parent might have done.
+pub struct OneThread(());
+
+impl OneThread {
+    /// Proves nothing, but believes the caller.
+    ///
+    /// # Safety
+    ///
+    /// The process has one thread, and will have no other.
+    #[must_use]
+    pub const unsafe fn promised() -> Self {
+        Self(())
+    }
+}
+
 /// Forks. Returns the child's process ID, or `None` in the child. See fork(2).
 ///
 /// # Errors
 ///
 /// EAGAIN at a limit of processes, ENOMEM.
-pub fn fork() -> nix::Result<Option<Pid>> {
-    // SAFETY: there is one thread, so that the child may do whatever the parent
-    // might have done.
+pub fn fork(_: &OneThread) -> nix::Result<Option<Pid>> {
+    // SAFETY: there is one thread.
     let pid = Errno::result(unsafe { libc::fork() })?;
     Ok((pid != 0).then(|| Pid::from_raw(pid)))
 }
