@@ -309,7 +309,6 @@ impl Drain {
 
     /// When [`Event::Time`] is wanted next, if ever.
     #[must_use]
-    #[inline(always)]
     pub fn deadline(&self) -> Option<Duration> {
         let drain_ends = match self.state {
             State::Draining { ends, .. } => ends,

@@ -296,7 +296,6 @@ impl Executor<'_> {
         Target { pid: command.pid, by_group: command.by_group }
     }
 
-    #[inline(always)]
     fn report_delivery(&self, signal: Signal, target: Target, result: nix::Result<()>) {
         match result {
             Ok(()) => self.reporter.say(Level::Verbose, &|line| {

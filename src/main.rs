@@ -20,6 +20,7 @@ use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
 use drain_init::sys::{self, OneThread, Words};
+use nix::sys::prctl;
 use nix::unistd::{self, Pid};
 
 /// The status of a usage error, and where COMMAND could not be forked.
@@ -90,11 +91,11 @@ fn start(
         }
     }
     if (config.subreaper || config.wait_all) && !is_pid_1() {
-        warn_on_error(sys::become_subreaper(), b"--subreaper", reporter);
+        warn_on_error(prctl::set_child_subreaper(true), b"--subreaper", reporter);
     } else if config.plan.group && config.plan.drains() && !is_pid_1() {
         // To hear of the end of what COMMAND may leave of its group. Where this
         // is refused, a look once a second is all there is.
-        let _ = sys::become_subreaper();
+        let _ = prctl::set_child_subreaper(true);
     }
     let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
     let mut given = Inheritance {

@@ -56,7 +56,6 @@ impl Started {
     /// # Errors
     ///
     /// Of kill(2); ESRCH where nobody is left.
-    #[inline(always)]
     pub fn signal(&mut self, signal: Signal) -> nix::Result<()> {
         if self.gone {
             return Err(Errno::ESRCH);

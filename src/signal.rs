@@ -256,7 +256,6 @@ impl Rewrites {
 
     /// What to deliver where `received` was received, if anything.
     #[must_use]
-    #[inline(always)]
     pub fn apply(&self, received: Signal) -> Option<Signal> {
         match self.replacements[usize::from(received.0)] {
             AS_RECEIVED => Some(received),

@@ -28,14 +28,18 @@ pub(super) fn exit_code(value: &[u8]) -> Option<u8> {
 
 /// Reads `1`, `true`, `yes`, `on` or their opposites, in either case.
 pub(super) fn switch(value: &[u8]) -> Option<bool> {
-    let is_one_of = |words: [&[u8]; 4]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
-    if is_one_of([b"1", b"true", b"yes", b"on"]) {
-        Some(true)
-    } else if is_one_of([b"0", b"false", b"no", b"off"]) {
-        Some(false)
-    } else {
-        None
-    }
+    let words: [(&[u8], bool); 8] = [
+        (b"1", true),
+        (b"true", true),
+        (b"yes", true),
+        (b"on", true),
+        (b"0", false),
+        (b"false", false),
+        (b"no", false),
+        (b"off", false),
+    ];
+    let found = words.iter().find(|(word, _)| value.eq_ignore_ascii_case(word));
+    found.map(|(_, is_on)| *is_on)
 }
 
 /// The longest duration: ten years of 365 days.

@@ -1,6 +1,6 @@
 //! Descriptors: closing them, reading files, and writing without ever blocking.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
@@ -213,19 +213,12 @@ pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()>
 /// EAGAIN where it would block, EOPNOTSUPP or ENOSYS where the kernel cannot.
 pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
     const RWF_NOWAIT: c_int = 8;
+    // As an offset, in two words: where the file stands.
+    const HERE: c_long = -1;
     let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // The offset -1 is "where the file stands", in two halves on 64-bit kernels.
     // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.
     let count = unsafe {
-        libc::syscall(
-            libc::SYS_pwritev2,
-            descriptor,
-            &raw const part,
-            1,
-            -1_i64,
-            -1_i64,
-            RWF_NOWAIT,
-        )
+        libc::syscall(libc::SYS_pwritev2, descriptor, &raw const part, 1, HERE, HERE, RWF_NOWAIT)
     };
     Errno::result(count).map(drop)
 }

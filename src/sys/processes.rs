@@ -1,6 +1,6 @@
 //! Processes: fork, exec, exit, reaping, and what a process may ask for itself.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::{CStr, c_int, c_long};
 use std::ffi::CString;
 
 use nix::errno::Errno;
@@ -109,18 +109,10 @@ pub fn exit(status: u8) -> ! {
 ///
 /// ENOSYS or EPERM where a filter forbids it.
 pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
+    // The kernel takes a long.
+    let number = c_long::from(signal.number());
     // SAFETY: takes two numbers.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.number()) }).map(drop)
-}
-
-/// Adopts the orphans among its descendants. See `PR_SET_CHILD_SUBREAPER(2const)`.
-///
-/// # Errors
-///
-/// EINVAL on kernels before 3.4, ENOSYS or EPERM where a filter forbids it.
-pub fn become_subreaper() -> nix::Result<()> {
-    // SAFETY: takes two numbers.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }).map(drop)
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) }).map(drop)
 }
 
 /// The path of the working directory, where it has one below the root. See

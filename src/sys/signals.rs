@@ -14,6 +14,20 @@ use crate::signal::{Signal, SignalSet};
 /// library's own type is larger, and musl's functions filter it.
 const KERNEL_SIGSET_SIZE: usize = size_of::<SignalSet>();
 
+// On a 32-bit big-endian machine the kernel's set is two words in another order.
+const _: () = assert!(
+    cfg!(target_endian = "little") || cfg!(target_pointer_width = "64"),
+    "signal sets are known for little-endian or 64-bit machines only"
+);
+
+/// The `timespec` of this system call, whatever the C library's own is: its
+/// second word is no longer `time_t` on 32-bit machines.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: c_long,
+    nanos: c_long,
+}
+
 /// Sets the signal mask, all 64 signals of it. See sigprocmask(2), which musl
 /// and glibc do not let touch signals 32 to 34.
 pub fn set_signal_mask(mask: SignalSet) {
@@ -38,13 +52,12 @@ pub fn set_signal_mask(mask: SignalSet) {
 ///
 /// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
 /// and CONT, say).
-#[inline(always)]
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let set = set.bits();
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
-        #[allow(clippy::cast_lossless)]
-        tv_nsec: timeout.subsec_nanos() as c_long,
+    let timeout = timeout.map(|timeout| KernelTimespec {
+        seconds: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
+        #[allow(clippy::cast_lossless, clippy::cast_possible_wrap)]
+        nanos: timeout.subsec_nanos() as c_long,
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `set`, writes no
@@ -65,7 +78,6 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
 /// The signals that are pending, where a filter does not forbid to ask. See
 /// sigpending(2).
 #[must_use]
-#[inline(always)]
 pub fn pending_signals() -> Option<SignalSet> {
     let mut set = 0_u64;
     // SAFETY: the kernel writes KERNEL_SIGSET_SIZE bytes to `set`.
@@ -113,7 +125,6 @@ pub fn sleep(millis: c_int) {
 /// # Errors
 ///
 /// ESRCH where there is no such process, EPERM where none may be signalled.
-#[inline(always)]
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
