@@ -1,6 +1,6 @@
 //! What to do when: the state machine of a stop.
 //!
-//! Pure: an event and a clock go in, actions come out. No system call, no
+//! Pure: an event and the time go in, actions come out. No system call, no
 //! allocation. Times are [`Duration`]s since a fixed moment.
 //!
 //! ```text
@@ -333,26 +333,20 @@ impl Drain {
         matches!(self.state, State::Ended { group: true, .. })
     }
 
-    /// Takes an event in, and hands out what to do. Takes none of it back: what
-    /// fails is the next event. Reads the clock only where the time counts: not
-    /// for a signal that is handed on in an init that has no drain.
-    pub fn step(
-        &mut self,
-        event: Event,
-        clock: &dyn Fn() -> Duration,
-        act: &mut dyn FnMut(Action),
-    ) {
+    /// Takes an event in, at the time that it is `now`, and hands out what to do.
+    /// Takes none of it back: what fails is the next event.
+    pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
         let actions = &mut Actions(act);
         match event {
             Event::CommandEnded { status, group_left } => {
-                self.command_ended(status, group_left, clock(), actions);
+                self.command_ended(status, group_left, now, actions);
             }
             Event::CommandStopped { signal, job } => self.command_stopped(signal, job, actions),
             Event::CommandContinued => self.suspended = false,
             Event::HelperEnded(helper, status) => {
-                self.helper_ended(helper, Some(status), clock(), actions);
+                self.helper_ended(helper, Some(status), now, actions);
             }
-            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, clock(), actions),
+            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, actions),
             Event::GroupGone => {
                 if let State::Ended { group, .. } = &mut self.state {
                     *group = false;
@@ -373,9 +367,9 @@ impl Drain {
                     self.exit_if_done(actions);
                 }
             }
-            Event::Time => self.time(clock(), actions),
-            Event::Received(signal) => self.received(signal, false, clock, actions),
-            Event::ReceivedOnTerminal(signal) => self.received(signal, true, clock, actions),
+            Event::Time => self.time(now, actions),
+            Event::Received(signal) => self.received(signal, false, now, actions),
+            Event::ReceivedOnTerminal(signal) => self.received(signal, true, now, actions),
         }
     }
 
@@ -383,7 +377,7 @@ impl Drain {
         &mut self,
         signal: Signal,
         on_terminal: bool,
-        clock: &dyn Fn() -> Duration,
+        now: Duration,
         actions: &mut Actions,
     ) {
         actions.report(Message::Received(signal));
@@ -400,9 +394,9 @@ impl Drain {
             actions.push(Action::HandTerminalOn);
         }
         if self.plan.stop_signals.contains(signal) {
-            self.received_stop(signal, delivered, clock, actions);
+            self.received_stop(signal, delivered, now, actions);
         } else {
-            self.received_other(signal, delivered, on_terminal, clock, actions);
+            self.received_other(signal, delivered, on_terminal, now, actions);
         }
         // As dumb-init does: whoever suspends the job sees its init stop, too.
         if suspends {
@@ -415,14 +409,14 @@ impl Drain {
         &mut self,
         signal: Signal,
         delivered: Option<Signal>,
-        clock: &dyn Fn() -> Duration,
+        now: Duration,
         actions: &mut Actions,
     ) {
         match self.state {
             State::Running { .. } if self.plan.drains() => {
-                self.begin_drain(signal, clock(), actions);
+                self.begin_drain(signal, now, actions);
             }
-            State::Running { .. } => self.begin_stop(signal, None, clock(), actions),
+            State::Running { .. } => self.begin_stop(signal, None, now, actions),
             State::Draining { .. } => actions.report(Message::SwallowedDraining(signal)),
             State::Stopping { .. } if self.stop_cmd_runs => {
                 actions.report(Message::SwallowedStopping(signal));
@@ -431,7 +425,7 @@ impl Drain {
                 None => actions.report(Message::NotDelivered(signal)),
                 Some(delivered) => {
                     let cause = Cause::Signal(delivered);
-                    self.state = State::Stopping { received, since: clock(), cause };
+                    self.state = State::Stopping { received, since: now, cause };
                     self.deliver_stop(delivered, actions);
                 }
             },
@@ -445,7 +439,7 @@ impl Drain {
         signal: Signal,
         delivered: Option<Signal>,
         on_terminal: bool,
-        clock: &dyn Fn() -> Duration,
+        now: Duration,
         actions: &mut Actions,
     ) {
         if let State::Ended { .. } = self.state {
@@ -460,7 +454,7 @@ impl Drain {
             && self.plan.drains()
             && (signal.ends_by_default() || (signal == Signal::WINCH && !on_terminal))
         {
-            *last = Some((signal, clock()));
+            *last = Some((signal, now));
         }
         self.suspends_or_continues(delivered);
         actions.push(Action::Deliver(delivered));

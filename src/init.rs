@@ -68,21 +68,22 @@ impl<'a> Init<'a> {
                 self.reap();
             }
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
-                self.feed(Event::Time);
+                self.feed(Event::Time, sys::now());
             }
             if self.drain.waits_for_group() && !self.executor.processes.is_group_left() {
-                self.feed(Event::GroupGone);
+                self.feed(Event::GroupGone, sys::now());
             }
             if let Some(status) = self.executor.exit {
                 self.executor.take_terminal_back();
                 return status;
             }
             if let Some(signal) = received {
-                self.feed(if terminal::may_have_sent(signal) {
+                let event = if terminal::may_have_sent(signal) {
                     Event::ReceivedOnTerminal(signal)
                 } else {
                     Event::Received(signal)
-                });
+                };
+                self.feed(event, sys::now());
             }
             received = self.wait();
         }
@@ -125,7 +126,7 @@ impl<'a> Init<'a> {
     fn reap(&mut self) {
         let ended = self.executor.reap();
         if let Some(change) = ended.job {
-            self.feed(match change {
+            let event = match change {
                 JobChange::Stopped(signal) => {
                     // Nobody has to continue a job that is no more.
                     let runs = ended.command.is_none();
@@ -133,32 +134,37 @@ impl<'a> Init<'a> {
                     Event::CommandStopped { signal, job }
                 }
                 JobChange::Continued => Event::CommandContinued,
-            });
+            };
+            self.feed(event, sys::now());
         }
+        if !ended.any && !ended.no_children {
+            return;
+        }
+        let now = sys::now();
         if let Some(status) = ended.command {
             let group_left =
                 self.drain.asks_for_group() && self.executor.processes.command.is_group_left();
-            self.feed(Event::CommandEnded { status, group_left });
+            self.feed(Event::CommandEnded { status, group_left }, now);
         }
         if let Some(status) = ended.drain_cmd {
-            self.feed(Event::HelperEnded(Helper::Drain, status));
+            self.feed(Event::HelperEnded(Helper::Drain, status), now);
         }
         if let Some(status) = ended.stop_cmd {
-            self.feed(Event::HelperEnded(Helper::Stop, status));
+            self.feed(Event::HelperEnded(Helper::Stop, status), now);
         }
         if ended.any {
-            self.feed(Event::Reaped);
+            self.feed(Event::Reaped, now);
         }
         if ended.no_children {
-            self.feed(Event::NoChildren);
+            self.feed(Event::NoChildren, now);
         }
     }
 
     /// Tells the state machine what happened, and does what it says.
-    fn feed(&mut self, event: Event) {
+    fn feed(&mut self, event: Event, now: Duration) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            self.drain.step(event, &sys::now, &mut |action| {
+            self.drain.step(event, now, &mut |action| {
                 // Only a start can fail in a way that the machine must know of,
                 // and no step has two of them.
                 if let Some(failure) = self.executor.carry_out(action) {

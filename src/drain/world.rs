@@ -290,7 +290,7 @@ impl<'a> World<'a> {
             self.happens(event);
             let mut actions = Vec::new();
             let now = self.now;
-            self.drain.step(event, &|| now, &mut |action| actions.push(action));
+            self.drain.step(event, now, &mut |action| actions.push(action));
             for action in actions {
                 self.act(event, action)?;
                 if let Action::Start(helper, _) = action {
