@@ -1,0 +1,161 @@
+//! Faults: system calls that fail, limits, held processes, pipes that are full,
+//! and what a careless parent leaves.
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+use super::{Pid, SIGTERM, Setup};
+
+impl Setup {
+    /// Runs the init under strace, which makes these system calls fail:
+    /// `close_range:error=ENOSYS`.
+    pub fn failing(self, injections: &[&str]) -> Self {
+        let calls: Vec<&str> = injections.iter().map(|i| i.split(':').next().unwrap()).collect();
+        let mut words = vec!["strace".to_string(), "-qq".into(), "-o".into(), "/dev/null".into()];
+        words.push(format!("--trace={}", calls.join(",")));
+        words.extend(injections.iter().map(|i| format!("--inject={i}")));
+        self.wrapped(words)
+    }
+
+    /// The process that executes the init has a child already, which is dead.
+    pub fn leaving_a_zombie(self) -> Self {
+        self.before_exec(|| {
+            // SAFETY: the child ends at once; the wait leaves it a zombie.
+            unsafe {
+                let child = libc::fork();
+                if child == 0 {
+                    libc::_exit(0);
+                }
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                let flags = libc::WEXITED | libc::WNOWAIT;
+                libc::waitid(libc::P_PID, child.cast_unsigned(), &raw mut info, flags);
+            }
+            Ok(())
+        })
+    }
+
+    /// The process that executes the init has a child already, of which another
+    /// signal than CHLD tells, and which ignores TERM and ends when nobody holds
+    /// the other end of this pipe.
+    pub fn leaving_a_child(self, ends_with: fs::File, signal: i32) -> Self {
+        self.before_exec(move || {
+            // SAFETY: the child, a copy as fork makes it, calls what is allowed
+            // between fork and exec, and ends.
+            unsafe {
+                let flags = libc::c_long::from(signal);
+                if libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) == 0 {
+                    libc::signal(SIGTERM, libc::SIG_IGN);
+                    libc::setsid();
+                    // What it was forked with is not its own to hold.
+                    libc::dup2(ends_with.as_raw_fd(), 0);
+                    libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0);
+                    let mut byte = 0_u8;
+                    while libc::read(0, (&raw mut byte).cast(), 1) > 0 {}
+                    libc::_exit(0);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// No file may grow beyond this.
+    pub fn file_size(self, bytes: u64) -> Self {
+        self.before_exec(move || {
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            // SAFETY: the limit is valid.
+            unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) };
+            Ok(())
+        })
+    }
+
+    pub fn closing(self, fd: i32) -> Self {
+        self.before_exec(move || {
+            // SAFETY: the standard library has put 0 to 2 in place by now.
+            unsafe { libc::close(fd) };
+            Ok(())
+        })
+    }
+}
+
+/// A process that strace holds back until this is dropped.
+pub struct Held(Child);
+
+impl Held {
+    /// Lets the next kill(2) of the process be done, but not return.
+    pub fn in_kill(pid: Pid) -> Self {
+        Self::by(pid, "kill", "delay_exit")
+    }
+
+    /// Lets the process begin its next write(2) or send(2), but not do it.
+    pub fn before_write(pid: Pid) -> Self {
+        Self::by(pid, "write,sendto", "delay_enter")
+    }
+
+    fn by(pid: Pid, call: &str, delay: &str) -> Self {
+        let mut strace = Command::new("strace")
+            .arg(format!("--trace={call}"))
+            .arg(format!("--inject={call}:{delay}=60000000:when=1"))
+            .args(["-o", "/dev/null", "-p", &pid.to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("attached"), "{said}");
+        Self(strace)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// From now on a process cannot open a descriptor above 2.
+pub fn no_more_descriptors(pid: Pid) {
+    let three = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+    // SAFETY: the limit is valid.
+    let done =
+        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const three, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+}
+
+/// Writes to a descriptor until it takes no more, and leaves its flags alone.
+pub fn fill(fd: &OwnedFd) {
+    fill_up_to(fd, usize::MAX, 4096);
+    fill_up_to(fd, usize::MAX, 1);
+}
+
+/// The same, in steps of at most `step` bytes, and no more than `most` bytes;
+/// returns how many it took.
+pub fn fill_up_to(fd: &OwnedFd, most: usize, step: usize) -> usize {
+    let raw = fd.as_raw_fd();
+    let bytes = vec![b'x'; step];
+    let mut written = 0;
+    // SAFETY: an open descriptor and a buffer of that size.
+    unsafe {
+        let flags = libc::fcntl(raw, libc::F_GETFL);
+        libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK);
+        while written < most {
+            match libc::write(raw, bytes.as_ptr().cast(), step.min(most - written)) {
+                count if count > 0 => written += count.cast_unsigned(),
+                _ => break,
+            }
+        }
+        libc::fcntl(raw, libc::F_SETFL, flags);
+    }
+    written
+}
+
+/// How many bytes wait to be read.
+pub fn unread(fd: &OwnedFd) -> i32 {
+    let mut count = 0;
+    // SAFETY: the kernel writes one int.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+    count
+}

@@ -1,0 +1,67 @@
+//! Files of a test, programs that it writes, and pipes.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::PATIENCE;
+
+/// A directory of one test, removed with it.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Short: a socket's path may have 107 bytes.
+        let path = PathBuf::from(format!("/tmp/drain-init-{}-{n}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Held while a process is started and while a program is written: a fork in
+/// between would inherit the open file, and exec refuse it (ETXTBSY).
+pub(super) static SPAWNING: Mutex<()> = Mutex::new(());
+
+/// Writes an executable file.
+pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
+    let _spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A pipe: what is read from, what is written to; neither survives an exec.
+pub fn pipe() -> (fs::File, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: two descriptors come back, owned by nobody else.
+    unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        (fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+/// Waits until nobody holds the other end of a pipe.
+pub fn until_end(reader: &mut fs::File) {
+    let mut wait = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let patience = PATIENCE.as_millis().try_into().unwrap();
+    // SAFETY: one descriptor, as said.
+    let ready = unsafe { libc::poll(&raw mut wait, 1, patience) };
+    assert_eq!(ready, 1, "somebody still holds the other end");
+    assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
+}

@@ -1,0 +1,115 @@
+//! Which init is under test, in what it runs, and which tests it cannot be given.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTRAP};
+
+/// The init under test. With a runner it must be a path.
+pub fn init_path() -> PathBuf {
+    let path = std::env::var_os("INIT_UNDER_TEST").filter(|p| !p.is_empty());
+    let path = path.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_drain-init")), PathBuf::from);
+    if path.components().count() == 1 {
+        return path;
+    }
+    // Tests change the directory.
+    fs::canonicalize(path.parent().unwrap()).unwrap().join(path.file_name().unwrap())
+}
+
+/// The name with which its messages begin, brackets and all.
+pub fn init_name() -> String {
+    format!("[{}] ", init_path().file_name().unwrap().to_str().unwrap())
+}
+
+/// Whether the init under test is ours: differences that the manual page lists.
+pub fn is_drain_init() -> bool {
+    let name = init_name();
+    !name.contains("dumb-init") && !name.contains("tini")
+}
+
+/// The words of `INIT_RUNNER`, the first with its whole path: tests change PATH.
+pub fn runner() -> Vec<String> {
+    let runner = std::env::var("INIT_RUNNER").unwrap_or_default();
+    let mut words: Vec<String> = runner.split_whitespace().map(String::from).collect();
+    let path = std::env::var("PATH").unwrap_or_default();
+    if let Some(first) = words.first_mut().filter(|w| !w.contains('/')) {
+        let found = path.split(':').map(|d| format!("{d}/{first}")).find(|p| Path::new(p).exists());
+        *first = found.unwrap_or_else(|| panic!("{first} is not in PATH"));
+    }
+    words
+}
+
+/// Whether the init runs in an emulator, whose own doings `/proc` shows then.
+pub fn emulated() -> bool {
+    !runner().is_empty()
+}
+
+/// The built probe, beside the tests' own directory.
+pub fn probe_path() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let path = own.parent().unwrap().parent().unwrap().join("examples/probe");
+    assert!(path.exists(), "{} is missing: cargo test builds it", path.display());
+    path
+}
+
+/// Names a test that cannot run here and why; `tests/run` counts these.
+pub fn skip(name: &str, reason: &str) {
+    // Past the harness, which shows nothing of a test that passes.
+    let _ = writeln!(io::stderr(), "SKIP {name}: {reason}");
+    if let Some(log) = std::env::var_os("SKIP_LOG") {
+        let mut log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+        writeln!(log, "SKIP {name}: {reason}").unwrap();
+    }
+}
+
+/// Skips, by name, what needs root: returns true where it is not root.
+pub fn without_root(name: &str) -> bool {
+    // SAFETY: cannot fail.
+    let missing = unsafe { libc::geteuid() } != 0;
+    if missing {
+        skip(name, "needs root");
+    }
+    missing
+}
+
+/// Skips, by name, what an emulator cannot show.
+pub fn under_emulator(name: &str, why: &str) -> bool {
+    if emulated() {
+        skip(name, why);
+    }
+    emulated()
+}
+
+/// Skips, by name, what needs `PR_SET_CHILD_SUBREAPER`, which qemu-user
+/// refuses.
+pub fn without_subreaper(name: &str) -> bool {
+    under_emulator(name, "qemu-user has no PR_SET_CHILD_SUBREAPER")
+}
+
+/// Every signal that can be caught, CHLD aside, as section 3 says. What
+/// qemu-user 7.2 cannot be sent is left out, and a test that uses this names it.
+pub fn every_signal() -> Vec<i32> {
+    let none = |s: &i32| [SIGKILL, SIGSTOP, SIGCHLD].contains(s);
+    let lost =
+        |s: &i32| emulated() && [SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, 32, 33].contains(s);
+    (1..=64).filter(|s| !none(s) && !lost(s)).collect()
+}
+
+/// Names what [`every_signal`] leaves out.
+pub fn skip_lost_signals(test: &str) {
+    if emulated() {
+        let why = "the emulator's own (63 and 64 inside of it), so they cannot be sent";
+        skip(&format!("{test}: signals 32 and 33"), why);
+        skip(
+            &format!("{test}: ILL, TRAP, BUS, FPE and SEGV"),
+            "the emulator takes them for its own faults",
+        );
+    }
+}
+
+/// The number that must be sent for the init to get this one: qemu-user keeps
+/// the C library's two for itself and counts from the third.
+pub fn outside(signal: i32) -> i32 {
+    if emulated() && signal >= 32 { signal + 2 } else { signal }
+}

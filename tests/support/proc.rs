@@ -1,0 +1,101 @@
+//! What /proc says of processes, and signals to them.
+
+use std::fs;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, until};
+
+/// A process ID, as the test sees it (from outside of any PID namespace that it
+/// made), unless said otherwise.
+pub type Pid = i32;
+
+/// What /proc/PID/stat says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    pub state: char,
+    pub parent: Pid,
+    pub group: Pid,
+    pub session: Pid,
+    /// The number of the controlling terminal's device, 0 without one.
+    pub terminal: i32,
+    /// The foreground group of that terminal.
+    pub foreground: Pid,
+}
+
+pub fn stat(pid: Pid) -> Option<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let fields: Vec<&str> = text[text.rfind(')')? + 2..].split(' ').collect();
+    let number = |n: usize| fields[n].parse().unwrap();
+    Some(Stat {
+        state: fields[0].chars().next()?,
+        parent: number(1),
+        group: number(2),
+        session: number(3),
+        terminal: number(4),
+        foreground: number(5),
+    })
+}
+
+/// The children of a process, zombies too.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|e| e.file_name().to_str()?.parse::<Pid>().ok());
+    pids.filter(|&p| stat(p).is_some_and(|s| s.parent == pid)).collect()
+}
+
+pub fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while next < found.len() {
+        let more = children(found[next]);
+        found.extend(more);
+        next += 1;
+    }
+    found
+}
+
+/// A line of /proc/PID/status, without its name.
+pub fn status_line(pid: Pid, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap().trim().to_string()
+}
+
+/// Waits until a process is in this state: T stopped, S asleep, Z a zombie.
+pub fn until_state(pid: Pid, state: char) {
+    let mut last = None;
+    let deadline = Instant::now() + PATIENCE;
+    while last.as_ref().map(|s: &Stat| s.state) != Some(state) {
+        assert!(Instant::now() < deadline, "waited for state {state} of {pid}; it is {last:?}");
+        thread::sleep(Duration::from_millis(1));
+        last = stat(pid);
+    }
+}
+
+/// Waits until a process is held in write(2) or send(2).
+pub fn until_in_write(pid: Pid) {
+    let calls = [libc::SYS_write, libc::SYS_sendto].map(|call| format!("{call} "));
+    until("the write", || {
+        let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        calls.iter().any(|call| now.starts_with(call))
+    });
+}
+
+/// Sends a signal, which must be possible.
+pub fn kill(pid: Pid, signal: i32) {
+    assert!(pid > 1, "never to {pid}");
+    // SAFETY: touches no memory.
+    let done = unsafe { libc::kill(pid, signal) };
+    assert_eq!(done, 0, "kill {pid} {signal}: {}", io::Error::last_os_error());
+}
+
+/// Sends a signal to a process group, which must be there.
+pub fn kill_group(group: Pid, signal: i32) {
+    assert!(group > 1, "never to {group}");
+    // SAFETY: touches no memory.
+    let done = unsafe { libc::kill(-group, signal) };
+    assert_eq!(done, 0, "kill -{group} {signal}: {}", io::Error::last_os_error());
+}
