@@ -4,6 +4,8 @@
 mod support;
 use support::*;
 
+const NONE: [&str; 0] = [];
+
 /// What dumb-init passes on, in the order of their numbers.
 fn forwarded() -> Vec<i32> {
     every_signal().into_iter().filter(|s| *s < 32).collect()
@@ -17,18 +19,14 @@ fn forwarded_unchanged() -> Vec<i32> {
 #[test]
 fn it_exits_with_the_status_of_command() {
     for status in [0, 1, 2, 7, 126, 127, 128, 143, 255] {
-        let mut run = init::<_, &str>([]).start();
-        run.tell("main", &format!("exit {status}"));
-        assert_eq!(run.status(), status);
+        assert_eq!(scenarios::when_command_exits(init(NONE), status), status);
     }
 }
 
 #[test]
 fn it_exits_with_128_and_the_number_of_the_signal_that_killed_command() {
     for signal in [SIGHUP, SIGINT, SIGABRT, SIGKILL, SIGPIPE, SIGTERM, SIGUSR1] {
-        let mut run = init::<_, &str>([]).start();
-        run.tell("main", &format!("die {signal}"));
-        assert_eq!(run.status(), 128 + signal);
+        assert_eq!(scenarios::when_command_is_killed(init(NONE), signal), 128 + signal);
     }
 }
 
@@ -37,48 +35,32 @@ fn as_pid_1_it_exits_with_the_status_of_command() {
     if without_root("as_pid_1_it_exits_with_the_status_of_command") {
         return;
     }
-    let mut run = init::<_, &str>([]).pid1().start();
+    let mut run = init(NONE).pid1().start();
     assert_eq!(run.hello("main")[1], 1);
     run.tell("main", "exit 42");
     assert_eq!(run.status(), 42);
 
-    let mut run = init::<_, &str>([]).pid1().start();
-    run.tell("main", "die 9");
-    assert_eq!(run.status(), 137);
+    assert_eq!(scenarios::when_command_is_killed(init(NONE).pid1(), SIGKILL), 137);
 }
 
 #[test]
 fn it_passes_every_signal_on() {
     skip_lost_signals("it_passes_every_signal_on");
-    for place in [false, true] {
-        if place && without_root("it_passes_every_signal_on as PID 1") {
-            return;
-        }
-        let setup = init::<_, &str>([]);
-        let mut run = if place { setup.pid1() } else { setup }.start();
-        for signal in forwarded_unchanged() {
-            run.signal(signal);
-            run.received("main", signal);
-        }
-        assert_eq!(run.signals("main"), forwarded_unchanged());
+    scenarios::signals_reach_command(init(NONE), &forwarded_unchanged());
+    if without_root("it_passes_every_signal_on as PID 1") {
+        return;
     }
+    scenarios::signals_reach_command(init(NONE).pid1(), &forwarded_unchanged());
 }
 
 #[test]
 fn signals_reach_the_whole_group_of_command() {
-    let mut run = init::<_, &str>([]).script(["fork child"]).start();
-    run.wait("child", "ready");
-    assert_eq!(run.hello("child")[2], run.hello("main")[0]);
-    for signal in [SIGHUP, SIGINT, SIGUSR1, SIGTERM] {
-        run.signal(signal);
-        run.received("main", signal);
-        run.received("child", signal);
-    }
+    scenarios::signals_reach_the_group(init(NONE), &[SIGHUP, SIGINT, SIGUSR1, SIGTERM]);
 }
 
 #[test]
 fn command_leads_a_session_of_its_own() {
-    let mut run = init::<_, &str>([]).start();
+    let mut run = init(NONE).start();
     let [pid, parent, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, pid));
     assert_eq!(parent, run.pid());
@@ -87,15 +69,7 @@ fn command_leads_a_session_of_its_own() {
 #[test]
 fn in_single_child_mode_signals_reach_command_alone() {
     for option in ["-c", "--single-child"] {
-        let mut run = init([option]).script(["fork child"]).start();
-        run.wait("child", "ready");
-        for signal in [SIGHUP, SIGUSR1, SIGTERM] {
-            run.signal(signal);
-            run.received("main", signal);
-        }
-        run.ping("child");
-        assert_eq!(run.signals("child"), []);
-        // The child ends when it is hung up on.
+        scenarios::signals_reach_command_alone(init([option]), &[SIGHUP, SIGUSR1, SIGTERM]);
     }
 }
 
@@ -111,7 +85,7 @@ fn in_single_child_mode_command_stays_in_the_session() {
 
 #[test]
 fn dumb_init_setsid_0_means_single_child() {
-    let mut run = init::<_, &str>([]).env("DUMB_INIT_SETSID", "0").script(["fork child"]).start();
+    let mut run = init(NONE).env("DUMB_INIT_SETSID", "0").script(["fork child"]).start();
     run.wait("child", "ready");
     assert_eq!(run.hello("main")[3], stat(run.pid()).unwrap().session);
     run.signal(SIGTERM);
@@ -122,14 +96,14 @@ fn dumb_init_setsid_0_means_single_child() {
 
 #[test]
 fn dumb_init_setsid_1_means_the_group() {
-    let mut run = init::<_, &str>([]).env("DUMB_INIT_SETSID", "1").start();
+    let mut run = init(NONE).env("DUMB_INIT_SETSID", "1").start();
     let [pid, _, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, pid));
 }
 
 #[test]
 fn dumb_init_debug_1_means_verbose() {
-    let mut run = init::<_, &str>([]).env("DUMB_INIT_DEBUG", "1").exits_on(SIGTERM, 0).start();
+    let mut run = init(NONE).env("DUMB_INIT_DEBUG", "1").exits_on(SIGTERM, 0).start();
     run.signal(SIGUSR1);
     run.received("main", SIGUSR1);
     run.message(&init_name());
@@ -138,19 +112,9 @@ fn dumb_init_debug_1_means_verbose() {
 
 #[test]
 fn without_verbose_it_is_silent() {
-    for debug in [None, Some("0")] {
-        let mut setup = init::<_, &str>([]).exits_on(SIGTERM, 0);
-        if let Some(debug) = debug {
-            setup = setup.env("DUMB_INIT_DEBUG", debug);
-        }
-        let mut run = setup.start();
-        run.signal(SIGUSR1);
-        run.received("main", SIGUSR1);
-        run.signal(SIGTERM);
-        assert_eq!(run.status(), 0);
-        run.drain_output();
-        assert_eq!((run.stdout(), run.stderr()), (String::new(), String::new()));
-    }
+    assert_eq!(scenarios::a_stop_without_a_word(init(NONE), 0), 0);
+    let setup = init(NONE).env("DUMB_INIT_DEBUG", "0");
+    assert_eq!(scenarios::a_stop_without_a_word(setup, 0), 0);
 }
 
 #[test]
@@ -169,8 +133,7 @@ fn verbose_says_what_happens() {
 
 #[test]
 fn the_dumb_init_variables_stay_in_the_environment() {
-    let mut run =
-        init::<_, &str>([]).env("DUMB_INIT_SETSID", "1").env("DUMB_INIT_DEBUG", "0").start();
+    let mut run = init(NONE).env("DUMB_INIT_SETSID", "1").env("DUMB_INIT_DEBUG", "0").start();
     let env = run.ask("main", "env");
     assert!(env.contains(&"DUMB_INIT_SETSID=1".into()), "{env:?}");
     assert!(env.contains(&"DUMB_INIT_DEBUG=0".into()), "{env:?}");
@@ -239,43 +202,22 @@ fn with_job_control(options: &[&str]) -> Setup {
 #[test]
 fn tstp_ttin_and_ttou_stop_the_group_and_the_init() {
     for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
-        let mut run = with_job_control(&[]).script(["fork child"]).start();
-        run.wait("child", "ready");
-        run.signal(signal);
-        let (main, child) = (run.pid_of("main"), run.pid_of("child"));
-        until_state(main, 'T');
-        until_state(child, 'T');
-        run.stopped();
-        run.signal(SIGCONT);
-        run.continued();
-        run.received("main", SIGCONT);
-        run.received("child", SIGCONT);
-        run.ping("main");
-        assert_eq!(run.signals("main"), [SIGCONT]);
+        scenarios::the_group_and_the_init_stop_until_cont(with_job_control(&[]), signal);
     }
 }
 
 #[test]
 fn in_single_child_mode_tstp_reaches_command_unchanged() {
     for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
-        let mut run = with_job_control(&["-c"]).start();
-        run.signal(signal);
-        run.received("main", signal);
-        run.stopped();
-        run.signal(SIGCONT);
-        run.continued();
-        run.received("main", SIGCONT);
+        let setup = with_job_control(&["-c"]);
+        scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, signal);
     }
 }
 
 #[test]
 fn a_rewritten_tstp_still_stops_the_init() {
-    let mut run = with_job_control(&["-r", "20:10"]).start();
-    run.signal(SIGTSTP);
-    run.received("main", SIGUSR1);
-    run.stopped();
-    run.signal(SIGCONT);
-    run.received("main", SIGCONT);
+    let setup = with_job_control(&["-r", "20:10"]);
+    scenarios::command_is_told_and_the_init_stops_until_cont(setup, SIGTSTP, SIGUSR1);
 }
 
 #[test]
@@ -283,23 +225,13 @@ fn as_pid_1_tstp_stops_the_group_alone() {
     if without_root("as_pid_1_tstp_stops_the_group_alone") {
         return;
     }
-    let setup = init::<_, &str>([]).pid1();
+    let setup = init(NONE).pid1();
     let setup = if is_drain_init() {
         setup.wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign)
     } else {
         setup
     };
-    let mut run = setup.start();
-    let (pid, main) = (run.pid(), run.pid_of("main"));
-    kill(pid, SIGTSTP);
-    until_state(main, 'T');
-    // dumb-init then sends itself a STOP, which is ignored and yet takes out a
-    // CONT that waits.
-    until_state(pid, 'S');
-    kill(pid, SIGCONT);
-    run.received("main", SIGCONT);
-    kill(pid, SIGUSR1);
-    run.received("main", SIGUSR1);
+    scenarios::as_pid_1_tstp_stops_command_alone(setup, true);
 }
 
 #[test]
@@ -307,11 +239,7 @@ fn what_is_left_of_the_group_gets_term() {
     if without_root("what_is_left_of_the_group_gets_term") {
         return;
     }
-    let mut run = init::<_, &str>([]).hosted().script(["fork child"]).start();
-    run.wait("child", "ready");
-    run.tell("main", "exit 3");
-    run.received("child", SIGTERM);
-    assert_eq!(run.status(), 3);
+    assert_eq!(scenarios::signals_to_what_command_leaves(init(NONE).hosted()), [SIGTERM]);
 }
 
 #[test]
@@ -319,13 +247,8 @@ fn the_last_term_is_rewritten_too() {
     if without_root("the_last_term_is_rewritten_too") {
         return;
     }
-    let mut run = init(["-r", "15:12"]).hosted().script(["fork child"]).start();
-    run.wait("child", "ready");
-    run.tell("main", "exit 3");
-    run.received("child", SIGUSR2);
-    assert_eq!(run.status(), 3);
-    run.ping("child");
-    assert_eq!(run.signals("child"), [SIGUSR2]);
+    let setup = init(["-r", "15:12"]).hosted();
+    assert_eq!(scenarios::signals_to_what_command_leaves(setup), [SIGUSR2]);
 }
 
 #[test]
@@ -333,12 +256,7 @@ fn in_single_child_mode_nothing_is_sent_when_command_has_exited() {
     if without_root("in_single_child_mode_nothing_is_sent_when_command_has_exited") {
         return;
     }
-    let mut run = init(["-c"]).hosted().script(["fork child"]).start();
-    run.wait("child", "ready");
-    run.tell("main", "exit 3");
-    assert_eq!(run.status(), 3);
-    run.ping("child");
-    assert_eq!(run.signals("child"), []);
+    assert_eq!(scenarios::signals_to_what_command_leaves(init(["-c"]).hosted()), []);
 }
 
 #[test]
@@ -346,22 +264,13 @@ fn as_pid_1_it_reaps_orphans() {
     if without_root("as_pid_1_it_reaps_orphans") {
         return;
     }
-    let mut run = init::<_, &str>([]).pid1().script(["orphan one session"]).start();
-    run.wait("one", "ready");
-    assert_eq!(run.hello("one")[1], 1);
-    let (pid, orphan) = (run.pid(), run.pid_of("one"));
-    run.tell("one", "exit 5");
-    until("the orphan's reaping", || stat(orphan).is_none());
-    let main = run.pid_of("main");
-    assert_eq!(children(pid), [main]);
-    run.tell("main", "exit 0");
-    assert_eq!(run.status(), 0);
+    scenarios::an_orphan_is_adopted_and_reaped(init(NONE).pid1());
 }
 
 #[test]
 fn command_has_the_working_directory_and_the_init_has_left_it() {
     let dir = TempDir::new();
-    let mut run = init::<_, &str>([]).cwd(dir.path("")).start();
+    let mut run = init(NONE).cwd(dir.path("")).start();
     let cwd = dir.path("");
     let cwd = cwd.to_str().unwrap().trim_end_matches('/').to_string();
     assert_eq!(run.ask("main", "cwd"), [cwd]);
@@ -391,7 +300,7 @@ fn command_gets_its_arguments_untouched() {
 
 #[test]
 fn options_end_at_the_first_word_that_is_none() {
-    let mut run = init::<_, &str>([]).command(["sh", "-c", "exit 9", "--", "-V"]).spawn();
+    let mut run = init(NONE).command(["sh", "-c", "exit 9", "--", "-V"]).spawn();
     assert_eq!(run.status(), 9);
     let mut run = init(["--"]).command(["sh", "-c", "exit 9"]).spawn();
     assert_eq!(run.status(), 9);
@@ -432,7 +341,7 @@ fn wrong_usage_exits_1_and_starts_nothing() {
         assert_eq!(finished.started, [] as [String; 0]);
         assert_ne!(finished.stderr, "");
     }
-    assert_eq!(init::<_, &str>([]).command::<&str>([]).finish().status, 1);
+    assert_eq!(init(NONE).command::<&str>([]).finish().status, 1);
 }
 
 #[test]
@@ -456,7 +365,7 @@ fn every_signal_rewritten_arrives_rewritten() {
 
 #[test]
 fn the_terminal_is_handed_over() {
-    let mut run = init::<_, &str>([]).terminal(Terminal::Leader).start();
+    let mut run = init(NONE).terminal(Terminal::Leader).start();
     let [pid, ..] = run.hello("main");
     // dumb-init gives the terminal to a session of COMMAND's.
     let session = if is_drain_init() { run.pid() } else { pid };
@@ -468,25 +377,19 @@ fn the_terminal_is_handed_over() {
 
 #[test]
 fn what_is_typed_reaches_command_as_its_signal_once() {
-    let mut run = init::<_, &str>([]).terminal(Terminal::Leader).start();
-    run.type_in(b"\x03");
-    run.received("main", SIGINT);
-    run.type_in(b"\x1c");
-    run.received("main", SIGQUIT);
-    run.barrier();
-    assert_eq!(run.signals("main"), [SIGINT, SIGQUIT, SIGWINCH]);
+    scenarios::what_is_typed_reaches_command_once(init(NONE).terminal(Terminal::Leader));
 }
 
 #[test]
 fn the_hup_and_cont_of_the_hand_over_do_not_reach_command() {
-    let mut run = init::<_, &str>([]).terminal(Terminal::Leader).start();
+    let mut run = init(NONE).terminal(Terminal::Leader).start();
     run.barrier();
     assert_eq!(run.signals("main"), [SIGWINCH]);
 }
 
 #[test]
 fn a_terminal_that_is_not_the_inits_own_is_not_taken() {
-    let mut run = init::<_, &str>([]).terminal(Terminal::Foreign).start();
+    let mut run = init(NONE).terminal(Terminal::Foreign).start();
     let tty = run.ask("main", "tty");
     // dumb-init takes it where the init leads a session without a terminal.
     assert!(tty[0].starts_with("stdin=1"), "{tty:?}");
@@ -505,18 +408,13 @@ fn in_single_child_mode_the_terminal_stays_with_the_session() {
 
 #[test]
 fn closing_the_terminal_hangs_command_up() {
-    let mut run = init::<_, &str>([]).terminal(Terminal::Leader).start();
-    drop(run.master.take());
-    run.received("main", SIGHUP);
+    let setup = init(NONE).terminal(Terminal::Leader);
+    assert_eq!(scenarios::when_the_terminal_hangs_up(setup, 0), 0);
 }
 
 #[test]
 fn without_a_terminal_the_first_hup_and_cont_are_delivered() {
-    let mut run = init::<_, &str>([]).start();
-    run.signal(SIGHUP);
-    run.received("main", SIGHUP);
-    run.signal(SIGCONT);
-    run.received("main", SIGCONT);
+    scenarios::signals_reach_command(init(NONE), &[SIGHUP, SIGCONT]);
 }
 
 #[test]
@@ -556,7 +454,7 @@ fn it_can_be_the_interpreter_of_a_script() {
     let script = dir.path("script");
     let init_path = init_path();
     executable(&script, format!("#!{} /bin/sh\necho hello \"$1\"\nexit 5\n", init_path.display()));
-    let finished = init::<_, &str>([]).called(script).command(["world"]).finish();
+    let finished = init(NONE).called(script).command(["world"]).finish();
     assert_eq!((finished.status, finished.stdout.as_str()), (5, "hello world\n"));
 }
 
@@ -565,7 +463,7 @@ fn a_file_without_an_interpreter_is_run_by_the_shell() {
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "echo \"$1\"\nexit 6\n");
-    let finished = init::<_, &str>([]).command([script.into_os_string(), "word".into()]).finish();
+    let finished = init(NONE).command([script.into_os_string(), "word".into()]).finish();
     assert_eq!((finished.status, finished.stdout.as_str()), (6, "word\n"));
 }
 
@@ -574,12 +472,12 @@ fn command_is_looked_up_in_path() {
     let dir = TempDir::new();
     executable(&dir.path("somewhere"), "#!/bin/sh\nexit 8\n");
     let path = format!("/nowhere:{}:/usr/bin:/bin", dir.path("").display());
-    let finished = init::<_, &str>([]).env("PATH", path).command(["somewhere"]).finish();
+    let finished = init(NONE).env("PATH", path).command(["somewhere"]).finish();
     assert_eq!(finished.status, 8);
 }
 
 #[test]
 fn no_signal_stays_blocked_in_command() {
-    let mut run = init::<_, &str>([]).start();
+    let mut run = init(NONE).start();
     assert_eq!(run.ask("main", "blocked"), [] as [String; 0]);
 }

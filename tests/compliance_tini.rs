@@ -7,40 +7,31 @@
 mod support;
 use support::*;
 
+const NONE: [&str; 0] = [];
+
 #[test]
 fn it_exits_with_the_status_of_command() {
     if without_root("tini: it_exits_with_the_status_of_command") {
         return;
     }
     for status in [0, 1, 42, 143] {
-        let mut run = init::<_, &str>([]).pid1().start();
-        run.tell("main", &format!("exit {status}"));
-        assert_eq!(run.status(), status);
+        assert_eq!(scenarios::when_command_exits(init(NONE).pid1(), status), status);
     }
 }
 
 #[test]
 fn it_exits_with_128_and_the_number_of_the_signal_that_killed_command() {
     for signal in [SIGTERM, SIGKILL, SIGHUP] {
-        let mut run = init(["-s"]).start();
-        run.tell("main", &format!("die {signal}"));
-        assert_eq!(run.status(), 128 + signal);
+        assert_eq!(scenarios::when_command_is_killed(init(["-s"]), signal), 128 + signal);
     }
 }
 
 #[test]
 fn remap_exit_turns_a_status_into_0() {
-    let mut run = init(["-s", "-e", "143", "-e", "7"]).start();
-    run.tell("main", "die 15");
-    assert_eq!(run.status(), 0);
-
-    let mut run = init(["-s", "-e143", "-e7"]).start();
-    run.tell("main", "exit 7");
-    assert_eq!(run.status(), 0);
-
-    let mut run = init(["-s", "-e", "143"]).start();
-    run.tell("main", "exit 142");
-    assert_eq!(run.status(), 142);
+    let setup = init(["-s", "-e", "143", "-e", "7"]);
+    assert_eq!(scenarios::when_command_is_killed(setup, SIGTERM), 0);
+    assert_eq!(scenarios::when_command_exits(init(["-s", "-e143", "-e7"]), 7), 0);
+    assert_eq!(scenarios::when_command_exits(init(["-s", "-e", "143"]), 142), 142);
 }
 
 #[test]
@@ -78,23 +69,14 @@ fn an_unknown_option_gives_1() {
 
 #[test]
 fn with_group_signals_reach_the_whole_group() {
-    let mut run = init(["-s", "-g"]).script(["fork child"]).start();
-    run.wait("child", "ready");
-    for signal in [SIGHUP, SIGUSR1, SIGTERM] {
-        run.signal(signal);
-        run.received("main", signal);
-        run.received("child", signal);
-    }
+    scenarios::signals_reach_the_group(init(["-s", "-g"]), &[SIGHUP, SIGUSR1, SIGTERM]);
 }
 
 #[test]
 fn it_passes_signals_on() {
-    let mut run = init(["-s"]).start();
     // tini keeps the faults and those of the terminal to itself.
-    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH] {
-        run.signal(signal);
-        run.received("main", signal);
-    }
+    let signals = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH];
+    scenarios::signals_reach_command(init(["-s"]), &signals);
 }
 
 #[test]
@@ -102,14 +84,7 @@ fn as_a_subreaper_it_adopts_and_reaps_orphans() {
     if without_subreaper("as_a_subreaper_it_adopts_and_reaps_orphans") {
         return;
     }
-    let mut run = init(["-s"]).script(["orphan one"]).start();
-    run.wait("one", "ready");
-    assert_eq!(run.hello("one")[1], run.pid());
-    let orphan = run.pid_of("one");
-    run.tell("one", "exit 5");
-    until("the orphan's reaping", || stat(orphan).is_none());
-    run.tell("main", "exit 3");
-    assert_eq!(run.status(), 3);
+    scenarios::an_orphan_is_adopted_and_reaped(init(["-s"]));
 }
 
 #[test]
@@ -117,11 +92,7 @@ fn as_pid_1_it_reaps_orphans() {
     if without_root("tini: as_pid_1_it_reaps_orphans") {
         return;
     }
-    let mut run = init::<_, &str>([]).pid1().script(["orphan one session"]).start();
-    run.wait("one", "ready");
-    let orphan = run.pid_of("one");
-    run.tell("one", "exit 5");
-    until("the orphan's reaping", || stat(orphan).is_none());
+    scenarios::an_orphan_is_adopted_and_reaped(init(NONE).pid1());
 }
 
 #[test]

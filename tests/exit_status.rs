@@ -6,9 +6,7 @@ use support::*;
 #[test]
 fn it_is_that_of_command() {
     for status in [0, 1, 2, 42, 125, 126, 127, 128, 137, 255] {
-        let mut run = init::<_, &str>([]).start();
-        run.tell("main", &format!("exit {status}"));
-        assert_eq!(run.status(), status);
+        assert_eq!(scenarios::when_command_exits(init::<_, &str>([]), status), status);
     }
 }
 
@@ -39,10 +37,8 @@ fn it_is_that_of_command_and_not_of_a_child_that_ended_later() {
 fn it_is_128_and_the_number_of_the_signal_that_killed_command() {
     let real_time = outside(34);
     for signal in [SIGHUP, SIGQUIT, SIGSEGV, SIGKILL, SIGTERM, SIGXFSZ, real_time] {
-        let mut run = init::<_, &str>([]).start();
-        run.tell("main", &format!("die {signal}"));
         let expected = if signal == real_time { 128 + 34 } else { 128 + signal };
-        assert_eq!(run.status(), expected);
+        assert_eq!(scenarios::when_command_is_killed(init::<_, &str>([]), signal), expected);
     }
 }
 

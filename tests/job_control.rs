@@ -84,33 +84,15 @@ fn a_stop_command_finds_a_command_that_was_continued() {
 #[test]
 fn in_group_mode_tstp_ttin_and_ttou_are_delivered_as_stop() {
     for signal in TERMINAL_STOPS {
-        let mut run = on_terminal(&[]).script(["fork child"]).start();
-        run.wait("child", "ready");
-        run.signal(signal);
-        // The probe blocks TSTP and its like, so that only STOP can stop it.
-        let (main, child) = (run.pid_of("main"), run.pid_of("child"));
-        until_state(main, 'T');
-        until_state(child, 'T');
-        run.stopped();
-        run.signal(SIGCONT);
-        run.continued();
-        run.received("main", SIGCONT);
-        run.received("child", SIGCONT);
-        run.barrier();
-        assert_eq!(run.signals("main"), [SIGCONT, SIGWINCH]);
+        scenarios::the_group_and_the_init_stop_until_cont(on_terminal(&[]), signal);
     }
 }
 
 #[test]
-fn unless_rewritten() {
+fn rewritten_tstp_and_ttin_are_delivered_as_rewritten_and_the_init_still_stops() {
     for (signal, to, arrives) in [(SIGTSTP, "USR1", SIGUSR1), (SIGTTIN, "TTIN", SIGTTIN)] {
-        let rewrite = format!("{signal}:{to}");
-        let mut run = on_terminal(&["-r", &rewrite]).start();
-        run.signal(signal);
-        run.received("main", arrives);
-        run.stopped();
-        run.signal(SIGCONT);
-        run.received("main", SIGCONT);
+        let setup = on_terminal(&["-r", &format!("{signal}:{to}")]);
+        scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, arrives);
     }
 }
 
@@ -124,15 +106,10 @@ fn rewritten_to_0_they_reach_nobody_and_the_init_still_stops() {
 }
 
 #[test]
-fn with_c_they_are_delivered_as_they_are() {
+fn with_c_tstp_ttin_and_ttou_are_delivered_as_they_are() {
     for signal in TERMINAL_STOPS {
-        let mut run = on_terminal(&["-c"]).start();
-        run.signal(signal);
-        run.received("main", signal);
-        run.stopped();
-        run.signal(SIGCONT);
-        run.continued();
-        run.received("main", SIGCONT);
+        let setup = on_terminal(&["-c"]);
+        scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, signal);
     }
 }
 
@@ -216,25 +193,12 @@ fn pid_1_on_terminal(options: &[&str]) -> Setup {
 }
 
 #[test]
-fn as_pid_1_it_does_not_stop_itself() {
-    if without_root("as_pid_1_it_does_not_stop_itself") {
+fn as_pid_1_the_init_does_not_stop_itself() {
+    if without_root("as_pid_1_the_init_does_not_stop_itself") {
         return;
     }
-    for options in [&[][..], &["-c"]] {
-        let mut run = pid_1_on_terminal(options).start();
-        let (pid, main) = (run.pid(), run.pid_of("main"));
-        kill(pid, SIGTSTP);
-        // A CONT before that would discard a TSTP that is still pending.
-        if options.is_empty() {
-            until_state(main, 'T');
-        } else {
-            run.received("main", SIGTSTP);
-        }
-        kill(pid, SIGCONT);
-        run.received("main", SIGCONT);
-        run.barrier();
-        assert_ne!(stat(pid).unwrap().state, 'T');
-    }
+    scenarios::as_pid_1_tstp_stops_command_alone(pid_1_on_terminal(&[]), true);
+    scenarios::as_pid_1_tstp_stops_command_alone(pid_1_on_terminal(&["-c"]), false);
 }
 
 #[test]
@@ -283,38 +247,24 @@ fn command_can_be_stopped_and_continued_without_the_init() {
 #[test]
 fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
     for options in [&[][..], &["-c"]] {
-        let mut run = on_terminal(options).script(["default 20"]).start();
-        run.type_in(b"\x1a");
-        // It was stopped, and goes on at once.
-        run.received("main", SIGCONT);
-        assert!(!run.was_stopped());
-        run.ping("main");
+        scenarios::ctrl_z_does_not_hang_command(on_terminal(options));
     }
 }
 
 #[test]
-fn as_pid_1_ctrl_z_does_not_hang_it_either() {
-    if without_root("as_pid_1_ctrl_z_does_not_hang_it_either") {
+fn as_pid_1_ctrl_z_does_not_hang_command_either() {
+    if without_root("as_pid_1_ctrl_z_does_not_hang_command_either") {
         return;
     }
     for options in [&[][..], &["-c"]] {
-        let mut run = pid_1_on_terminal(options).script(["default 20"]).start();
-        run.type_in(b"\x1a");
-        run.received("main", SIGCONT);
-        run.ping("main");
+        scenarios::ctrl_z_does_not_hang_command(pid_1_on_terminal(options));
     }
 }
 
 #[test]
 fn what_is_typed_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
-        let mut run = on_terminal(options).start();
-        run.type_in(b"\x03");
-        run.received("main", SIGINT);
-        run.type_in(b"\x1c");
-        run.received("main", SIGQUIT);
-        run.barrier();
-        assert_eq!(run.signals("main"), [SIGINT, SIGQUIT, SIGWINCH]);
+        let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));
         assert!(!run.stderr().contains("INT: received"), "{}", run.stderr());
     }
 }
@@ -331,12 +281,8 @@ fn in_the_session_of_a_shell_ctrl_c_reaches_command() {
 
 #[test]
 fn an_interactive_container_is_interrupted_even_in_the_drain() {
-    let mut run =
-        init(["--delay-term", "60"]).exits_on(SIGINT, 130).terminal(Terminal::Leader).start();
-    run.signal(SIGTERM);
-    run.message("draining for");
-    run.type_in(b"\x03");
-    assert_eq!(run.status(), 130);
+    let setup = on_terminal(&["--delay-term", "60"]);
+    assert_eq!(scenarios::an_interrupt_in_the_drain(setup, |run| run.type_in(b"\x03")), 130);
 }
 
 #[test]
@@ -360,9 +306,7 @@ fn what_command_leaves_behind_is_not_hung_up_on() {
 
 #[test]
 fn a_terminal_that_hangs_up_ends_command() {
-    let mut run = init::<_, &str>([]).exits_on(SIGHUP, 0).terminal(Terminal::Leader).start();
-    drop(run.master.take());
-    assert_eq!(run.status(), 0);
+    assert_eq!(scenarios::when_the_terminal_hangs_up(on_terminal(&[]), 0), 0);
 }
 
 // ------------------------------------------------------------ with a real bash

@@ -10,21 +10,12 @@ const NONE: [&str; 0] = [];
 
 #[test]
 fn in_group_mode_the_stop_signal_goes_to_the_group() {
-    let mut run = init(["--delay-term", "50ms"]).script(["fork child"]).start();
-    run.wait("child", "ready");
-    run.signal(SIGTERM);
-    run.received("main", SIGTERM);
-    run.received("child", SIGTERM);
+    scenarios::signals_reach_the_group(init(["--delay-term", "50ms"]), &[SIGTERM]);
 }
 
 #[test]
 fn with_c_the_stop_signal_goes_to_command_alone() {
-    let mut run = init(["-c", "--delay-term", "50ms"]).script(["fork child"]).start();
-    run.wait("child", "ready");
-    run.signal(SIGTERM);
-    run.received("main", SIGTERM);
-    run.ping("child");
-    assert_eq!(run.signals("child"), []);
+    scenarios::signals_reach_command_alone(init(["-c", "--delay-term", "50ms"]), &[SIGTERM]);
 }
 
 #[test]
@@ -263,36 +254,29 @@ fn a_zombie_inherited_across_exec_is_reaped() {
 
 // ----------------------------------------------------------------- running
 
+/// Those of job control have tests of their own.
+fn every_signal_but_of_terminals() -> Vec<i32> {
+    every_signal().into_iter().filter(|s| ![SIGTSTP, SIGTTIN, SIGTTOU].contains(s)).collect()
+}
+
 #[test]
 fn every_signal_is_delivered_at_once() {
     skip_lost_signals("every_signal_is_delivered_at_once");
+    let signals: Vec<i32> =
+        every_signal_but_of_terminals().into_iter().filter(|s| *s != libc::SIGPWR).collect();
     for pid1 in [false, true] {
         if pid1 && without_root("every_signal_is_delivered_at_once as PID 1") {
             return;
         }
         let setup = init(["--delay-term", "60", "--stop-signal", "PWR"]);
-        let mut run = if pid1 { setup.pid1() } else { setup }.start();
-        for signal in every_signal() {
-            if [SIGTSTP, SIGTTIN, SIGTTOU, libc::SIGPWR].contains(&signal) {
-                continue;
-            }
-            run.signal(signal);
-            run.received("main", signal);
-        }
+        scenarios::signals_reach_command(if pid1 { setup.pid1() } else { setup }, &signals);
     }
 }
 
 #[test]
 fn every_signal_is_delivered_with_c_too() {
     skip_lost_signals("every_signal_is_delivered_with_c_too");
-    let mut run = init(["-c"]).start();
-    for signal in every_signal() {
-        if [SIGTSTP, SIGTTIN, SIGTTOU].contains(&signal) {
-            continue;
-        }
-        run.signal(signal);
-        run.received("main", signal);
-    }
+    scenarios::signals_reach_command(init(["-c"]), &every_signal_but_of_terminals());
 }
 
 #[test]
@@ -315,11 +299,7 @@ fn real_time_signals_are_rewritten_too() {
 
 #[test]
 fn without_a_drain_the_stop_signal_is_delivered_at_once() {
-    let mut run = init::<_, &str>([]).exits_on(SIGTERM, 6).start();
-    run.signal(SIGTERM);
-    assert_eq!(run.status(), 6);
-    run.drain_output();
-    assert_eq!(run.stderr(), "");
+    assert_eq!(scenarios::a_stop_without_a_word(init(NONE), 6), 6);
 }
 
 #[test]
@@ -466,11 +446,8 @@ fn every_other_signal_is_delivered_in_the_drain() {
 
 #[test]
 fn an_interrupt_still_ends_command_in_the_drain() {
-    let mut run = init(["--delay-term", "60"]).exits_on(SIGINT, 130).start();
-    run.signal(SIGTERM);
-    run.message("draining for");
-    run.signal(SIGINT);
-    assert_eq!(run.status(), 130);
+    let setup = init(["--delay-term", "60"]);
+    assert_eq!(scenarios::an_interrupt_in_the_drain(setup, |run| run.signal(SIGINT)), 130);
 }
 
 #[test]
@@ -808,11 +785,8 @@ fn what_is_left_of_the_group_gets_term_when_command_has_exited() {
         return;
     }
     for (options, arrives) in [(vec![], SIGTERM), (vec!["-r", "15:12"], SIGUSR2)] {
-        let mut run = init(&options).hosted().script(["fork child"]).start();
-        run.wait("child", "ready");
-        run.tell("main", "exit 3");
-        run.received("child", arrives);
-        assert_eq!(run.status(), 3);
+        let setup = init(&options).hosted();
+        assert_eq!(scenarios::signals_to_what_command_leaves(setup), [arrives]);
     }
 }
 
@@ -821,12 +795,7 @@ fn a_last_term_rewritten_to_0_is_not_sent() {
     if without_root("a_last_term_rewritten_to_0_is_not_sent") {
         return;
     }
-    let mut run = init(["-r", "15:0"]).hosted().script(["fork child"]).start();
-    run.wait("child", "ready");
-    run.tell("main", "exit 3");
-    assert_eq!(run.status(), 3);
-    run.ping("child");
-    assert_eq!(run.signals("child"), []);
+    assert_eq!(scenarios::signals_to_what_command_leaves(init(["-r", "15:0"]).hosted()), []);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod namespace;
 mod peer;
 mod proc;
 mod run;
+pub mod scenarios;
 mod setup;
 mod terminal;
 mod time;

@@ -17,6 +17,7 @@ use super::{
 
 /// An init that runs.
 pub struct Run {
+    pub(super) init: PathBuf,
     pub(super) dir: Arc<TempDir>,
     pub(super) place: Place,
     pub(super) wrapped: bool,
@@ -75,9 +76,9 @@ impl Run {
         }
     }
 
-    /// All that was seen, for a failure's message.
+    /// The init, and all that was seen of it, for a failure's message.
     pub fn story(&self) -> String {
-        let mut story = String::new();
+        let mut story = format!("  {}:\n", self.init.display());
         let start = self.seen.first().map(|s| s.0);
         for (at, event) in &self.seen {
             let ms = at.duration_since(start.unwrap()).as_millis();

@@ -371,6 +371,7 @@ impl Setup {
         let ended = Arc::new(Mutex::new(false));
         watch(pid, self.place, events, ended.clone());
         Run {
+            init: self.init,
             dir: self.dir,
             place: self.place,
             wrapped: !self.wrap.is_empty(),
