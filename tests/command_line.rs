@@ -1,4 +1,5 @@
-//! Section 2, the command line, the variables and what is refused.
+//! OPTIONS and ENVIRONMENT in the manual page: the command line, the variables,
+//! their values, and what is refused.
 
 mod support;
 use std::ffi::{OsStr, OsString};

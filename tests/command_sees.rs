@@ -1,4 +1,4 @@
-//! Section 4, what COMMAND sees: nothing of drain-init.
+//! WHAT COMMAND SEES in the manual page: nothing of drain-init.
 
 mod support;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ fn command_has_the_same_descriptors() {
 }
 
 #[test]
-fn with_a_drain_and_commands_to_run_it_has_no_more() {
+fn a_drain_with_commands_to_run_gives_command_no_more_descriptors() {
     let mut run = init(["-v", "--delay-term=60", "--kill-after=1", "--wait-all"])
         .drain_cmd(&[])
         .stop_cmd(&[])
@@ -65,8 +65,8 @@ fn a_socket_that_command_has_closed_takes_no_connections() {
 }
 
 #[test]
-fn without_close_range_the_init_keeps_none_either() {
-    let name = "without_close_range_the_init_keeps_none_either";
+fn without_close_range_the_init_keeps_no_inherited_descriptor_either() {
+    let name = "without_close_range_the_init_keeps_no_inherited_descriptor_either";
     if under_emulator(name, "strace would make the emulator's own calls fail") {
         return;
     }
@@ -83,8 +83,8 @@ fn without_close_range_the_init_keeps_none_either() {
 }
 
 #[test]
-fn without_close_range_and_proc_the_init_keeps_none_either() {
-    let name = "without_close_range_and_proc_the_init_keeps_none_either";
+fn without_close_range_and_proc_the_init_keeps_no_inherited_descriptor_either() {
+    let name = "without_close_range_and_proc_the_init_keeps_no_inherited_descriptor_either";
     if without_root(name) || under_emulator(name, "it needs /proc") {
         return;
     }
@@ -194,8 +194,8 @@ fn command_has_no_signal_blocked() {
 }
 
 #[test]
-fn the_dispositions_are_exactly_those_that_the_init_inherited() {
-    let name = "the_dispositions_are_exactly_those_that_the_init_inherited";
+fn command_has_exactly_the_dispositions_that_the_init_inherited() {
+    let name = "command_has_exactly_the_dispositions_that_the_init_inherited";
     if under_emulator(name, "qemu-user hands on default dispositions") {
         return;
     }
@@ -270,8 +270,8 @@ fn command_gets_the_terminal_whose_session_the_init_leads() {
 }
 
 #[test]
-fn as_pid_1_too() {
-    if without_root("command_sees: as_pid_1_too") {
+fn as_pid_1_command_gets_the_terminal_too() {
+    if without_root("command_sees: as_pid_1_command_gets_the_terminal_too") {
         return;
     }
     for options in [&[][..], &["-c"]] {
@@ -413,7 +413,7 @@ fn a_file_that_the_kernel_refuses_is_run_by_the_shell() {
 }
 
 #[test]
-fn a_drain_or_stop_command_that_the_kernel_refuses_too() {
+fn a_drain_or_stop_command_that_the_kernel_refuses_is_run_by_the_shell_too() {
     let dir = TempDir::new();
     executable(&dir.path("script"), "kill -INT $MAINPID\n");
     let json = format!("[\"{}\"]", dir.path("script").display());
@@ -478,7 +478,7 @@ fn watchdog_pid_and_systemd_exec_pid_that_name_the_init_name_command() {
 }
 
 #[test]
-fn each_is_left_alone_where_it_names_another() {
+fn watchdog_pid_and_systemd_exec_pid_that_name_another_are_left_alone() {
     let set = "LISTEN_PID=1 LISTEN_PIDFDID=5 WATCHDOG_PID=1 SYSTEMD_EXEC_PID=$$ exec \"$@\"";
     let mut run = init(NONE).wrapped(["sh", "-c", set, "sh"]).start();
     let env = run.ask("main", "env");

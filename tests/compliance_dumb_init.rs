@@ -1,5 +1,6 @@
-//! What a user of dumb-init relies on: these tests pass against Debian's
-//! dumb-init 1.2.5 (`INIT_UNDER_TEST=/usr/bin/dumb-init`) and against drain-init.
+//! COMPATIBILITY in the manual page: what a user of dumb-init relies on. These
+//! tests pass against Debian's dumb-init 1.2.5
+//! (`INIT_UNDER_TEST=/usr/bin/dumb-init`) and against drain-init.
 
 mod support;
 use support::*;

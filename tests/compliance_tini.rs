@@ -1,5 +1,6 @@
-//! What a user of tini relies on: these tests pass against Debian's tini 0.19
-//! (`INIT_UNDER_TEST=/usr/bin/tini`) and against drain-init.
+//! COMPATIBILITY in the manual page, its end: what a user of tini relies on.
+//! These tests pass against Debian's tini 0.19 (`INIT_UNDER_TEST=/usr/bin/tini`)
+//! and against drain-init.
 //!
 //! What drain-init does otherwise on purpose is left out: it has tini's options
 //! `-s -p -g -e -w`, but `-v` is dumb-init's, and the group is its default.

@@ -2,7 +2,8 @@
 //! random command lines must start the same COMMAND or fail alike, and random
 //! scripts of signals must have the same effect on the same processes.
 //!
-//! What differs on purpose is [`DIFFERENCES`], and in the manual page.
+//! What differs on purpose is [`DIFFERENCES`], and listed in the manual page,
+//! under COMPATIBILITY.
 //! Thousands of rounds with FULL=1; SEED=n for other ones.
 
 #![allow(unsafe_code)]

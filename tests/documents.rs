@@ -1,4 +1,5 @@
-//! The manual page, `--help`, README and the completion tell of the same options.
+//! The manual page as a whole: it, `--help`, README and the completion tell of
+//! the same options.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

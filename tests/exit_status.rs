@@ -1,17 +1,17 @@
-//! Section 5, the exit status.
+//! EXIT STATUS in the manual page.
 
 mod support;
 use support::*;
 
 #[test]
-fn it_is_that_of_command() {
+fn the_exit_status_is_that_of_command() {
     for status in [0, 1, 2, 42, 125, 126, 127, 128, 137, 255] {
         assert_eq!(scenarios::when_command_exits(init::<_, &str>([]), status), status);
     }
 }
 
 #[test]
-fn it_is_that_of_command_after_a_drain_and_a_stop_command() {
+fn the_exit_status_is_that_of_command_after_a_drain_and_a_stop_command() {
     let mut run =
         init(["--delay-term", "20ms"]).drain_cmd(&["exit 4"]).stop_cmd(&["exit 5"]).start();
     run.signal(SIGTERM);
@@ -21,8 +21,8 @@ fn it_is_that_of_command_after_a_drain_and_a_stop_command() {
 }
 
 #[test]
-fn it_is_that_of_command_and_not_of_a_child_that_ended_later() {
-    if without_root("it_is_that_of_command_and_not_of_a_child_that_ended_later") {
+fn the_exit_status_is_that_of_command_and_not_of_a_child_that_ended_later() {
+    if without_root("the_exit_status_is_that_of_command_and_not_of_a_child_that_ended_later") {
         return;
     }
     let mut run = init(["--wait-all"]).pid1().script(["orphan far session"]).start();
@@ -34,7 +34,7 @@ fn it_is_that_of_command_and_not_of_a_child_that_ended_later() {
 }
 
 #[test]
-fn it_is_128_and_the_number_of_the_signal_that_killed_command() {
+fn the_exit_status_is_128_and_the_number_of_the_signal_that_killed_command() {
     let real_time = outside(34);
     for signal in [SIGHUP, SIGQUIT, SIGSEGV, SIGKILL, SIGTERM, SIGXFSZ, real_time] {
         let expected = if signal == real_time { 128 + 34 } else { 128 + signal };
@@ -43,7 +43,7 @@ fn it_is_128_and_the_number_of_the_signal_that_killed_command() {
 }
 
 #[test]
-fn it_is_127_when_command_was_not_found() {
+fn the_exit_status_is_127_when_command_was_not_found() {
     let dir = TempDir::new();
     executable(&dir.path("file"), "#!/bin/sh\n");
     for command in [
@@ -59,7 +59,7 @@ fn it_is_127_when_command_was_not_found() {
 }
 
 #[test]
-fn it_is_127_when_the_interpreter_of_command_was_not_found() {
+fn the_exit_status_is_127_when_the_interpreter_of_command_was_not_found() {
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "#!/nowhere/at/all\n");
@@ -79,7 +79,7 @@ fn it_is_127_when_the_interpreter_of_command_was_not_found() {
 }
 
 #[test]
-fn it_is_126_when_command_is_a_binary_that_the_kernel_does_not_know() {
+fn the_exit_status_is_126_when_command_is_a_binary_that_the_kernel_does_not_know() {
     let dir = TempDir::new();
     // A whole program for a machine that there is not.
     let mut foreign = std::fs::read(probe_path()).unwrap();
@@ -112,8 +112,8 @@ fn a_script_may_have_a_nul_behind_its_first_line() {
 }
 
 #[test]
-fn it_is_126_when_there_is_no_shell_for_a_script() {
-    let name = "it_is_126_when_there_is_no_shell_for_a_script";
+fn the_exit_status_is_126_when_there_is_no_shell_for_a_script() {
+    let name = "the_exit_status_is_126_when_there_is_no_shell_for_a_script";
     if without_root(name) || under_emulator(name, "it is in the hidden directory") {
         return;
     }
@@ -131,7 +131,7 @@ fn it_is_126_when_there_is_no_shell_for_a_script() {
 }
 
 #[test]
-fn it_is_126_when_command_cannot_be_executed() {
+fn the_exit_status_is_126_when_command_cannot_be_executed() {
     let dir = TempDir::new();
     let file = dir.path("file");
     std::fs::write(&file, "").unwrap();
@@ -143,7 +143,7 @@ fn it_is_126_when_command_cannot_be_executed() {
 }
 
 #[test]
-fn it_is_126_when_a_command_in_path_is_not_executable() {
+fn the_exit_status_is_126_when_a_command_in_path_is_not_executable() {
     let dir = TempDir::new();
     std::fs::write(dir.path("prog"), "").unwrap();
     let finished = init::<_, &str>([]).env("PATH", dir.path("")).command(["prog"]).finish();
@@ -223,8 +223,8 @@ fn the_search_in_path_goes_on_after_a_directory_whose_name_is_too_long() {
 }
 
 #[test]
-fn as_pid_1_too() {
-    if without_root("as_pid_1_too") {
+fn as_pid_1_the_exit_status_is_127_or_126_too() {
+    if without_root("as_pid_1_the_exit_status_is_127_or_126_too") {
         return;
     }
     assert_eq!(init::<_, &str>([]).pid1().command(["/nowhere"]).finish().status, 127);
@@ -232,7 +232,7 @@ fn as_pid_1_too() {
 }
 
 #[test]
-fn it_is_0_when_remap_exit_names_the_status() {
+fn the_exit_status_is_0_when_remap_exit_names_the_status() {
     for (options, end) in [
         (vec!["-e", "143"], "exit 143"),
         (vec!["-e", "143"], "die 15"),
@@ -251,7 +251,7 @@ fn it_is_0_when_remap_exit_names_the_status() {
 }
 
 #[test]
-fn it_is_0_when_remap_exit_names_126_or_127_too() {
+fn the_exit_status_is_0_when_remap_exit_names_126_or_127_too() {
     let finished = init(["-e", "127"]).command(["/nowhere"]).finish();
     assert_eq!(finished.status, 0);
     let finished = init(["-e", "126"]).command(["/etc/passwd"]).finish();
@@ -265,8 +265,8 @@ fn remap_exit_does_not_hide_a_usage_error() {
 }
 
 #[test]
-fn it_is_1_when_the_init_could_not_fork() {
-    let name = "it_is_1_when_the_init_could_not_fork";
+fn the_exit_status_is_1_when_the_init_could_not_fork() {
+    let name = "the_exit_status_is_1_when_the_init_could_not_fork";
     if without_root(name) || under_emulator(name, "the emulator needs threads of its own") {
         return;
     }

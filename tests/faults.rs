@@ -1,5 +1,6 @@
 //! Faults: what a machine at its limits, a strange parent or a harsh runtime
-//! does to the init, each as PID 1 and not. A stop must still be a stop.
+//! does to the init, each as PID 1 and not. A stop must still be a stop, as THE
+//! STOP, STEP BY STEP and DIAGNOSTICS in the manual page have it.
 
 #![allow(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Section 3, job control, and what terminals do.
+//! Job control, in the manual page a part of THE STOP, STEP BY STEP, and what
+//! terminals do.
 
 mod support;
 use std::time::Instant;
@@ -28,7 +29,7 @@ fn without_a_terminal_tstp_ttin_and_ttou_are_delivered_as_they_are() {
 }
 
 #[test]
-fn without_a_terminal_they_are_rewritten_as_asked() {
+fn without_a_terminal_tstp_is_rewritten_as_asked() {
     for (to, arrives) in [("USR1", Some(SIGUSR1)), ("0", None)] {
         let rewrite = format!("TSTP:{to}");
         let mut run = init(["-r", &rewrite]).in_session().start();
@@ -82,14 +83,14 @@ fn a_stop_command_finds_a_command_that_was_continued() {
 // ------------------------------------------------------------ on a terminal
 
 #[test]
-fn in_group_mode_tstp_ttin_and_ttou_are_delivered_as_stop() {
+fn on_a_terminal_in_group_mode_tstp_ttin_and_ttou_are_delivered_as_stop() {
     for signal in TERMINAL_STOPS {
         scenarios::the_group_and_the_init_stop_until_cont(on_terminal(&[]), signal);
     }
 }
 
 #[test]
-fn rewritten_tstp_and_ttin_are_delivered_as_rewritten_and_the_init_still_stops() {
+fn on_a_terminal_rewritten_tstp_and_ttin_arrive_as_rewritten_and_the_init_still_stops() {
     for (signal, to, arrives) in [(SIGTSTP, "USR1", SIGUSR1), (SIGTTIN, "TTIN", SIGTTIN)] {
         let setup = on_terminal(&["-r", &format!("{signal}:{to}")]);
         scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, arrives);
@@ -97,7 +98,7 @@ fn rewritten_tstp_and_ttin_are_delivered_as_rewritten_and_the_init_still_stops()
 }
 
 #[test]
-fn rewritten_to_0_they_reach_nobody_and_the_init_still_stops() {
+fn on_a_terminal_tstp_rewritten_to_0_reaches_nobody_and_the_init_still_stops() {
     let mut run = on_terminal(&["-r", "TSTP:0"]).start();
     run.signal(SIGTSTP);
     run.stopped();
@@ -106,7 +107,7 @@ fn rewritten_to_0_they_reach_nobody_and_the_init_still_stops() {
 }
 
 #[test]
-fn with_c_tstp_ttin_and_ttou_are_delivered_as_they_are() {
+fn on_a_terminal_with_c_tstp_ttin_and_ttou_are_delivered_as_they_are() {
     for signal in TERMINAL_STOPS {
         let setup = on_terminal(&["-c"]);
         scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, signal);
@@ -114,7 +115,7 @@ fn with_c_tstp_ttin_and_ttou_are_delivered_as_they_are() {
 }
 
 #[test]
-fn a_terminal_that_is_not_on_stdin_counts_too() {
+fn a_terminal_that_is_not_on_stdin_counts_for_job_control_too() {
     let mut run = on_terminal(&[]).wrapped(["sh", "-c", "exec \"$@\" </dev/null", "sh"]).start();
     run.signal(SIGTSTP);
     let main = run.pid_of("main");

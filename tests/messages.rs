@@ -1,4 +1,5 @@
-//! Section 6, the messages.
+//! DIAGNOSTICS in the manual page, and its OPTIONS for messages: what is said,
+//! and that saying it holds nothing up.
 
 mod support;
 use std::fs;
@@ -65,7 +66,7 @@ fn the_signal_is_named_as_it_was_received() {
 }
 
 #[test]
-fn they_begin_with_the_name_that_the_init_was_called_by() {
+fn messages_begin_with_the_name_that_the_init_was_called_by() {
     for name in ["dumb-init", "tini", "odd name", "drain-init"] {
         let setup = init(["--delay-term=10"]);
         let path = setup.link(name);
@@ -95,8 +96,8 @@ fn by_default_a_plain_dumb_init_command_line_stays_silent() {
 }
 
 #[test]
-fn as_pid_1_it_stays_silent_too() {
-    if without_root("as_pid_1_it_stays_silent_too") {
+fn as_pid_1_a_plain_dumb_init_command_line_stays_silent_too() {
+    if without_root("as_pid_1_a_plain_dumb_init_command_line_stays_silent_too") {
         return;
     }
     let mut run = init(NONE).pid1().script(["burst 20"]).start();
@@ -191,7 +192,7 @@ fn nothing_is_written_on_stdout() {
 }
 
 #[test]
-fn each_is_one_line_in_one_write() {
+fn each_message_is_one_line_in_one_write() {
     // A datagram is what one write made it.
     let (reader, writer) = UnixDatagram::pair().unwrap();
     let mut run = init(["-v", "--delay-term=50ms"]).stderr(OwnedFd::from(writer)).start();

@@ -1,4 +1,5 @@
-//! Section 7, the duties of PID 1, in a PID namespace of its own.
+//! DESCRIPTION in the manual page, its first sentence: the duties of PID 1, in a
+//! PID namespace of its own.
 
 mod support;
 use std::fs;
@@ -356,8 +357,8 @@ fn it_works_on_a_terminal() {
 }
 
 #[test]
-fn the_directory_is_not_held() {
-    if skipped("the_directory_is_not_held") {
+fn the_working_directory_is_not_held() {
+    if skipped("the_working_directory_is_not_held") {
         return;
     }
     // A volume that the init has as its directory can be unmounted later.

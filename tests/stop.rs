@@ -1,4 +1,5 @@
-//! Section 3, the stop step by step: each test is one of its sentences.
+//! THE STOP, STEP BY STEP in the manual page: each test is one of its sentences.
+//! Its part on job control has a file of its own.
 
 mod support;
 use std::time::Instant;
@@ -332,7 +333,7 @@ fn a_stop_signal_that_does_not_drain_is_reported() {
 }
 
 #[test]
-fn only_where_a_drain_was_asked_for() {
+fn without_a_drain_option_a_signal_that_ends_command_is_not_reported() {
     let mut run = init(["--kill-after", "10"]).exits_on(SIGQUIT, 0).start();
     run.signal(SIGQUIT);
     assert_eq!(run.status(), 0);
@@ -341,7 +342,7 @@ fn only_where_a_drain_was_asked_for() {
 }
 
 #[test]
-fn only_where_a_signal_was_delivered() {
+fn a_command_that_exits_by_itself_is_not_said_to_have_ended_without_a_drain() {
     let mut run = init(["--delay-term", "10"]).start();
     run.tell("main", "exit 0");
     assert_eq!(run.status(), 0);
@@ -422,7 +423,7 @@ fn a_second_term_does_not_cut_the_drain_short() {
 }
 
 #[test]
-fn another_stop_signal_is_swallowed_as_well() {
+fn another_stop_signal_is_swallowed_in_the_drain_as_well() {
     let mut run =
         init(["--delay-term", "300ms", "--stop-signal", "TERM", "--stop-signal", "QUIT"]).start();
     run.signal(SIGTERM);
@@ -751,7 +752,7 @@ fn after_a_failed_stop_command_a_signal_rewritten_to_0_is_delivered_itself() {
 }
 
 #[test]
-fn the_stop_command_is_that_of_the_recipe() {
+fn a_stop_command_can_signal_command_by_its_mainpid() {
     // `--rewrite 15:0` in the inner init, a command that stops the server.
     let mut run = init(["-r", "15:0", "--delay-term", "50ms", "--stop-cmd", "kill -INT $MAINPID"])
         .exits_on(SIGINT, 0)
@@ -1057,8 +1058,8 @@ fn a_zombie_that_nobody_reaps_is_not_waited_for() {
 }
 
 #[test]
-fn nobody_of_the_group_is_waited_for_where_none_was_asked_for() {
-    let name = "nobody_of_the_group_is_waited_for_where_none_was_asked_for";
+fn nobody_of_the_group_is_waited_for_without_a_drain_or_a_stop_or_with_c() {
+    let name = "nobody_of_the_group_is_waited_for_without_a_drain_or_a_stop_or_with_c";
     if without_root(name) {
         return;
     }
@@ -1342,7 +1343,7 @@ fn a_delay_is_not_counted_in_whole_seconds() {
 // ---------------------------------------------- the drain and stop commands
 
 #[test]
-fn the_commands_get_a_session_of_their_own() {
+fn the_drain_and_stop_commands_get_a_session_of_their_own() {
     let mut run = init(NONE).drain_cmd(&[]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
     for name in ["drain", "stop"] {
@@ -1355,7 +1356,7 @@ fn the_commands_get_a_session_of_their_own() {
 }
 
 #[test]
-fn the_commands_have_dev_null_as_stdin() {
+fn the_drain_and_stop_commands_have_dev_null_as_stdin() {
     let (_keep, end) = pipe();
     let mut run = init(NONE).stdin(end).drain_cmd(&[]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
@@ -1369,8 +1370,8 @@ fn the_commands_have_dev_null_as_stdin() {
 }
 
 #[test]
-fn without_dev_null_the_commands_have_a_pipe_at_its_end_as_stdin() {
-    let name = "without_dev_null_the_commands_have_a_pipe_at_its_end_as_stdin";
+fn without_dev_null_the_drain_and_stop_commands_have_a_pipe_at_its_end_as_stdin() {
+    let name = "without_dev_null_the_drain_and_stop_commands_have_a_pipe_at_its_end_as_stdin";
     if without_root(name) || under_emulator(name, "it needs /dev") {
         return;
     }
@@ -1386,7 +1387,7 @@ fn without_dev_null_the_commands_have_a_pipe_at_its_end_as_stdin() {
 }
 
 #[test]
-fn the_commands_have_the_inits_stdout_and_stderr() {
+fn the_drain_and_stop_commands_have_the_inits_stdout_and_stderr() {
     let mut run = init(NONE).drain_cmd(&["print out", "eprint err", "exit 0"]).start();
     run.signal(SIGTERM);
     run.gone("drain");
@@ -1400,7 +1401,7 @@ fn the_commands_have_the_inits_stdout_and_stderr() {
 }
 
 #[test]
-fn the_commands_have_no_other_descriptor() {
+fn the_drain_and_stop_commands_have_no_other_descriptor() {
     let mut run = init(NONE).stop_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("stop", "ready");
@@ -1409,7 +1410,7 @@ fn the_commands_have_no_other_descriptor() {
 }
 
 #[test]
-fn the_commands_run_where_the_init_was_started() {
+fn the_drain_and_stop_commands_run_where_the_init_was_started() {
     let dir = TempDir::new();
     let here = dir.path("here");
     std::fs::create_dir(&here).unwrap();
@@ -1423,7 +1424,7 @@ fn the_commands_run_where_the_init_was_started() {
 }
 
 #[test]
-fn the_directory_is_found_again_by_its_path() {
+fn the_directory_of_the_drain_and_stop_commands_is_found_again_by_its_path() {
     let dir = TempDir::new();
     let (here, away) = (dir.path("here"), dir.path("away"));
     std::fs::create_dir(&here).unwrap();
@@ -1436,7 +1437,7 @@ fn the_directory_is_found_again_by_its_path() {
 }
 
 #[test]
-fn where_the_directory_is_gone_the_commands_run_in_the_root_and_that_is_reported() {
+fn where_the_directory_is_gone_the_drain_and_stop_commands_run_in_the_root_and_that_is_reported() {
     let dir = TempDir::new();
     let here = dir.path("here");
     std::fs::create_dir(&here).unwrap();
@@ -1449,7 +1450,7 @@ fn where_the_directory_is_gone_the_commands_run_in_the_root_and_that_is_reported
 }
 
 #[test]
-fn the_commands_have_the_environment_of_command_with_mainpid_and_the_signal() {
+fn the_drain_and_stop_commands_have_the_environment_of_command_with_mainpid_and_the_signal() {
     let mut run = init(["--delay-term", "20ms"])
         .clear_env()
         .env("DRAIN_INIT_VERBOSE", "0")
@@ -1477,7 +1478,7 @@ fn the_commands_have_the_environment_of_command_with_mainpid_and_the_signal() {
 }
 
 #[test]
-fn what_names_the_init_in_the_environment_names_command_for_the_commands_too() {
+fn what_names_the_init_in_the_environment_names_command_for_the_drain_and_stop_commands_too() {
     let set = "LISTEN_PID=$$ LISTEN_PIDFDID=5 WATCHDOG_PID=$$ SYSTEMD_EXEC_PID=$$ exec \"$@\"";
     let mut run = init(NONE)
         .wrapped(["sh", "-c", set, "sh"])
@@ -1498,8 +1499,8 @@ fn what_names_the_init_in_the_environment_names_command_for_the_commands_too() {
 }
 
 #[test]
-fn the_commands_have_the_disposition_of_chld_that_the_init_was_given() {
-    let name = "the_commands_have_the_disposition_of_chld_that_the_init_was_given";
+fn the_drain_and_stop_commands_have_the_disposition_of_chld_that_the_init_was_given() {
+    let name = "the_drain_and_stop_commands_have_the_disposition_of_chld_that_the_init_was_given";
     if under_emulator(name, "qemu-user hands on default dispositions") {
         return;
     }
@@ -1517,8 +1518,9 @@ fn the_commands_have_the_disposition_of_chld_that_the_init_was_given() {
 }
 
 #[test]
-fn where_the_directory_is_outside_of_the_root_the_commands_run_in_the_root() {
-    let name = "where_the_directory_is_outside_of_the_root_the_commands_run_in_the_root";
+fn where_the_directory_is_outside_of_the_root_the_drain_and_stop_commands_run_in_the_root() {
+    let name =
+        "where_the_directory_is_outside_of_the_root_the_drain_and_stop_commands_run_in_the_root";
     if without_root(name) {
         return;
     }
@@ -1560,7 +1562,7 @@ fn as_pid_1_mainpid_is_the_number_in_the_namespace() {
 }
 
 #[test]
-fn the_commands_get_none_of_the_signals() {
+fn the_drain_and_stop_commands_get_none_of_the_signals() {
     let mut run = init(["--delay-term", "100ms"]).drain_cmd(&[]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("drain", "ready");
@@ -1579,7 +1581,7 @@ fn the_commands_get_none_of_the_signals() {
 }
 
 #[test]
-fn with_a_terminal_what_is_typed_does_not_reach_the_commands() {
+fn with_a_terminal_what_is_typed_does_not_reach_the_drain_and_stop_commands() {
     let mut run = init(NONE).terminal(Terminal::Leader).stop_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("stop", "ready");

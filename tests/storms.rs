@@ -1,5 +1,6 @@
 //! Storms: signals, orphans, fork bombs and races, by the thousand. Counted:
-//! nothing may be lost.
+//! nothing may be lost of what DESCRIPTION and THE STOP, STEP BY STEP in the
+//! manual page promise.
 //!
 //! A short form by default, the full counts with FULL=1, one after the other
 //! (they would disturb each other's races). SEED=n for other random numbers.

@@ -87,7 +87,7 @@ pub fn without_subreaper(name: &str) -> bool {
     under_emulator(name, "qemu-user has no PR_SET_CHILD_SUBREAPER")
 }
 
-/// Every signal that can be caught, CHLD aside, as section 3 says. What
+/// Every signal that can be caught, CHLD aside: what is delivered. What
 /// qemu-user 7.2 cannot be sent is left out, and a test that uses this names it.
 pub fn every_signal() -> Vec<i32> {
     let none = |s: &i32| [SIGKILL, SIGSTOP, SIGCHLD].contains(s);
