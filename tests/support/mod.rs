@@ -6,6 +6,32 @@
 //!
 //! Every wait is for an event and fails after [`PATIENCE`], showing what was
 //! seen until then.
+//!
+//! The map. The manual page's chapters, and the files of tests/ that hold them:
+//!
+//! - DESCRIPTION: pid1 (the duties of PID 1)
+//! - OPTIONS, ENVIRONMENT: `command_line`
+//! - THE STOP, STEP BY STEP: stop; its Job control: `job_control`
+//! - WHAT COMMAND SEES: `command_sees`
+//! - EXIT STATUS: `exit_status`
+//! - DIAGNOSTICS: messages
+//! - COMPATIBILITY: `compliance_dumb_init`, `compliance_tini`, which those inits
+//!   pass as well, and differential (dumb-init beside drain-init, at random)
+//! - all of it, where little else works: faults; by the thousand: storms
+//! - whether the pages agree with each other: documents
+//!
+//! What is in here, to be had by `use support::*`:
+//!
+//! - peer: which init is under test, in what it runs, what is skipped
+//! - setup: an init that is put together; namespace and terminal: where it stands
+//! - run: an init that runs; events: how what it does is seen
+//! - proc: what /proc says, signals to a process; files: files, programs, pipes
+//! - faults: failing calls, limits, held processes, full pipes
+//! - time: how long things may take
+//! - scenarios: what is expected of any init, told once and run with each
+//!
+//! probe.rs is the COMMAND; what faults, storms and differential share besides is
+//! in tests/reliability/.
 
 #![allow(dead_code, unused_imports)] // no test file uses all of it
 #![allow(unsafe_code)]
