@@ -393,10 +393,15 @@ impl Drain {
             // Whoever continues the job gave drain-init's group the terminal.
             actions.push(Action::HandTerminalOn);
         }
-        if self.plan.stop_signals.contains(signal) {
-            self.received_stop(signal, delivered, now, actions);
-        } else {
-            self.received_other(signal, delivered, on_terminal, now, actions);
+        match self.state {
+            State::Running { .. } => {
+                self.received_when_running(signal, delivered, on_terminal, now, actions);
+            }
+            State::Draining { .. } => self.received_when_draining(signal, delivered, actions),
+            State::Stopping { .. } => {
+                self.received_when_stopping(signal, delivered, now, actions);
+            }
+            State::Ended { .. } => self.received_when_ended(signal, delivered, actions),
         }
         // As dumb-init does: whoever suspends the job sees its init stop, too.
         if suspends {
@@ -404,37 +409,8 @@ impl Drain {
         }
     }
 
-    /// A signal that asks to stop.
-    fn received_stop(
-        &mut self,
-        signal: Signal,
-        delivered: Option<Signal>,
-        now: Duration,
-        actions: &mut Actions,
-    ) {
-        match self.state {
-            State::Running { .. } if self.plan.drains() => {
-                self.begin_drain(signal, now, actions);
-            }
-            State::Running { .. } => self.begin_stop(signal, None, now, actions),
-            State::Draining { .. } => actions.report(Message::SwallowedDraining(signal)),
-            State::Stopping { .. } if self.stop_cmd_runs => {
-                actions.report(Message::SwallowedStopping(signal));
-            }
-            State::Stopping { received, .. } => match delivered {
-                None => actions.report(Message::NotDelivered(signal)),
-                Some(delivered) => {
-                    let cause = Cause::Signal(delivered);
-                    self.state = State::Stopping { received, since: now, cause };
-                    self.deliver_stop(delivered, actions);
-                }
-            },
-            State::Ended { .. } => self.received_when_ended(signal, delivered, actions),
-        }
-    }
-
-    /// Any other signal: delivered at once, whatever else goes on.
-    fn received_other(
+    /// A stop signal begins the stop, every other one is delivered at once.
+    fn received_when_running(
         &mut self,
         signal: Signal,
         delivered: Option<Signal>,
@@ -442,32 +418,57 @@ impl Drain {
         now: Duration,
         actions: &mut Actions,
     ) {
-        if let State::Ended { .. } = self.state {
-            self.received_when_ended(signal, delivered, actions);
-            return;
+        if !self.plan.stop_signals.contains(signal) {
+            let may_end = signal.ends_by_default() || (signal == Signal::WINCH && !on_terminal);
+            if may_end && self.plan.drains() && delivered.is_some() {
+                self.state = State::Running { last: Some((signal, now)) };
+            }
+            self.deliver(signal, delivered, actions);
+        } else if self.plan.drains() {
+            self.begin_drain(signal, now, actions);
+        } else {
+            self.begin_stop(signal, None, now, actions);
         }
-        let Some(delivered) = delivered else {
-            actions.report(Message::NotDelivered(signal));
-            return;
-        };
-        if let State::Running { last } = &mut self.state
-            && self.plan.drains()
-            && (signal.ends_by_default() || (signal == Signal::WINCH && !on_terminal))
+    }
+
+    /// Runtimes do send a stop signal twice: it must not cut the drain short.
+    fn received_when_draining(
+        &mut self,
+        signal: Signal,
+        delivered: Option<Signal>,
+        actions: &mut Actions,
+    ) {
+        if self.plan.stop_signals.contains(signal) {
+            actions.report(Message::SwallowedDraining(signal));
+        } else {
+            self.deliver(signal, delivered, actions);
+        }
+    }
+
+    /// The stop command must not be disturbed either; then stop signals are
+    /// delivered.
+    fn received_when_stopping(
+        &mut self,
+        signal: Signal,
+        delivered: Option<Signal>,
+        now: Duration,
+        actions: &mut Actions,
+    ) {
+        if !self.plan.stop_signals.contains(signal) {
+            self.deliver(signal, delivered, actions);
+        } else if self.stop_cmd_runs {
+            actions.report(Message::SwallowedStopping(signal));
+        } else if let Some(delivered) = delivered
+            && let State::Stopping { since, cause, .. } = &mut self.state
         {
-            *last = Some((signal, now));
-        }
-        self.suspends_or_continues(delivered);
-        actions.push(Action::Deliver(delivered));
-    }
-
-    const fn suspends_or_continues(&mut self, delivered: Signal) {
-        match delivered {
-            Signal::STOP => self.suspended = true,
-            Signal::CONT => self.suspended = false,
-            _ => {}
+            (*since, *cause) = (now, Cause::Signal(delivered));
+            self.deliver_stop(delivered, actions);
+        } else {
+            actions.report(Message::NotDelivered(signal));
         }
     }
 
+    /// Whoever is left of the group may still get a signal.
     fn received_when_ended(
         &mut self,
         received: Signal,
@@ -482,6 +483,25 @@ impl Drain {
                 self.suspends_or_continues(signal);
                 actions.push(Action::DeliverToRest { signal, received: Some(received) });
             }
+        }
+    }
+
+    /// Delivers a signal that does not ask to stop.
+    fn deliver(&mut self, received: Signal, delivered: Option<Signal>, actions: &mut Actions) {
+        match delivered {
+            None => actions.report(Message::NotDelivered(received)),
+            Some(signal) => {
+                self.suspends_or_continues(signal);
+                actions.push(Action::Deliver(signal));
+            }
+        }
+    }
+
+    const fn suspends_or_continues(&mut self, delivered: Signal) {
+        match delivered {
+            Signal::STOP => self.suspended = true,
+            Signal::CONT => self.suspended = false,
+            _ => {}
         }
     }
 
