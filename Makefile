@@ -163,7 +163,7 @@ coverage: ## line and branch coverage of src/
 	tests/coverage
 
 .PHONY: mutants
-mutants: ## mutation testing of the pure modules
+mutants: ## mutation testing of the pure modules; of the others, too, with FULL=1
 	tests/mutants
 
 .PHONY: install
