@@ -956,6 +956,10 @@ fn another_drain_init_variable_is_left_alone_and_reported_once() {
 
 #[test]
 fn a_slip_that_stands_twice_is_reported_once() {
+    let name = "a_slip_that_stands_twice_is_reported_once";
+    if under_emulator(name, "qemu-user hands on one variable of a name") {
+        return;
+    }
     let entries = ["DRAIN_INIT_DELAY=1", "DRAIN_INIT_DELAYS=1", "DRAIN_INIT_DELAY=2"];
     let mut run = init(NONE).raw_env(entries).exits_on(SIGTERM, 0).start();
     assert_eq!(run.ask("main", "env").len(), 3);
