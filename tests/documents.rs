@@ -1,4 +1,4 @@
-//! The manual page as a whole: it, `--help`, README and the completion tell of
+//! The manual page as a whole: it, `--help`, README and the completions tell of
 //! the same options.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,11 +66,15 @@ fn the_manual_page_and_the_help_have_the_same_options() {
 }
 
 #[test]
-fn readme_and_the_completion_name_every_option() {
+fn readme_and_the_completions_name_every_option() {
     let readme = read("README.md");
-    let completion = read("packaging/completions/drain-init.bash");
+    let bash = read("packaging/completions/drain-init.bash");
+    let zsh = read("packaging/completions/_drain-init");
+    let fish = read("packaging/completions/drain-init.fish");
     for (long, (short, _)) in options_of_help() {
-        assert!(completion.contains(&format!("--{long}")), "the completion lacks --{long}");
+        assert!(bash.contains(&format!("--{long}")), "bash's completion lacks --{long}");
+        assert!(zsh.contains(&format!("--{long}")), "zsh's completion lacks --{long}");
+        assert!(fish.contains(&format!(" -l {long} ")), "fish's completion lacks --{long}");
         let in_readme = readme.contains(&format!("`--{long}"))
             || readme.contains(&format!(", `--{long}"))
             || short.is_some_and(|short| readme.contains(&format!("`-{short}`")));
@@ -102,6 +106,18 @@ fn no_page_names_an_option_that_does_not_exist() {
             assert!(foreign || options.contains_key(option), "{page} names --{option}");
         }
     }
+}
+
+#[test]
+fn the_notices_are_those_of_debs_copyright() {
+    let output =
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/notices")).output().unwrap();
+    assert!(output.status.success());
+    let notices = read("NOTICES");
+    assert_eq!(notices, String::from_utf8(output.stdout).unwrap(), "run make notices");
+    // packages-test looks whether debian/copyright leaves a part out.
+    assert!(notices.contains("vendor/musl/*") && !notices.contains("Debian systems"));
+    assert!(notices.ends_with(&read("LICENSE-APACHE")));
 }
 
 #[test]

@@ -60,7 +60,8 @@ def test_the_package_has_program_manual_completion_and_documents(arch):
     found = {path for path in members if not path.startswith(f"{doc}/examples/")}
     assert found == {
         "/usr/bin/drain-init", "/usr/share/man/man1/drain-init.1.gz", f"{doc}/copyright", f"{doc}/changelog.gz", f"{doc}/README.md",
-        "/usr/share/bash-completion/completions/drain-init", "/usr/share/lintian/overrides/drain-init"}
+        "/usr/share/bash-completion/completions/drain-init", "/usr/share/zsh/vendor-completions/_drain-init",
+        "/usr/share/fish/vendor_completions.d/drain-init.fish", "/usr/share/lintian/overrides/drain-init"}
     assert archive.extractfile(members["/usr/bin/drain-init"]).read() == (DIST / f"drain-init-{arch}").read_bytes()
     manual = gzip.decompress(archive.extractfile(members["/usr/share/man/man1/drain-init.1.gz"]).read())
     assert manual == (TOP / "docs/drain-init.1").read_bytes()

@@ -1,0 +1,49 @@
+# fish completion for drain-init(1)
+
+# Whether COMMAND is still to come: behind it, options are its own.
+function __drain_init_before_command
+    set -l skip
+    for word in (commandline -opc)[2..]
+        if set -q skip[1]
+            set -e skip[1]
+            continue
+        end
+        switch $word
+            case --
+                return 1
+            case '--*=*'
+            case --delay-term --drain-signal --drain-cmd --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit
+                set skip yes
+            case '-*'
+            case '*'
+                return 1
+        end
+    end
+end
+
+set -l durations '500ms 1s 5s 10s 15s 30s'
+set -l signals '(string split " " -- (kill -l | string join " "))'
+
+for name in drain-init dumb-init
+    set -l option complete -c $name -n __drain_init_before_command
+    $option -x -l delay-term -a $durations -d 'hold the stop signal back for that long'
+    $option -x -l drain-signal -a $signals -d 'deliver it to COMMAND when the drain starts'
+    $option -x -l drain-cmd -a '(__fish_complete_command)' -d 'run it when the drain starts'
+    $option -x -l stop-cmd -a '(__fish_complete_command)' -d 'after the drain run it, not deliver the stop signal'
+    $option -x -l kill-after -a $durations -d 'SIGKILL what is left this long after the stop'
+    $option -x -l stop-signal -a $signals -d 'a signal that asks to stop'
+    $option -f -l wait-all -d 'when COMMAND has exited, wait until nothing is left'
+    $option -f -s c -l single-child -d 'signals go to COMMAND alone, not to its group'
+    $option -f -s g -l group -d 'signals go to COMMAND\'s process group'
+    $option -x -s r -l rewrite -a '15:0 15:2 15:3' -d 'deliver R where S was received'
+    $option -f -s s -l subreaper -d 'adopt orphans although not PID 1'
+    $option -x -s p -l pdeathsig -a $signals -d 'get it when the parent dies'
+    $option -x -s e -l remap-exit -d 'exit 0 where COMMAND\'s status is CODE'
+    $option -f -s v -l verbose -d 'say what happens'
+    $option -f -s q -l quiet -d 'errors only'
+    $option -f -s w -l warn-on-reap -d 'say when an orphan was reaped'
+    $option -f -s h -l help -d 'print the help and exit'
+    $option -f -s V -l version -d 'print the version and exit'
+    # What stands behind `--` here has a value, and is no COMMAND.
+    complete -c $name -x -a '(__fish_complete_subcommand -- --delay-term --drain-signal --drain-cmd --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit)'
+end
