@@ -230,6 +230,25 @@ class ReleaseCheck(Rehearsal):
         alone = self.apt(VERSION, self.dist, self.work / "alone", self.other_key)
         self.finds("apt repository", "gpgv exits with", "--apt", alone, "--previous", published)
 
+    def test_repository_that_another_key_is_added_to_and_the_first_one_taken_from(self):
+        both = self.work / "both.asc"
+        both.write_text(self.key.read_text() + self.other_key.read_text())
+        published = self.apt(OLDER, older_debs(self.dist, self.work / "older"), self.work / "published", self.key)
+        grown = self.apt(VERSION, self.dist, self.work / "grown", both, APT_PREVIOUS=str(published))
+        self.check("--only", "apt repository", "--apt", grown, "--previous", published)
+        changed = self.apt(VERSION, self.dist, self.work / "changed", self.other_key, APT_PREVIOUS=str(grown))
+        self.check("--only", "apt repository", "--apt", changed, "--previous", grown)
+        # At one stroke it is a change that no client could follow.
+        self.finds("apt repository", "gpgv exits with", "--apt", changed, "--previous", published)
+
+    def test_repository_with_a_signature_by_a_key_that_it_does_not_show(self):
+        both = self.work / "both.asc"
+        both.write_text(self.key.read_text() + self.other_key.read_text())
+        alone = self.apt(VERSION, self.dist, self.work / "alone", self.key)
+        signed = self.apt(VERSION, self.dist, self.work / "signed", both)
+        shutil.copy(alone / "drain-init-archive-keyring.asc", signed)
+        self.finds("apt repository", "gpgv exits with", "--apt", signed)
+
     def test_repository_that_loses_the_published_indices(self):
         published = self.apt(OLDER, older_debs(self.dist, self.work / "older"), self.work / "published", self.key)
         grown = self.apt(VERSION, self.dist, self.work / "grown", self.key, APT_PREVIOUS=str(published))

@@ -16,18 +16,27 @@ EARLIER = str(int(os.environ["SOURCE_DATE_EPOCH"]) - 3600)
 RELEASES = Path("dists/stable")
 
 
-@pytest.fixture(scope="session")
-def key(work):
+def make_key(work, name):
     """A signing key in a file, as the release job has one."""
-    path = work / "signing-key.asc"
-    home = work / "gnupg"
+    path = work / f"{name}.asc"
+    home = work / f"gnupg-{name}"
     home.mkdir(mode=0o700)
     before = int(os.environ["SOURCE_DATE_EPOCH"]) - 86400
     gpg = ("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
-    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", "tests", "ed25519", "sign", "never")
+    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", name, "ed25519", "sign", "never")
     run(*gpg, "--armor", "--output", path, "--export-secret-keys")
     run("gpgconf", "--homedir", home, "--kill", "all")
     return path
+
+
+@pytest.fixture(scope="session")
+def key(work):
+    return make_key(work, "signing-key")
+
+
+@pytest.fixture(scope="session")
+def next_key(work):
+    return make_key(work, "next-key")
 
 
 def build_debs(version, out, date=os.environ["SOURCE_DATE_EPOCH"]):
@@ -50,6 +59,17 @@ def older(work, key):
     debs = build_debs(OLDER, work / "older-debs", EARLIER)
     build_apt(OLDER, debs, work / "older", SOURCE_DATE_EPOCH=EARLIER, APT_SIGNING_KEY_FILE=key)
     return work / "older"
+
+
+@pytest.fixture(scope="session")
+def change_of_key(work, key, next_key):
+    """Three repositories: signed by the first key, by both, and by the next one alone."""
+    keys = {"first": key.read_text(), "both": key.read_text() + next_key.read_text(), "next": next_key.read_text()}
+    previous = {}
+    for name, value in keys.items():
+        build_apt(VERSION, DIST, work / f"key-{name}", APT_SIGNING_KEY=value, **previous)
+        previous = {"APT_PREVIOUS": work / f"key-{name}"}
+    return {name: work / f"key-{name}" for name in keys}
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +166,24 @@ def test_a_repository_does_not_change_its_key_unnoticed(work, both):
     assert "THROW-AWAY KEY" in said
     assert "was not signed by the key given now" in said
     assert not (work / "rekeyed").exists()
+
+
+def fingerprints(tmp_path, armoured):
+    """The fingerprints in a file of public keys, by another way than the build's."""
+    said = run("gpg", "--homedir", tmp_path, "--batch", "--with-fingerprint", "--show-keys", armoured)
+    return [line.split("=")[1].replace(" ", "") for line in said.splitlines() if "Key fingerprint =" in line]
+
+
+def test_the_page_at_the_root_tells_the_use_and_every_keys_fingerprint(change_of_key, tmp_path):
+    for name, repository in change_of_key.items():
+        page = (repository / "index.html").read_text()
+        found = fingerprints(tmp_path, repository / "drain-init-archive-keyring.asc")
+        assert len(found) == (2 if name == "both" else 1)
+        block = re.search(r"fingerprint:</p>\n<pre>\n(.*?)</pre>", page, re.S)[1]
+        assert [line.replace(" ", "") for line in block.splitlines()] == found
+        for line in ("curl -fsSLo /etc/apt/sources.list.d/drain-init.sources https://drain-init.github.io/drain-init/drain-init.sources",
+                     "apt-get install drain-init", f"The newest version here is {VERSION}."):
+            assert line in page
 
 
 def test_a_key_that_is_none_is_refused(work):
@@ -275,6 +313,25 @@ def test_apt_upgrades_from_an_older_version(machine, older, both):
     # The older one is still there for who needs it.
     machine.apt("install", "--allow-downgrades", f"drain-init={OLDER}", f"drain-init-dumb-init={OLDER}")
     assert machine.version() == OLDER
+
+
+@needs_root
+def test_apt_follows_a_change_of_the_key(machine, change_of_key):
+    """With the first key, with both, and with the next one alone, as long as both sign."""
+    for sources in change_of_key.values():
+        machine.serve(change_of_key["both"])
+        machine.add_sources(sources)
+        machine.apt("update")
+        machine.remove_sources()
+    # Afterwards whoever fetched the file meanwhile has the key, and who did not is told.
+    machine.serve(change_of_key["next"])
+    machine.add_sources(change_of_key["both"])
+    machine.apt("update")
+    machine.remove_sources()
+    machine.add_sources(change_of_key["first"])
+    said = machine.apt("update", check=fails)
+    assert "NO_PUBKEY" in said or "Missing key" in said, said
+    machine.remove_sources()
 
 
 @needs_root
