@@ -97,7 +97,9 @@ release-check: ## what the release job would check, of dist/ and, with TAG=vX.Y.
 release-test: dist ## rehearse a release on loopback and in directories; break each check once
 	packaging/release-test/run
 
-.PHONY: release-notes image-digests rebuild-check
+.PHONY: notices release-notes image-digests rebuild-check
+notices: ## write NOTICES, of what debian/copyright says of the linked libraries
+	packaging/notices >NOTICES
 release-notes: ## print the version's section of CHANGELOG.md
 	@packaging/release-notes $(VERSION)
 image-digests: ## print the digests of the image index and of its images
@@ -106,9 +108,17 @@ rebuild-check: ## rebuild the last release and compare it with what was publishe
 	packaging/rebuild-check
 
 # What release.yml calls, and a maintainer can: DRY_RUN=1 shows what would be done.
-.PHONY: publish-apt publish-image publish-release publish-wheel publish-crate
+.PHONY: sign-sums sign-image registry-login publish-apt publish-pages publish-image publish-release publish-wheel publish-crate
+sign-sums: ## sign SHA256SUMS with the archive's key
+	packaging/sign-sums
+registry-login: ## log in where sign-image and the attestations push to
+	@packaging/sign-image --login
+sign-image: ## sign the published image with cosign
+	packaging/sign-image
 publish-apt: ## add dist/ to the published apt repository (branch gh-pages)
 	packaging/publish-apt
+publish-pages: ## have GitHub Pages serve the branch gh-pages
+	packaging/publish-pages
 publish-image: ## push the image with the tags that are due
 	packaging/publish-image
 publish-release: ## create the GitHub release
@@ -116,7 +126,7 @@ publish-release: ## create the GitHub release
 publish-wheel: ## upload the wheels to PyPI
 	packaging/wheel/publish
 publish-crate: ## upload the crate to crates.io (make crate has built it)
-	$(CARGO) publish --locked $(if $(DRY_RUN),--dry-run,--no-verify)
+	CARGO='$(CARGO)' packaging/publish-crate
 
 .PHONY: wheel
 wheel: build ## the wheels for pip
@@ -166,6 +176,12 @@ coverage: ## line and branch coverage of src/
 mutants: ## mutation testing of the pure modules; of the others, too, with FULL=1
 	tests/mutants
 
+# Debian's zsh looks into $(PREFIX)/share/zsh/vendor-completions, most others here.
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+INSTALLED := $(PREFIX)/bin/drain-init $(PREFIX)/share/man/man1/drain-init.1 \
+	$(PREFIX)/share/bash-completion/completions/drain-init $(ZSH_COMPLETIONS)/_drain-init \
+	$(PREFIX)/share/fish/vendor_completions.d/drain-init.fish
+
 .PHONY: install
 install: ## install into DESTDIR and PREFIX (default /usr) what `make build` made
 	@test -f dist/drain-init-$(NATIVE) || { echo 'install: nothing is built yet: run make build first' >&2; exit 1; }
@@ -173,6 +189,13 @@ install: ## install into DESTDIR and PREFIX (default /usr) what `make build` mad
 	install -D -m 0644 docs/drain-init.1 $(DESTDIR)$(PREFIX)/share/man/man1/drain-init.1
 	install -D -m 0644 packaging/completions/drain-init.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/drain-init
+	install -D -m 0644 packaging/completions/_drain-init $(DESTDIR)$(ZSH_COMPLETIONS)/_drain-init
+	install -D -m 0644 packaging/completions/drain-init.fish \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drain-init.fish
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` put there (DESTDIR and PREFIX as then)
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,11 +1,14 @@
 """What release.yml publishes with, rehearsed: nothing here reaches beyond loopback."""
 
+import hashlib
 import json
 import re
 import shutil
 import signal
 import subprocess
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from rehearsal import OLDER, VERSION, Rehearsal, done, older_debs, run
 
@@ -59,17 +62,13 @@ class Apt(Rehearsal):
         self.assertIn(".nojekyll\n", files)
         self.assertEqual(self.published("log", "--format=%s", "gh-pages").splitlines(),
                          [f"Publish drain-init {VERSION}", f"Publish drain-init {OLDER}"])
-        served = self.tree / "target/published-apt"
-        self.assertEqual(sorted(str(path.relative_to(served)) for path in served.rglob("*") if path.is_file()), sorted(files.splitlines()))
 
     def test_a_second_try_changes_nothing(self):
         self.publish_older()
         self.succeeds("publish-apt", **self.variables)
         before = self.published("rev-parse", "gh-pages")
-        shutil.rmtree(self.tree / "target")
         self.assertIn("is published already", self.succeeds("publish-apt", **self.variables))
         self.assertEqual(self.published("rev-parse", "gh-pages"), before)
-        self.assertTrue((self.tree / "target/published-apt/dists/stable/InRelease").is_file())
 
     def test_another_build_of_a_published_version_is_refused(self):
         self.succeeds("publish-apt", **self.variables)
@@ -107,7 +106,49 @@ class Apt(Rehearsal):
         said = self.succeeds("publish-apt", DRY_RUN="1", **self.variables)
         self.assertIn("would push", said)
         self.assertEqual(self.published("branch", "--list"), "")
-        self.assertTrue((self.tree / "target/published-apt/dists/stable/InRelease").is_file())
+
+
+class Pages(Rehearsal):
+    """`gh workflow run` is a stub that lets the site have what TO_SERVE has."""
+
+    STUB = """#!/bin/sh
+printf '%s\\n' "$*" >>"$CALLS"
+[ -z "$TO_SERVE" ] || cp -R "$TO_SERVE/." "$SITE"
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.site = self.work / "site"
+        self.site.mkdir()
+        self.calls = self.work / "calls"
+        stub = self.work / "gh"
+        stub.write_text(self.STUB)
+        stub.chmod(0o755)
+        self.variables = {"GH": str(stub), "CALLS": str(self.calls), "SITE": str(self.site), "APT_URL": f"file://{self.site}",
+                          "TO_SERVE": str(self.dist / "apt"), "PAGES_WAIT": "60"}
+
+    def test_the_deployment_runs_on_the_default_branch_and_is_waited_for(self):
+        self.succeeds("publish-pages", **self.variables)
+        # Without --ref it is the default branch, which the environment github-pages admits.
+        self.assertEqual(self.calls.read_text(), "workflow run pages.yml\n")
+
+    def test_what_is_served_already_is_not_deployed_again(self):
+        shutil.copytree(self.dist / "apt", self.site, dirs_exist_ok=True)
+        self.assertIn("already", self.succeeds("publish-pages", **self.variables))
+        self.assertFalse(self.calls.exists())
+
+    def test_another_build_of_the_version_is_not_taken_for_it(self):
+        shutil.copytree(self.dist / "apt", self.site, dirs_exist_ok=True)
+        with (self.dist / f"drain-init_{VERSION}_arm64.deb").open("ab") as deb:
+            deb.write(b"x")
+        self.fails("the index for arm64 does not name this", "publish-pages", **self.variables | {"PAGES_WAIT": "0"})
+
+    def test_a_deployment_that_does_not_come_is_an_error(self):
+        self.fails("does not have version", "publish-pages", **self.variables | {"TO_SERVE": "", "PAGES_WAIT": "0"})
+
+    def test_a_dry_run_starts_nothing(self):
+        self.assertIn("would have gh-pages deployed", self.succeeds("publish-pages", DRY_RUN="1", **self.variables))
+        self.assertFalse(self.calls.exists())
 
 
 class Image(Rehearsal):
@@ -187,23 +228,75 @@ class Image(Rehearsal):
         self.fails("could not be asked", "publish-image", IMAGE="127.0.0.1:9/drain-init", SKOPEO_ARGUMENTS="--dest-tls-verify=false")
 
 
+class ImageSignature(Rehearsal):
+    """cosign is a stub: `verify` holds when the file SIGNED is there, which `sign` makes."""
+
+    STUB = """#!/bin/sh
+printf '%s\\n' "$*" >>"$CALLS"
+case $1 in
+    sign) [ -z "$WORKS" ] || touch "$SIGNED" ;;
+    verify) [ -e "$SIGNED" ] ;;
+esac
+"""
+
+    def setUp(self):
+        super().setUp()
+        stub = self.work / "cosign"
+        stub.write_text(self.STUB)
+        stub.chmod(0o755)
+        self.calls = self.work / "calls"
+        self.variables = {"COSIGN": str(stub), "CALLS": str(self.calls), "SIGNED": str(self.work / "signed"), "WORKS": "1"}
+        self.digest = (self.dist / f"drain-init-{VERSION}.oci.digest").read_text().strip()
+
+    def test_the_index_and_its_images_are_signed_by_digest_and_verified(self):
+        self.succeeds("sign-image", **self.variables)
+        before, sign, after = self.calls.read_text().splitlines()
+        self.assertEqual(sign, f"sign --yes --recursive ghcr.io/drain-init/drain-init@{self.digest}")
+        self.assertEqual(before, after)
+        self.assertIn(f"release.yml@refs/tags/v{VERSION} ", after)
+        self.assertIn("is signed already", self.succeeds("sign-image", **self.variables))
+        self.assertEqual(self.calls.read_text().count("sign --yes"), 1)
+
+    def test_a_signature_that_does_not_verify_is_an_error(self):
+        self.fails("does not verify", "sign-image", **self.variables | {"WORKS": ""})
+
+    def test_a_dry_run_signs_nothing(self):
+        self.assertIn(f"would sign ghcr.io/drain-init/drain-init@{self.digest}",
+                      self.succeeds("sign-image", DRY_RUN="1", **self.variables))
+        self.assertFalse(self.calls.exists())
+
+
 class Release(Rehearsal):
     STUB = """#!/bin/sh
 printf '%s\\n' "$*" >>"$CALLS"
 case "$1 $2 $STATE" in
     'release view draft') echo true ;;
-    'release view published') echo false ;;
+    'release view published')
+        case $4 in
+            isDraft) echo false ;;
+            assets) (cd "$RELEASED" && ls) ;;
+        esac ;;
+    'release download published') cp "$RELEASED/SHA256SUMS" "$7" ;;
     'release view none') echo 'release not found' >&2; exit 1 ;;
     'release view '*) echo 'HTTP 502' >&2; exit 1 ;;
 esac
 """
+
+    def setUp(self):
+        super().setUp()
+        self.succeeds("sign-sums", APT_SIGNING_KEY_FILE=str(self.key))
 
     def publish(self, state):
         stub = self.work / "gh"
         stub.write_text(self.STUB)
         stub.chmod(0o755)
         self.calls = self.work / "calls"
-        return {"GH": str(stub), "CALLS": str(self.calls), "STATE": state}
+        return {"GH": str(stub), "CALLS": str(self.calls), "STATE": state, "RELEASED": str(self.work / "released")}
+
+    def released(self):
+        """A release with the files of dist/, as an earlier try made it."""
+        shutil.copytree(self.dist, self.work / "released", ignore=shutil.ignore_patterns("apt"))
+        return self.work / "released"
 
     def test_a_draft_with_every_file_is_made_and_then_shown(self):
         self.succeeds("publish-release", **self.publish("none"))
@@ -218,9 +311,20 @@ esac
         self.succeeds("publish-release", **self.publish("draft"))
         self.assertEqual(self.calls.read_text().splitlines()[1], f"release delete v{VERSION} --yes")
 
-    def test_a_published_release_is_left_alone(self):
-        self.fails("is released already", "publish-release", **self.publish("published"))
-        self.assertEqual(len(self.calls.read_text().splitlines()), 1)
+    def test_a_published_release_with_the_same_files_is_left_as_it_is(self):
+        self.released()
+        self.assertIn("is released already", self.succeeds("publish-release", **self.publish("published")))
+        self.assertNotRegex(self.calls.read_text(), "create|edit|delete|upload")
+
+    def test_a_published_release_with_other_files_is_an_error(self):
+        released = self.released()
+        hidden = (released / "drain-init-arm64").rename(self.work / "hidden")
+        self.fails("released already, with other files", "publish-release", **self.publish("published"))
+        hidden.rename(released / "drain-init-arm64")
+        self.succeeds("publish-release", **self.publish("published"))
+        (released / "SHA256SUMS").write_text((released / "SHA256SUMS").read_text().replace("a", "b"))
+        self.fails("released already, with other files", "publish-release", **self.publish("published"))
+        self.assertNotRegex(self.calls.read_text(), "create|edit|delete|upload")
 
     def test_no_answer_is_not_taken_for_no_release(self):
         self.fails("gh could not ask", "publish-release", **self.publish("broken"))
@@ -236,6 +340,144 @@ esac
             file.write(b"x")
         self.fails("does not fit its SHA256SUMS", "publish-release", **self.publish("none"))
         self.assertFalse(self.calls.exists())
+
+    def test_without_a_signature_nothing_is_released(self):
+        (self.dist / "SHA256SUMS.asc").unlink()
+        self.fails("no SHA256SUMS.asc", "publish-release", **self.publish("none"))
+        self.assertFalse(self.calls.exists())
+
+
+class Sums(Rehearsal):
+    def test_the_checksums_are_signed_by_every_key_and_by_no_other(self):
+        both = self.work / "both.asc"
+        both.write_text(self.key.read_text() + self.other_key.read_text())
+        for key, signatures in ((self.key, 1), (both, 2)):
+            self.succeeds("sign-sums", APT_SIGNING_KEY_FILE=str(key))
+            home = self.work / f"home-{signatures}"
+            home.mkdir(mode=0o700)
+            self.addCleanup(run, "gpgconf", "--homedir", home, "--kill", "all")
+            done("gpg", "--homedir", home, "--batch", "--quiet", "--import", key)
+            said = done("gpg", "--homedir", home, "--batch", "--status-fd", "1", "--verify", self.dist / "SHA256SUMS.asc",
+                        self.dist / "SHA256SUMS")
+            self.assertEqual(said.count("[GNUPG:] VALIDSIG "), signatures)
+
+    def test_without_a_key_and_for_a_damaged_file_nothing_is_signed(self):
+        self.fails("no APT_SIGNING_KEY", "sign-sums")
+        with (self.dist / "drain-init-amd64").open("ab") as file:
+            file.write(b"x")
+        self.fails("does not fit its SHA256SUMS", "sign-sums", APT_SIGNING_KEY_FILE=str(self.key))
+        self.assertFalse((self.dist / "SHA256SUMS.asc").exists())
+
+
+class Indexed(Rehearsal):
+    """For what goes to an index of packages: self.index is one, of files, on loopback."""
+
+    def setUp(self):
+        super().setUp()
+        self.files = self.work / "index"
+        self.files.mkdir()
+        quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(self.files)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        self.index = f"http://127.0.0.1:{server.server_port}"
+        self.calls = self.work / "calls"
+        self.environment |= {"CALLS": str(self.calls), "no_proxy": "127.0.0.1"}
+
+    def stub(self, text):
+        path = self.work / "stub"
+        path.write_text(text)
+        path.chmod(0o755)
+        return str(path)
+
+    def called(self):
+        return self.calls.read_text() if self.calls.exists() else ""
+
+
+class Wheels(Indexed):
+    def setUp(self):
+        super().setUp()
+        stub = self.stub('#!/bin/sh\nprintf "%s\\n" "$*" >>"$CALLS"\n')
+        self.variables = {"PYPI_INDEX": self.index, "TWINE": stub}
+        self.wheels = sorted(self.dist.glob("*.whl"))
+
+    def publish(self, *wheels, digest=None):
+        """The index has the WHEELS, with their digests or with this one."""
+        (self.files / "drain-init").mkdir(exist_ok=True)
+        # index.html is what the server has for a directory, whatever it holds.
+        (self.files / "drain-init/index.html").write_text(json.dumps({"files": [
+            {"filename": wheel.name, "hashes": {"sha256": digest or hashlib.sha256(wheel.read_bytes()).hexdigest()}}
+            for wheel in wheels]}))
+
+    def uploads(self):
+        return [line for line in self.called().splitlines() if line.startswith("upload ")]
+
+    def test_the_first_version_uploads_both_wheels(self):
+        self.succeeds("wheel/publish", **self.variables)
+        [upload] = self.uploads()
+        for wheel in self.wheels:
+            self.assertIn(str(wheel), upload)
+            self.assertIn(str(wheel), self.called().splitlines()[0])
+
+    def test_what_is_there_is_not_uploaded_again(self):
+        self.publish(self.wheels[0])
+        self.succeeds("wheel/publish", **self.variables)
+        [upload] = self.uploads()
+        self.assertNotIn(self.wheels[0].name, upload)
+        self.assertIn(self.wheels[1].name, upload)
+        self.publish(*self.wheels)
+        self.succeeds("wheel/publish", **self.variables)
+        self.assertEqual(len(self.uploads()), 1)
+
+    def test_another_build_of_a_published_wheel_is_refused(self):
+        self.publish(*self.wheels, digest=64 * "0")
+        self.fails("published with other contents", "wheel/publish", **self.variables)
+        self.assertEqual(self.uploads(), [])
+
+    def test_an_index_that_does_not_answer_is_not_taken_for_an_empty_one(self):
+        self.fails("could not be asked", "wheel/publish", **self.variables | {"PYPI_INDEX": "http://127.0.0.1:9"})
+        self.assertEqual(self.uploads(), [])
+
+    def test_a_dry_run_uploads_nothing(self):
+        self.assertIn("would upload", self.succeeds("wheel/publish", DRY_RUN="1", **self.variables))
+        self.assertEqual(self.uploads(), [])
+
+
+class Crate(Indexed):
+    def setUp(self):
+        super().setUp()
+        # Packs as cargo does, and uploads nothing.
+        stub = self.stub('#!/bin/sh\ncase $1 in package) exec cargo "$@" ;; esac\nprintf "%s\\n" "$*" >>"$CALLS"\n')
+        self.variables = {"CRATES_INDEX": self.index, "CARGO": stub}
+
+    def publish(self, version, digest):
+        (self.files / "dr/ai").mkdir(parents=True, exist_ok=True)
+        with (self.files / "dr/ai/drain-init").open("a") as file:
+            file.write(json.dumps({"name": "drain-init", "vers": version, "cksum": digest}) + "\n")
+
+    def digest(self):
+        said = self.succeeds("publish-crate", DRY_RUN="1", **self.variables)
+        self.assertEqual(self.called(), "")
+        return re.search(rf"would upload drain-init-{re.escape(VERSION)}.crate, ([0-9a-f]{{64}})", said)[1]
+
+    def test_a_version_that_is_not_there_is_uploaded_and_one_that_is_is_not(self):
+        digest = self.digest()
+        self.publish(OLDER, 64 * "0")
+        self.succeeds("publish-crate", **self.variables)
+        self.assertTrue(self.called().startswith("publish --locked "), self.called())
+        self.publish(VERSION, digest)
+        self.assertIn("is published already", self.succeeds("publish-crate", **self.variables))
+        self.assertEqual(len(self.called().splitlines()), 1)
+
+    def test_another_crate_of_the_version_is_refused(self):
+        self.publish(VERSION, 64 * "0")
+        self.fails("a new build needs a new version", "publish-crate", **self.variables)
+        self.assertEqual(self.called(), "")
+
+    def test_an_index_that_does_not_answer_is_not_taken_for_an_empty_one(self):
+        self.fails("could not be asked", "publish-crate", **self.variables | {"CRATES_INDEX": "http://127.0.0.1:9"})
+        self.assertEqual(self.called(), "")
 
 
 class Rebuild(Rehearsal):
