@@ -164,6 +164,13 @@ fuzz: ## fuzz the parsers and the state machine; longer with FULL=1
 soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
 	tests/soak
 
+OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
+.PHONY: oldest-rust
+oldest-rust: ## build and run with the oldest Rust that Cargo.toml promises (rust-version)
+	rustup --quiet toolchain install $(OLDEST_RUST) --profile minimal --no-self-update
+	$(CARGO) +$(OLDEST_RUST) build -q --locked --target-dir target/oldest-rust
+	target/oldest-rust/debug/drain-init --version
+
 .PHONY: miri
 miri: ## the unit tests in Miri (needs a nightly toolchain)
 	tests/miri
