@@ -109,6 +109,17 @@ fn no_page_names_an_option_that_does_not_exist() {
 }
 
 #[test]
+fn readmes_first_dockerfile_has_stopped_before_docker_stop_kills() {
+    let readme = read("README.md");
+    let (_, behind) = readme.split_once("\"--delay-term\", \"").unwrap();
+    let delay: u64 = behind.split('"').next().unwrap().parse().unwrap();
+    // 10 s in all, and the server wants some of them.
+    assert!(delay <= 7, "a delay of {delay} s");
+    assert!(readme.contains(&format!("draining for {delay}s, then TERM")));
+    assert!(readme.contains(&format!("drained for {delay}.0s: TERM")));
+}
+
+#[test]
 fn the_notices_are_those_of_debs_copyright() {
     let output =
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/notices")).output().unwrap();

@@ -1,10 +1,13 @@
 """What the rehearsals share: a clean tree under git, a copy of dist/, a signing key."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -53,6 +56,18 @@ def older_debs(dist, directory):
     return directory
 
 
+def fit_sizes(tree):
+    """Lets TREE's pages quote the sizes of this dist/, as `make bench` does before a release."""
+    spec = spec_from_loader("release_check", SourceFileLoader("release_check", str(TOP / "packaging/release-check")))
+    check = module_from_spec(spec)
+    spec.loader.exec_module(check)
+    for name, size in check.sizes().items():
+        for page, words in check.QUOTED[name]:
+            text = (tree / page).read_text()
+            found = re.search(words, text)
+            (tree / page).write_text(text[:found.start(1)] + f"{size:,}" + text[found.end(1):])
+
+
 class Rehearsal(unittest.TestCase):
     """Each test has a tree of its own, committed and tagged, and may break it and its dist/."""
 
@@ -67,6 +82,7 @@ class Rehearsal(unittest.TestCase):
             if (TOP / name).is_file():
                 (cls.pristine / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(TOP / name, cls.pristine / name)
+        fit_sizes(cls.pristine)
         git = ["git", "-C", cls.pristine, "-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost"]
         done("git", "init", "--quiet", "--initial-branch", "main", cls.pristine)
         done(*git, "add", "--all")

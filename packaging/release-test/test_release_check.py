@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -66,7 +67,7 @@ class ReleaseCheck(Rehearsal):
     def test_all_that_does_not_fit_is_told_at_once(self):
         replace(self.tree / "CHANGELOG.md", f"## [{VERSION}]", "## [9.9.9]")
         (self.dist / "SHA256SUMS").unlink()
-        said = self.fails(r"(?m)^release-check: 4 of 12 checks failed$", "release-check")
+        said = self.fails(r"(?m)^release-check: 4 of 13 checks failed$", "release-check")
         for check in ("changelog", "tree is clean", "dist is complete", "checksums"):
             self.assertIn(f"release-check: {check}: FAILED: ", said)
 
@@ -142,6 +143,20 @@ class ReleaseCheck(Rehearsal):
         self.finds("program", "--version says: drain-init 9.9.9")
         self.finds("Debian packages", "holds another program")
         self.finds("image", "holds another program")
+
+    def test_page_with_another_size_than_what_is_built(self):
+        for page, words in (("README.md", r"(\| drain-init \| )[\d,]+"), ("README.md", r"(aarch64: )[\d,]+"),
+                            ("README.md", r"(layer has )[\d,]+"), ("README.md", r"(the deb )[\d,]+"),
+                            ("packaging/README.md", r"(of )[\d,]+(?= and \d+ as released)")):
+            with self.subTest(words):
+                path = self.tree / page
+                before = path.read_text()
+                path.write_text(re.sub(words, r"\g<1>1,234", before))
+                self.finds("sizes", f"{page} says 1,234 for ")
+                path.write_text(before)
+        self.check("--only", "sizes")
+        replace(self.tree / "README.md", "aarch64: ", "aarch32: ")
+        self.finds("sizes", "README.md does not say how many bytes drain-init-arm64 has")
 
     def test_binstall_sent_to_a_file_that_is_not_there(self):
         replace(self.tree / "Cargo.toml", "/drain-init-arm64", "/drain-init-aarch64")

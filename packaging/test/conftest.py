@@ -27,7 +27,7 @@ FULL = bool(os.environ.get("FULL"))
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
 FOREIGN = {"amd64": "arm64", "arm64": "amd64"}[NATIVE]
 MIRROR = "http://deb.debian.org/debian"
-SUITES = {"12": "bookworm", "13": "trixie"}
+SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 
 # The second Debian and the second architecture take long: FULL=1.
 DEBIANS = [("12", NATIVE)] + ([("13", NATIVE), ("12", FOREIGN), ("13", FOREIGN)] if FULL else [])

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import DEBIANS, DIST, TOP, VERSION, fails, needs_root, run
+from conftest import DEBIANS, DIST, FULL, NATIVE, TOP, VERSION, fails, needs_root, run
 
 OLDER = "0.0.1"
 # When OLDER was released: clients go by the date.
@@ -332,6 +332,81 @@ def test_apt_follows_a_change_of_the_key(machine, change_of_key):
     said = machine.apt("update", check=fails)
     assert "NO_PUBKEY" in said or "Missing key" in said, said
     machine.remove_sources()
+
+
+def add_list(machine, repository):
+    """The one-line form, as the repository's page has it: its key in a file, its line by `echo`."""
+    page = (repository / "index.html").read_text()
+    [line] = re.findall(r"(?m)^echo .*$", page)
+    [key] = re.findall(r"(?m)^curl -fsSLo (\S+) https://drain-init.github.io/drain-init/drain-init-archive-keyring.asc$", page)
+    assert line in (TOP / "packaging/README.md").read_text()
+    shutil.copy(repository / "drain-init-archive-keyring.asc", f"{machine.root}{key}")
+    machine("sh", "-c", line)
+
+
+@needs_root
+def test_apt_takes_the_one_line_form(machine, both):
+    machine.serve(both)
+    add_list(machine, both)
+    try:
+        machine.apt("update")
+        machine.apt("install", "drain-init")
+        assert machine.version() == VERSION
+    finally:
+        (machine.root / "etc/apt/sources.list.d/drain-init.list").unlink()
+        machine.remove_sources()
+
+
+@needs_root
+@pytest.mark.skipif(not FULL, reason="FULL=1 has Debian 11")
+def test_an_apt_before_2_4_takes_the_one_line_form_alone(debian, site, both):
+    before = dict(site.roots)
+    root = debian("11", NATIVE)
+    machine = Machine(root, site)
+    try:
+        machine.serve(both)
+        machine.add_sources(both)
+        said = machine("apt-get", "update", check=fails)
+        assert "Signed-By" in said and "could not be read" in said, said
+        machine.remove_sources()
+        add_list(machine, both)
+        machine.apt("update")
+        machine.apt("install", "drain-init")
+        assert machine.version() == VERSION
+    finally:
+        site.roots.update(before)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@needs_root
+def test_with_the_pin_of_the_documents_dumb_init_stays_the_stand_in(machine):
+    [pin] = re.findall(r"(?m)^printf .* >/etc/apt/preferences.d/drain-init$", (TOP / "packaging/README.md").read_text())
+    machine.serve(DIST / "apt")
+    machine.add_sources(DIST / "apt")
+    machine.apt("update", debian=True)
+    machine.apt("install", "drain-init-dumb-init", debian=True)
+    machine("sh", "-c", pin)
+    try:
+        machine.apt("install", "dumb-init", debian=True)
+        assert os.readlink(machine.root / "usr/bin/dumb-init") == "drain-init"
+    finally:
+        (machine.root / "etc/apt/preferences.d/drain-init").unlink()
+    # Without it Debian's comes back: that is what the pin is for.
+    machine.apt("install", "dumb-init", debian=True)
+    assert not (machine.root / "usr/bin/dumb-init").is_symlink()
+
+
+@needs_root
+def test_a_deb_alone_needs_nothing_but_dpkg(machine):
+    deb = DIST / f"drain-init_{VERSION}_{machine('dpkg', '--print-architecture').strip()}.deb"
+    shutil.copy(deb, machine.root / "tmp/drain-init.deb")
+    machine("dpkg", "-i", "/tmp/drain-init.deb")
+    assert machine.version() == VERSION
+    # As an apt buildpack has it: unpacked somewhere, and in PATH.
+    machine("dpkg", "-x", "/tmp/drain-init.deb", "/tmp/app")
+    assert VERSION in machine("/tmp/app/usr/bin/drain-init", "--version")
+    shutil.rmtree(machine.root / "tmp/app")
+    (machine.root / "tmp/drain-init.deb").unlink()
 
 
 @needs_root
