@@ -272,7 +272,7 @@ printf '%s\\n' "$*" >>"$CALLS"
 case "$1 $2 $STATE" in
     'release view draft') echo true ;;
     'release view published')
-        case $4 in
+        case $5 in
             isDraft) echo false ;;
             assets) (cd "$RELEASED" && ls) ;;
         esac ;;

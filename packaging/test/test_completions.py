@@ -32,8 +32,10 @@ def zsh(*words):
     line = shlex.join(["drain-init", *words[:-1]]) + " " + words[-1]
     setup = (
         f"PS1= RPS1= LISTMAX=0; stty -echo cols 160 rows 400; unsetopt zle_bracketed_paste 2>/dev/null; fpath=({COMPLETIONS} $fpath)\n"
-        "autoload -U compinit && compinit -D -u; zstyle ':completion:*' verbose no; bindkey '^T' list-choices; bindkey '^U' kill-buffer\n"
-        "print BEGIN-$((6 * 7))\n")
+        "autoload -U compinit && compinit -D -u; zstyle ':completion:*' verbose no\n"
+        # zsh lists nothing while keys are waiting: so one key does it all, and says when it is done.
+        "tell() { zle list-choices; zle -R; print -n END-$((6 * 7)); }; zle -N tell; bindkey '^T' tell\n"
+        "zle-line-init() { print -n BEGIN-$((6 * 7)) }; zle -N zle-line-init\n")
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe("zsh", ["zsh", "-f", "-i"], os.environ | {"TERM": "dumb", "LC_ALL": "C.UTF-8"})
@@ -52,7 +54,7 @@ def zsh(*words):
     try:
         os.write(terminal, setup.encode())
         until(b"BEGIN-42")
-        os.write(terminal, line.encode() + b"\x14\x15print END-$((6 * 7))\n")
+        os.write(terminal, line.encode() + b"\x14")
         return set(until(b"END-42").split())
     finally:
         os.close(terminal)
