@@ -170,8 +170,8 @@ def test_a_repository_does_not_change_its_key_unnoticed(work, both):
 
 def fingerprints(tmp_path, armoured):
     """The fingerprints in a file of public keys, by another way than the build's."""
-    said = run("gpg", "--homedir", tmp_path, "--batch", "--with-fingerprint", "--show-keys", armoured)
-    return [line.split("=")[1].replace(" ", "") for line in said.splitlines() if "Key fingerprint =" in line]
+    said = run("gpg", "--homedir", tmp_path, "--batch", "--show-keys", armoured)
+    return re.findall(r"(?m)^ +([0-9A-F]{40})$", said)
 
 
 def test_the_page_at_the_root_tells_the_use_and_every_keys_fingerprint(change_of_key, tmp_path):
