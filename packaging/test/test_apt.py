@@ -151,6 +151,12 @@ def test_hashes_of_the_generation_before_the_last_go(work, key, older, both):
     assert pool(both) < pool(work / "newer")
 
 
+def test_the_page_names_the_newest_version_also_when_an_older_one_is_fixed(work, key, older, both):
+    build_apt(OLDER, work / "older-debs", work / "fixed", APT_SIGNING_KEY_FILE=key, APT_PREVIOUS=both)
+    for repository, version in ((older, OLDER), (both, VERSION), (work / "fixed", VERSION)):
+        assert f"The newest version here is {version}." in (repository / "index.html").read_text()
+
+
 def test_a_published_version_never_changes(work, key, both):
     debs = work / "changed-debs"
     shutil.copytree(DIST, debs, ignore=shutil.ignore_patterns("apt"))
