@@ -260,6 +260,19 @@ esac
     def test_a_signature_that_does_not_verify_is_an_error(self):
         self.fails("does not verify", "sign-image", **self.variables | {"WORKS": ""})
 
+    def test_the_login_lies_where_docker_has_it_and_the_token_on_no_command_line(self):
+        (self.work / "bin").mkdir()
+        stub = self.work / "bin/skopeo"
+        stub.write_text("""#!/bin/sh
+[ "$(cat)" = a-token ] && printf '%s\\n' "$*" >>"$CALLS"
+""")
+        stub.chmod(0o755)
+        self.succeeds("sign-image", "--login", **self.variables, PATH=f"{stub.parent}:{self.environment['PATH']}",
+                      HOME=str(self.work), IMAGE="ghcr.io/x/y", REGISTRY_USER="somebody", REGISTRY_TOKEN="a-token")
+        self.assertEqual(self.calls.read_text(),
+                         f"login --authfile {self.work}/.docker/config.json --username somebody --password-stdin ghcr.io\n")
+        self.assertTrue((self.work / ".docker").is_dir())
+
     def test_a_dry_run_signs_nothing(self):
         self.assertIn(f"would sign ghcr.io/drain-init/drain-init@{self.digest}",
                       self.succeeds("sign-image", DRY_RUN="1", **self.variables))
