@@ -152,6 +152,13 @@ cross: ## install cross into target/tools, for make CARGO=target/tools/bin/cross
 cross-test: cross ## make CARGO=cross build with podman and an image made of Debian packages
 	packaging/cross/test
 
+OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
+.PHONY: oldest-rust
+oldest-rust: ## build and run with the oldest Rust that Cargo.toml promises (rust-version)
+	rustup --quiet toolchain install $(OLDEST_RUST) --profile minimal --no-self-update
+	$(CARGO) +$(OLDEST_RUST) build -q --locked --target-dir target/oldest-rust
+	target/oldest-rust/debug/drain-init --version
+
 .PHONY: bench
 bench: build ## size, memory, start and forwarding beside the peers
 	benches/run
@@ -163,13 +170,6 @@ fuzz: ## fuzz the parsers and the state machine; longer with FULL=1
 .PHONY: soak
 soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
 	tests/soak
-
-OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
-.PHONY: oldest-rust
-oldest-rust: ## build and run with the oldest Rust that Cargo.toml promises (rust-version)
-	rustup --quiet toolchain install $(OLDEST_RUST) --profile minimal --no-self-update
-	$(CARGO) +$(OLDEST_RUST) build -q --locked --target-dir target/oldest-rust
-	target/oldest-rust/debug/drain-init --version
 
 .PHONY: miri
 miri: ## the unit tests in Miri (needs a nightly toolchain)
