@@ -120,6 +120,26 @@ fn readmes_first_dockerfile_has_stopped_before_docker_stop_kills() {
 }
 
 #[test]
+fn the_pages_install_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    for page in ["README.md", "packaging/README.md"] {
+        let text = read(page);
+        let mut named = 0;
+        for before in ["download/v", "ghcr.io/drain-init/drain-init:", "drain-init_", "refs/tags/v"]
+        {
+            for (at, _) in text.match_indices(before) {
+                let rest = &text[at + before.len()..];
+                if rest.starts_with(|character: char| character.is_ascii_digit()) {
+                    assert!(rest.starts_with(version), "{page}: {before}{rest:.20}");
+                    named += 1;
+                }
+            }
+        }
+        assert!(named >= 4, "{page} names {named} versions");
+    }
+}
+
+#[test]
 fn the_notices_are_those_of_debs_copyright() {
     let output =
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/notices")).output().unwrap();
