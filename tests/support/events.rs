@@ -52,7 +52,7 @@ pub(super) struct Connection {
 
 pub(super) type Stamped = (Instant, Event, Option<UnixStream>);
 
-pub(super) fn accept(listener: UnixListener, events: Sender<Stamped>) {
+pub(super) fn accept(listener: Arc<UnixListener>, events: Sender<Stamped>) {
     thread::spawn(move || {
         for (connection, stream) in listener.incoming().enumerate() {
             let Ok(stream) = stream else { return };

@@ -3,7 +3,8 @@
 use std::fmt::{Debug, Write as _};
 use std::fs;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use super::{
 /// An init that runs.
 pub struct Run {
     pub(super) init: PathBuf,
+    pub(super) listener: Arc<UnixListener>,
     pub(super) dir: Arc<TempDir>,
     pub(super) place: Place,
     pub(super) wrapped: bool,
@@ -389,6 +391,9 @@ impl Drop for Run {
             // SAFETY: touches no memory.
             unsafe { libc::kill(pid, SIGKILL) };
         }
+        // Ends the thread that accepts, and with it the socket.
+        // SAFETY: an open descriptor.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         // The probes end when they are hung up on; the test is the subreaper of
         // those that lost their init.
         for connection in self.connections.drain(..) {

@@ -355,7 +355,8 @@ impl Setup {
         }
 
         let (events, receiver) = channel();
-        accept(self.listener, events.clone());
+        let listener = Arc::new(self.listener);
+        accept(listener.clone(), events.clone());
         let spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         #[allow(clippy::zombie_processes)] // `watch` waits for it
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{words:?}: {e}"));
@@ -373,6 +374,7 @@ impl Setup {
         Run {
             init: self.init,
             dir: self.dir,
+            listener,
             place: self.place,
             wrapped: !self.wrap.is_empty(),
             child: pid,

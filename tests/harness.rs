@@ -1,0 +1,32 @@
+//! The tests' own tools: alone in its process, as it counts what is open there.
+
+mod support;
+
+use support::*;
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn a_run_leaves_no_descriptor_open() {
+    let rounds = || {
+        let stops = |setup: Setup| {
+            let mut run = setup.exits_on(SIGTERM, 0).start();
+            run.signal(SIGTERM);
+            assert_eq!(run.status(), 0);
+        };
+        stops(init(["-v"]));
+        stops(init(["-v"]).terminal(Terminal::Leader));
+        // A test that fails leaves an init that runs.
+        init(["-c"]).start();
+        init([""; 0]).command(["true"]).finish();
+        if !without_root("a_run_leaves_no_descriptor_open in a PID namespace") {
+            stops(init([""; 0]).pid1());
+            stops(init([""; 0]).hosted());
+        }
+    };
+    let before = open_descriptors();
+    rounds();
+    until("the end of the threads", || open_descriptors() <= before);
+}
