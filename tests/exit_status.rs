@@ -273,6 +273,7 @@ fn the_exit_status_is_1_when_the_init_could_not_fork() {
     let user = 60_000 + std::process::id() % 5_000;
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
     let finished = init::<_, &str>([])
+        .for_any_user()
         .wrapped(["prlimit", "--nproc=1:1", "setpriv", &user, &group, "--clear-groups"])
         .finish();
     assert_eq!(finished.status, 1);

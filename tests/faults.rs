@@ -115,7 +115,7 @@ fn where_command_cannot_be_forked_the_status_is_1_and_the_reason_is_said() {
     for &place in places(name) {
         let nproc = ["prlimit", "--nproc=1:1"].iter();
         let words = ["setpriv", "--reuid=54322", "--clear-groups"].iter().chain(nproc);
-        let run = at(place, init::<_, &str>([]).wrapped(words)).finish();
+        let run = at(place, init::<_, &str>([]).for_any_user().wrapped(words)).finish();
         assert_eq!(run.status, 1, "RLIMIT_NPROC: {run:?}");
         assert!(run.stderr.contains("cannot fork: "), "{run:?}");
         assert_eq!(run.started, [""; 0]);
@@ -139,7 +139,7 @@ fn where_a_stop_command_cannot_be_forked_the_signal_is_delivered_after_all() {
         let setup = || at(place, init(["--stop-cmd=true"]));
         // Two: the init and COMMAND.
         let words = ["setpriv", "--reuid=54323", "--clear-groups", "prlimit", "--nproc=2:2"];
-        let mut run = setup().wrapped(words).start();
+        let mut run = setup().for_any_user().wrapped(words).start();
         run.signal(SIGTERM);
         run.message("the stop command could not be started: ");
         run.received("main", SIGTERM);
@@ -542,7 +542,7 @@ fn without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops() 
     }
     for &place in places(name) {
         let options = ["-s", "--wait-all", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"];
-        let mut run = at(place, init(options).wrapped(UNPRIVILEGED)).start();
+        let mut run = at(place, init(options).for_any_user().wrapped(UNPRIVILEGED)).start();
         let pid = run.pid();
         assert_eq!(status_line(pid, "CapEff").trim_matches('0'), "");
         assert_eq!(status_line(pid, "NoNewPrivs"), "1");

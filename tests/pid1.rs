@@ -183,6 +183,7 @@ fn a_full_table_of_processes_does_not_end_it() {
     let user = 40_000 + std::process::id() % 5_000;
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
     let mut run = init(["--delay-term=50ms"])
+        .for_any_user()
         .drain_cmd(&[])
         .stop_cmd(&[])
         .wrapped(["prlimit", "--nproc=2:2", "setpriv", &user, &group, "--clear-groups"])
@@ -323,7 +324,7 @@ fn it_works_under_any_user_id_without_capabilities_and_with_no_new_privs() {
     }
     for user in ["1", "65534", "1000660000", "4294967294"] {
         let (uid, gid) = (format!("--reuid={user}"), format!("--regid={user}"));
-        does_its_work(init(NONE).pid1().wrapped([
+        does_its_work(init(NONE).for_any_user().pid1().wrapped([
             "setpriv",
             &uid,
             &gid,
@@ -340,7 +341,7 @@ fn it_works_as_root_without_capabilities() {
     if skipped("it_works_as_root_without_capabilities") {
         return;
     }
-    does_its_work(init(NONE).pid1().wrapped([
+    does_its_work(init(NONE).for_any_user().pid1().wrapped([
         "setpriv",
         "--no-new-privs",
         "--bounding-set=-all",

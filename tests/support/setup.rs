@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use super::events::{Event, accept, read_lines, watch};
 use super::files::SPAWNING;
-use super::{Pid, Place, Run, TempDir, Terminal, init_path, probe_path, runner};
+use super::{Pid, Place, Run, TempDir, Terminal, executable, init_path, probe_path, runner};
 
 type Prelude = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
 
@@ -25,6 +25,7 @@ pub struct Setup {
     dir: Arc<TempDir>,
     listener: UnixListener,
     init: PathBuf,
+    probe: PathBuf,
     args: Vec<OsString>,
     command: Option<Vec<OsString>>,
     script: Vec<String>,
@@ -53,6 +54,7 @@ where
         dir,
         listener,
         init: init_path(),
+        probe: probe_path(),
         args: args.into_iter().map(|a| a.as_ref().to_owned()).collect(),
         command: None,
         script: Vec::new(),
@@ -122,6 +124,17 @@ impl Setup {
     /// Another path to the init (a link).
     pub fn called(mut self, path: impl Into<PathBuf>) -> Self {
         self.init = path.into();
+        self
+    }
+
+    /// With copies of the init and of the probe, for a user or for root without
+    /// capabilities: the tree may lie where neither can go, as /root. Comes first.
+    pub fn for_any_user(mut self) -> Self {
+        for program in [&mut self.init, &mut self.probe] {
+            let copy = self.dir.path(program.file_name().unwrap().to_str().unwrap());
+            executable(&copy, fs::read(&*program).unwrap());
+            *program = copy;
+        }
         self
     }
 
@@ -258,7 +271,7 @@ impl Setup {
     /// The words that run a probe by this name.
     pub fn probe_words(&self, name: &str, orders: &[&str]) -> Vec<OsString> {
         let mut words =
-            vec![probe_path().into_os_string(), self.dir.path("socket").into_os_string()];
+            vec![self.probe.clone().into_os_string(), self.dir.path("socket").into_os_string()];
         words.push(name.into());
         words.extend(orders.iter().map(OsString::from));
         words
