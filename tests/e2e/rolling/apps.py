@@ -18,10 +18,10 @@ PACKAGES = ["busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "pass
 
 
 def packages(full):
-    """Debian's packages; its Node only where the machine has none, and its npm, which
-    is some 400 packages and takes minutes, only for the full form."""
-    return (PACKAGES + ([] if shutil.which("node") else ["nodejs"])
-            + ([] if shutil.which("npm") or not full else ["npm"]))
+    """Debian's packages; its Node and runc only where the machine has none, and its
+    npm, which is some 400 packages and takes minutes, only for the full form."""
+    wanted = [*(name for name in PACKAGES if name != "runc"), "node=nodejs", "runc=runc"]
+    return wanted + (["npm=npm"] if full else [])
 
 
 def install():
@@ -42,7 +42,7 @@ def versions():
     names = [name for name in PACKAGES if name != "python3-venv"]
     lines = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names],
-        check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.splitlines()
 
     def version_of(program):
         return subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE,

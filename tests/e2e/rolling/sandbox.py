@@ -96,10 +96,8 @@ def _outside(name, packages, ports, prepare):
 
 
 def _again_as_root():
-    if not shutil.which("sudo"):
-        raise Failure("needs root for its PID namespaces, and found no sudo")
-    os.execvp("sudo", [
-        "sudo", "--preserve-env=FULL,ONLY,DRAIN_INIT,PORT_BASE,PATH", sys.executable, *sys.argv])
+    os.execv(REPOSITORY / "packaging/as-root", [
+        "as-root", "FULL", "ONLY", "DRAIN_INIT", "PORT_BASE", "--", sys.executable, *sys.argv])
 
 
 def _interrupt(number, _frame):
