@@ -4,6 +4,7 @@ Everything listens on loopback, lives in one temporary directory, and ends with
 the tests.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,7 +14,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,12 +49,15 @@ def pytest_configure(config):
     config.option.tbstyle = "short"
 
 
-def run(*command, timeout=600, **options):
-    """Runs COMMAND and returns its output (stdout and stderr); fails the test when it does."""
+def run(*command, timeout=600, stderr=subprocess.STDOUT, **options):
+    """Runs COMMAND and returns its output; fails the test when it does.
+
+    With stderr=subprocess.PIPE warnings are not among the output: for what is read by a program.
+    """
     done = subprocess.run(
-        [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
         text=True, errors="replace", timeout=timeout, check=False, **options)
-    assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}"
+    assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr or ''}"
     return done.stdout
 
 
@@ -130,10 +133,11 @@ def debian(work):
 
 
 class Site:
-    """The web as clients see it through a proxy: HTTPS for a few names, each a directory.
+    """The web as clients see it: HTTPS for a few names, each a directory.
 
-    The proxy ends each CONNECT itself, with a certificate for those names, so that the
-    addresses in the shipped files are used as they are.
+    A proxy ends each CONNECT itself, with a certificate for those names, so that the
+    addresses in the shipped files are used as they are. For clients that take no proxy,
+    as ADD in a Dockerfile from podman 5 on, the same is at an address of loopback's.
     """
 
     def __init__(self, directory, names):
@@ -174,24 +178,31 @@ class Site:
             def log_message(self, *_):
                 pass
 
-        self.context, self.handler = context, Direct
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
         self.proxy = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.hosts = ""
+        servers = [self.server]
+        # Only root has the port, and `run` makes the mount namespace that /etc/hosts needs.
+        if os.geteuid() == 0 and "WORK" in os.environ:
+            servers.append(self.listen(Direct))
+            servers[1].socket = context.wrap_socket(servers[1].socket, server_side=True)
+            self.hosts = f"{servers[1].server_address[0]} {' '.join(names)}\n"
+            (directory / "hosts").write_text(Path("/etc/hosts").read_text() + self.hosts)
+            run("mount", "--bind", directory / "hosts", "/etc/hosts")
+        for server in servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    @contextmanager
-    def without_proxy(self, address):
-        """The same by HTTPS at ADDRESS itself, for a client that takes no proxy but reads /etc/hosts."""
-        server = ThreadingHTTPServer((address, 443), self.handler)
-        server.daemon_threads = True
-        server.socket = self.context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            server.server_close()
+    @staticmethod
+    def listen(handler):
+        """A server at port 443 of the first free address: these tests may run twice on one machine."""
+        for number in range(1, 255):
+            try:
+                return ThreadingHTTPServer((f"127.0.7.{number}", 443), handler)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        raise AssertionError("port 443 is taken on all of 127.0.7.0/24")
 
 
 @pytest.fixture(scope="session")
@@ -261,7 +272,9 @@ class Podman:
         self.registries = directory / "registries.conf"
 
     def __call__(self, *arguments, timeout=900):
-        return run("podman", *arguments, timeout=timeout, env=self.environment).strip()
+        # The log has both outputs of the container; otherwise stderr is podman's own.
+        stderr = subprocess.STDOUT if arguments[0] == "logs" else subprocess.PIPE
+        return run("podman", *arguments, timeout=timeout, stderr=stderr, env=self.environment).strip()
 
     def build(self, dockerfile, tag, arch, *options):
         """Builds one of the examples as it is, with its own directory as the context."""
