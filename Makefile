@@ -28,8 +28,12 @@ RELEASE_RUSTFLAGS := -Zunstable-options -Cpanic=immediate-abort -Cforce-unwind-t
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
+# What a target needs besides is said and installed before the long build, too.
+NEEDS :=
+demo e2e examples test: NEEDS := python3=python3
 .PHONY: toolchain
 toolchain: ## add what the release build needs to the pinned toolchain
+	@packaging/need $(NEEDS)
 	@packaging/toolchain $(TOOLCHAIN) $(AMD64) $(ARM64)
 
 .PHONY: build
@@ -39,7 +43,7 @@ build: dist/drain-init-amd64 dist/drain-init-arm64 ## build the two static binar
 dist/drain-init-amd64: TARGET := $(AMD64)
 dist/drain-init-arm64: TARGET := $(ARM64)
 dist/drain-init-amd64 dist/drain-init-arm64: toolchain
-	@echo "building $@ for $(TARGET)"
+	@echo "building $@ for $(TARGET) (the first time with its standard library: a minute or two)"
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' \
 		$(CARGO) build -q --locked --release --bin drain-init --target $(TARGET) $(BUILD_STD)
 	@mkdir -p dist
@@ -170,6 +174,10 @@ fuzz: ## fuzz the parsers and the state machine; longer with FULL=1
 .PHONY: soak
 soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
 	tests/soak
+
+.PHONY: newcomer
+newcomer: ## what a fresh Debian 12 and 13 make of this tree: an hour and more each (RELEASES, PLACES, STEPS)
+	tests/newcomer
 
 .PHONY: miri
 miri: ## the unit tests in Miri (needs a nightly toolchain)
