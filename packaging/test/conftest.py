@@ -103,7 +103,7 @@ def register_qemu():
 
 
 @pytest.fixture(scope="session")
-def debian(work):
+def debian(work, request):
     """debian(RELEASE, ARCH) is a freshly unpacked minimal Debian's directory. Kept in target/ as a tar for the next run."""
     cache = TOP / "target" / "packages-test"
     cache.mkdir(parents=True, exist_ok=True)
@@ -115,6 +115,8 @@ def debian(work):
         with open(cache / f".{archive.name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not archive.exists():
+                with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                    print(f"\ndebootstrap of Debian {release} for {arch} (once; a minute or two)", flush=True)
                 root = work / "debootstrap"
                 run("debootstrap", "--variant=minbase", f"--arch={arch}", SUITES[release], root, MIRROR, timeout=1800)
                 run("tar", "-C", root, "--one-file-system", "--exclude=./var/cache/apt/archives/*.deb",
