@@ -90,6 +90,9 @@ def _outside(name, packages, ports, prepare):
             _end(inner)
         _remove_cgroups(Path(directory).name)
         if keep:
+            # Whoever called sudo is to read and remove them.
+            if "SUDO_UID" in os.environ:
+                subprocess.run(["chown", "-R", f"{os.environ['SUDO_UID']}:{os.environ['SUDO_GID']}", directory], check=False)
             print(f"{name}: configurations and logs are kept in {directory}", file=sys.stderr)
         else:
             shutil.rmtree(directory, ignore_errors=True)
