@@ -58,7 +58,7 @@ test: build ## unit, behaviour and compliance tests, on this machine and under q
 	tests/run
 
 .PHONY: lint
-lint: ## rustfmt, clippy, shellcheck and the checks of pages and workflows
+lint: toolchain ## rustfmt, clippy, shellcheck and the checks of pages and workflows
 	tests/lint
 
 .PHONY: e2e
@@ -141,11 +141,11 @@ wheel-test: wheel ## install the wheels with pip and run the program
 	packaging/wheel/test
 
 .PHONY: crate
-crate: ## the crate as crates.io would take it: small, and it builds
+crate: toolchain ## the crate as crates.io would take it: small, and it builds
 	packaging/crate
 
 .PHONY: deny
-deny: ## cargo-deny: advisories, licences, bans, sources (or those in CHECKS)
+deny: toolchain ## cargo-deny: advisories, licences, bans, sources (or those in CHECKS)
 	CHECKS='$(CHECKS)' packaging/deny
 
 .PHONY: cross
@@ -168,7 +168,7 @@ bench: build ## size, memory, start and forwarding beside the peers
 	benches/run
 
 .PHONY: fuzz
-fuzz: ## fuzz the parsers and the state machine; longer with FULL=1
+fuzz: toolchain ## fuzz the parsers and the state machine; longer with FULL=1
 	tests/fuzz-run
 
 .PHONY: soak
@@ -184,11 +184,11 @@ miri: ## the unit tests in Miri (needs a nightly toolchain)
 	tests/miri
 
 .PHONY: coverage
-coverage: ## line and branch coverage of src/
+coverage: toolchain ## line and branch coverage of src/
 	tests/coverage
 
 .PHONY: mutants
-mutants: ## mutation testing of the pure modules; of the others, too, with FULL=1
+mutants: toolchain ## mutation testing of the pure modules; of the others, too, with FULL=1
 	tests/mutants
 
 # Debian's zsh looks into $(PREFIX)/share/zsh/vendor-completions, most others here.
