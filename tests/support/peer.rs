@@ -85,10 +85,17 @@ pub fn under_emulator(name: &str, why: &str) -> bool {
     emulated()
 }
 
-/// Skips, by name, what needs `PR_SET_CHILD_SUBREAPER`, which qemu-user
-/// refuses.
+/// Skips, by name, what needs `PR_SET_CHILD_SUBREAPER`, which older qemu-users
+/// refuse: the init says so.
 pub fn without_subreaper(name: &str) -> bool {
-    under_emulator(name, "qemu-user has no PR_SET_CHILD_SUBREAPER")
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    let missing = *ASKED.get_or_init(|| {
+        emulated() && init(["-s"]).command(["true"]).finish().stderr.contains("no effect")
+    });
+    if missing {
+        skip(name, "this emulator has no PR_SET_CHILD_SUBREAPER");
+    }
+    missing
 }
 
 /// What an emulator makes of the signals' numbers. qemu-user keeps the C
