@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -39,8 +40,9 @@ def sha256(path):
 
 
 @pytest.mark.parametrize("arch", DEBS)
-def test_lintian_has_no_error_and_no_warning(arch):
-    run("lintian", "--allow-root", "--fail-on", "error,warning", DEBS[arch])
+def test_lintian_has_no_error_and_no_warning(arch, tmp_path):
+    # Debian 12's leaves files where it works.
+    run("lintian", "--allow-root", "--fail-on", "error,warning", DEBS[arch], env=os.environ | {"TMPDIR": str(tmp_path)})
 
 
 @pytest.mark.parametrize("arch", TARGETS)
