@@ -1009,12 +1009,9 @@ fn a_signal_from_outside_reaches_what_is_left_of_the_group() {
     assert_eq!(run.status(), 3);
 }
 
-#[test]
-fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
-    // Its CHLD goes to that one: the init looks by itself.
-    if without_root("a_member_whose_parent_is_another_living_process_is_waited_for_too") {
-        return;
-    }
+/// An init as PID 1, whose COMMAND's group has a member that is a child of a process
+/// outside of it.
+fn with_a_member_of_another_parent() -> Run {
     let mut run = init(["--delay-term", "20ms"])
         .pid1()
         .exits_on(SIGTERM, 3)
@@ -1024,6 +1021,16 @@ fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
     let group = run.hello("main")[2];
     run.tell("parent", &format!("fork member {group}"));
     run.wait("member", "ready");
+    run
+}
+
+#[test]
+fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
+    // Its CHLD goes to that one: the init looks by itself.
+    if without_root("a_member_whose_parent_is_another_living_process_is_waited_for_too") {
+        return;
+    }
+    let mut run = with_a_member_of_another_parent();
     run.signal(SIGTERM);
     run.message("waiting for what is left of its group");
     run.ping("member");
@@ -1037,15 +1044,7 @@ fn a_zombie_that_nobody_reaps_is_not_waited_for() {
     if without_root("a_zombie_that_nobody_reaps_is_not_waited_for") {
         return;
     }
-    let mut run = init(["--delay-term", "20ms"])
-        .pid1()
-        .exits_on(SIGTERM, 3)
-        .script(["fork parent group"])
-        .start();
-    run.wait("parent", "ready");
-    let group = run.hello("main")[2];
-    run.tell("parent", &format!("fork member {group}"));
-    run.wait("member", "ready");
+    let mut run = with_a_member_of_another_parent();
     let (parent, member) = (run.pid_of("parent"), run.pid_of("member"));
     run.signal(SIGTERM);
     run.message("waiting for what is left of its group");
