@@ -215,6 +215,10 @@ fn is_running(started: Option<&Started>, pid: Pid) -> bool {
     started.is_some_and(|started| started.pid == pid && !started.reaped)
 }
 
+/// How often [`tell`] looks at most: whoever forks without end must not hold the
+/// init up.
+const LOOKS: u32 = 20;
+
 /// Who was told by [`tell`]: a bit for each process ID up to the kernel's
 /// greatest, 2²². Pages that nothing touches cost nothing.
 static TOLD: [AtomicU64; 1 << 16] = [const { AtomicU64::new(0) }; 1 << 16];
@@ -242,9 +246,8 @@ fn forget(pid: Pid) {
 /// signal but KILL twice so. Says no where /proc cannot tell who there is.
 fn tell(signal: Signal, children: bool, spared: [Option<Pid>; 2]) -> bool {
     let own_pid = unistd::getpid();
-    let mut again = true;
-    while again {
-        again = false;
+    for _ in 0..LOOKS {
+        let mut again = false;
         let listed = for_each_process(own_pid, &mut |pid, process| {
             if (signal != Signal::KILL && was_told(pid))
                 || (children && process.parent != own_pid)
@@ -263,6 +266,9 @@ fn tell(signal: Signal, children: bool, spared: [Option<Pid>; 2]) -> bool {
         });
         if !listed {
             return false;
+        }
+        if !again {
+            break;
         }
     }
     true
