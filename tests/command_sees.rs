@@ -43,13 +43,7 @@ fn descriptors_that_were_closed_stay_closed() {
 
 #[test]
 fn the_init_keeps_no_inherited_descriptor_above_2() {
-    let (mut reader, writer) = pipe();
-    let mut run = init(NONE).passing(writer, 9).start();
-    run.tell("main", "close 9");
-    run.wait("main", "close 0");
-    // Its end, while both live: nobody else holds the other end.
-    until_end(&mut reader);
-    run.barrier();
+    scenarios::no_inherited_descriptor_is_kept(init(NONE));
 }
 
 #[test]
@@ -232,9 +226,7 @@ fn a_pipe_that_breaks_ends_command_as_it_would_without_the_init() {
 
 #[test]
 fn an_ignored_chld_does_not_lose_the_exit_status() {
-    let mut run = init(NONE).ignoring(SIGCHLD).start();
-    run.tell("main", "exit 23");
-    assert_eq!(run.status(), 23);
+    scenarios::an_ignored_chld_does_not_lose_the_exit_status(init(NONE));
 }
 
 #[test]

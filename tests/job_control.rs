@@ -259,6 +259,7 @@ fn as_pid_1_ctrl_z_does_not_hang_command_either() {
     }
     for options in [&[][..], &["-c"]] {
         scenarios::ctrl_z_does_not_hang_command(pid_1_on_terminal(options));
+        scenarios::after_ctrl_z_command_answers(pid_1_on_terminal(options));
     }
 }
 
@@ -312,13 +313,6 @@ fn a_terminal_that_hangs_up_ends_command() {
 
 // ------------------------------------------------------------ with a real bash
 
-/// The words as a line that is typed to a shell.
-fn line(words: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<u8> {
-    let words: Vec<String> =
-        words.into_iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-    format!("{}\n", words.join(" ")).into_bytes()
-}
-
 #[test]
 fn a_shell_has_job_control() {
     let leader = |setup: Setup| setup.terminal(Terminal::Leader);
@@ -329,23 +323,7 @@ fn a_shell_has_job_control() {
     }
     for place in [leader, pid_1] {
         for options in [&[][..], &["-c"], &["--delay-term", "1"]] {
-            let setup = place(init(options).command(["bash", "--norc", "--noprofile", "-i"]));
-            let words = setup.probe_words("job", &["default 20"]);
-            let mut run = setup.spawn();
-            run.type_in(&line(words));
-            run.wait("job", "ready");
-            let job = run.pid_of("job");
-            run.type_in(b"\x1a");
-            run.message("Stopped");
-            until_state(job, 'T');
-            run.type_in(b"fg\n");
-            run.received("job", SIGCONT);
-            run.type_in(b"\x03");
-            run.received("job", SIGINT);
-            run.tell("job", "exit 7");
-            run.type_in(b"exit $?\n");
-            assert_eq!(run.status(), 7, "{options:?}");
-            assert!(!run.stderr().contains("no job control"), "{}", run.stderr());
+            scenarios::a_shell_has_job_control(place(init(options)));
         }
     }
 }
@@ -366,7 +344,7 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
         words.push("--".into());
         words.extend(setup.probe_words("main", &["default 20"]));
         let mut run = setup.spawn();
-        run.type_in(&line(words));
+        run.type_in(&scenarios::typed(words));
         run.wait("main", "ready");
         let main = run.pid_of("main");
         let init = stat(main).unwrap().parent;

@@ -219,24 +219,9 @@ fn each_message_is_one_line_in_one_write() {
 
 // ------------------------------------------------------- they never block
 
-/// With such a stderr, which takes nothing, all goes on as ever.
-fn goes_on(setup: Setup) {
-    let mut run = setup.start();
-    for _ in 0..20 {
-        run.signal(SIGUSR1);
-        run.received("main", SIGUSR1);
-    }
-    run.signal(SIGTERM);
-    run.received("main", SIGTERM);
-    run.tell("main", "exit 7");
-    assert_eq!(run.status(), 7);
-}
-
 #[test]
 fn a_full_pipe_does_not_block_the_init() {
-    let (_reader, writer) = pipe();
-    fill(&writer);
-    goes_on(init(["-v", "--delay-term=20ms"]).stderr(writer));
+    scenarios::a_full_log_does_no_harm(init(["-v", "--delay-term=20ms"]));
 }
 
 #[test]
@@ -244,9 +229,7 @@ fn a_full_pipe_does_not_block_pid_1() {
     if without_root("a_full_pipe_does_not_block_pid_1") {
         return;
     }
-    let (_reader, writer) = pipe();
-    fill(&writer);
-    goes_on(init(["-v", "--delay-term=20ms"]).pid1().stderr(writer));
+    scenarios::a_full_log_does_no_harm(init(["-v", "--delay-term=20ms"]).pid1());
 }
 
 #[test]
@@ -259,7 +242,7 @@ fn a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused() {
         let (_reader, writer) = pipe();
         fill(&writer);
         let inject = format!("pwritev2:error={error}");
-        goes_on(init(["-v", "--delay-term=20ms"]).failing(&[&inject]).stderr(writer));
+        scenarios::goes_on(init(["-v", "--delay-term=20ms"]).failing(&[&inject]).stderr(writer));
 
         // And what can be written is written.
         let mut run = init(["-v"]).failing(&[&inject]).start();
@@ -273,14 +256,14 @@ fn a_full_socket_does_not_block_the_init() {
     let (_reader, writer) = UnixStream::pair().unwrap();
     let writer = OwnedFd::from(writer);
     fill(&writer);
-    goes_on(init(["-v", "--delay-term=20ms"]).stderr(writer));
+    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(writer));
 }
 
 #[test]
 fn a_terminal_that_nobody_reads_does_not_block_the_init() {
     let (_master, slave) = terminal_pair();
     fill(&slave);
-    goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
+    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
 }
 
 /// A terminal that nobody reads, with so many bytes less in it than it takes: the
@@ -304,7 +287,7 @@ fn a_terminal_with_little_room_left_does_not_block_the_init() {
     // At some levels it takes the body of a short line, and waits with its end.
     for missing in (0..100).step_by(8) {
         let (_master, slave) = stalled_terminal(missing);
-        goes_on(init(["-v", "--delay-term=1ms"]).stderr(slave));
+        scenarios::goes_on(init(["-v", "--delay-term=1ms"]).stderr(slave));
     }
 }
 
@@ -328,18 +311,18 @@ fn a_line_to_a_terminal_is_at_most_1024_bytes() {
 #[test]
 fn a_full_disk_or_a_closed_stderr_does_not_matter() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    goes_on(init(["-v", "--delay-term=20ms"]).stderr(full));
+    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(full));
     if under_emulator("a_closed_stderr_does_not_matter", "qemu-user opens its own there") {
         return;
     }
-    goes_on(init(["-v", "--delay-term=20ms"]).closing(2));
+    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).closing(2));
 }
 
 #[test]
 fn messages_are_appended_to_a_file() {
     let dir = TempDir::new();
     let file = fs::File::create(dir.path("log")).unwrap();
-    goes_on(init(["--delay-term=20ms"]).stderr(file));
+    scenarios::goes_on(init(["--delay-term=20ms"]).stderr(file));
     let log = fs::read_to_string(dir.path("log")).unwrap();
     assert!(log.contains("draining for") && log.contains("drained for"), "{log}");
 }
@@ -366,7 +349,7 @@ fn the_flags_of_stderr_are_not_changed() {
 fn nothing_is_written_where_stderr_is_there_to_be_read() {
     let (reader, _writer) = pipe();
     let reader = OwnedFd::from(reader);
-    goes_on(init(["-v", "--delay-term=20ms"]).stderr(reader.try_clone().unwrap()));
+    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(reader.try_clone().unwrap()));
     assert_eq!(unread(&reader), 0);
 }
 
@@ -481,20 +464,7 @@ fn a_command_that_cannot_run_has_its_status_where_nobody_can_be_told() {
 
 #[test]
 fn a_dead_log_reader_does_no_harm() {
-    // With dumb-init -v one WINCH kills COMMAND here, and loops for ever.
-    let (reader, writer) = pipe();
-    drop(reader);
-    let mut run = init(["-v", "--delay-term=50ms"]).stderr(writer).start();
-    for signal in [SIGWINCH, SIGUSR1, SIGWINCH] {
-        run.signal(signal);
-        run.received("main", signal);
-    }
-    run.signal(SIGTERM);
-    run.received("main", SIGTERM);
-    run.ping("main");
-    assert_eq!(run.signals("main"), [SIGWINCH, SIGUSR1, SIGWINCH, SIGTERM]);
-    run.tell("main", "exit 4");
-    assert_eq!(run.status(), 4);
+    scenarios::a_dead_log_reader_does_no_harm(init(["-v", "--delay-term=50ms"]));
 }
 
 #[test]

@@ -837,15 +837,7 @@ fn with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for() {
     if without_root("with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for") {
         return;
     }
-    let mut run = init(["--wait-all", "-r", "15:12"]).pid1().script(["orphan far session"]).start();
-    run.wait("far", "ready");
-    run.tell("main", "exit 7");
-    // Plain TERM: it is not rewritten.
-    run.received("far", SIGTERM);
-    run.ping("far");
-    assert!(!run.has_ended());
-    run.tell("far", "exit 0");
-    assert_eq!(run.status(), 7);
+    scenarios::everybody_is_waited_for(init(["--wait-all", "-r", "15:12"]).pid1());
 }
 
 #[test]

@@ -17,7 +17,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reliability::{End, Group, Light, Random, light, rounds, storm, storm_json};
+use reliability::{
+    End, Group, Light, Random, TERM_ONLY, early_stops, light, rounds, storm, storm_json,
+};
 use support::*;
 
 /// One storm at a time, of the machine's own binary.
@@ -306,44 +308,6 @@ fn a_stop_command_and_command_that_end_together_leave_commands_status() {
     eprintln!("{count} rounds: TERM after all was first in {killed}");
 }
 
-/// Which inits are compared, and how often each lost an early stop signal.
-fn early_stops(words: &[&str], pid_1: bool, blocked: u64, count: usize) -> (usize, usize) {
-    // SAFETY: takes two numbers.
-    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
-    let mut random = Random::new(6);
-    let (mut lost, mut before_main) = (0, 0);
-    for _ in 0..count {
-        let mut start = light(words.iter().copied());
-        start.words.push(storm().into_os_string());
-        start.words.push("wait".into());
-        start.pid_1 = pid_1;
-        start.blocked = blocked;
-        let nap = Duration::from_micros(random.below(2_000));
-        let mut init = start.start();
-        let begin = Instant::now();
-        while begin.elapsed() < nap {
-            std::hint::spin_loop();
-        }
-        init.signal(SIGTERM);
-        match init.end(PATIENCE / 5) {
-            End::Exited(143) => {}
-            // TERM came before the first instruction of the init, which then
-            // was an ordinary process: it ended, and COMMAND was never started.
-            End::Killed(SIGTERM) if !pid_1 && blocked == 0 => before_main += 1,
-            End::NotInTime => {
-                lost += 1;
-                // COMMAND has lost its init, and comes here to be reaped.
-                // SAFETY: no status is asked for.
-                while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    (lost, before_main)
-}
-
-const TERM_ONLY: u64 = 1 << (SIGTERM - 1);
-
 #[test]
 fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     let Some(_alone) = alone("a_stop_signal_in_the_first_two_milliseconds_is_never_lost") else {
@@ -354,7 +318,7 @@ fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     let count = rounds(300, 10_000).div_ceil(3);
     for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
     {
-        let (lost, before_main) = early_stops(options, false, 0, count);
+        let (lost, before_main, _) = early_stops(options, false, 0, count);
         eprintln!("{options:?}: {lost} lost of {count}, {before_main} ended it before main");
         assert_eq!(lost, 0, "{options:?}");
     }
@@ -378,7 +342,7 @@ fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     let count = rounds(300, 10_000).div_ceil(3);
     for options in [&[init, "--"][..], &[init, "-c", "--"], &[init, "--delay-term=1ms", "-q", "--"]]
     {
-        let (lost, _) = early_stops(options, true, TERM_ONLY, count);
+        let (lost, _, _) = early_stops(options, true, TERM_ONLY, count);
         eprintln!("{options:?}: {lost} lost of {count}");
         assert_eq!(lost, 0, "{options:?}");
     }
@@ -393,7 +357,7 @@ fn what_other_inits_lose_of_early_stop_signals() {
     let count = rounds(100, 10_000);
     for words in [&["/usr/bin/dumb-init", "--"][..], &["/usr/bin/tini", "-g", "--"]] {
         for (pid_1, blocked) in [(false, 0), (true, TERM_ONLY)] {
-            let (lost, before_main) = early_stops(words, pid_1, blocked, count);
+            let (lost, before_main, _) = early_stops(words, pid_1, blocked, count);
             eprintln!(
                 "{words:?}, PID 1: {pid_1}: {lost} lost of {count}, {before_main} ended it before main"
             );

@@ -10,7 +10,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `full` with FULL=1, otherwise `short`.
 pub fn rounds(short: usize, full: usize) -> usize {
@@ -191,13 +191,18 @@ impl Child {
         }
     }
 
-    /// Waits for its end, for so long.
-    pub fn end(&mut self, patience: Duration) -> End {
+    /// Waits for its end, for so long, and leaves it alone.
+    pub fn ends_within(&self, patience: Duration) -> bool {
         let mut poll =
             libc::pollfd { fd: self.pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let millis = i32::try_from(patience.as_millis()).unwrap();
         // SAFETY: one descriptor, as said.
-        let in_time = unsafe { libc::poll(&raw mut poll, 1, millis) } > 0;
+        unsafe { libc::poll(&raw mut poll, 1, millis) > 0 }
+    }
+
+    /// Waits for its end, for so long.
+    pub fn end(&mut self, patience: Duration) -> End {
+        let in_time = self.ends_within(patience);
         if !in_time {
             self.signal(libc::SIGKILL);
         }
@@ -211,6 +216,71 @@ impl Child {
             status if libc::WIFEXITED(status) => End::Exited(libc::WEXITSTATUS(status)),
             status => End::Killed(libc::WTERMSIG(status)),
         }
+    }
+}
+
+/// TERM as the only member of a set.
+pub const TERM_ONLY: u64 = 1 << (libc::SIGTERM - 1);
+
+/// How often this init lost a stop signal of its first two milliseconds, and how
+/// often it ended it before main, in so many rounds.
+pub fn early_stops(
+    words: &[&str],
+    pid_1: bool,
+    blocked: u64,
+    count: usize,
+) -> (usize, usize, usize) {
+    // SAFETY: takes two numbers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let mut random = Random::new(6);
+    let (mut rounds, mut before_main) = (0, 0);
+    // Those that take their time go on beside the others: a loss is sure only
+    // when nothing has come for long, and there may be many.
+    let mut late = Vec::new();
+    // Where nothing else has come of it there is no need of a thousand.
+    while rounds < count && (rounds != 20 || late.len() != rounds) {
+        rounds += 1;
+        let mut start = light(words.iter().copied());
+        start.words.push(storm().into_os_string());
+        start.words.push("wait".into());
+        start.pid_1 = pid_1;
+        start.blocked = blocked;
+        let nap = Duration::from_micros(random.below(2_000));
+        let mut init = start.start();
+        let begin = Instant::now();
+        while begin.elapsed() < nap {
+            std::hint::spin_loop();
+        }
+        init.signal(libc::SIGTERM);
+        if init.ends_within(Duration::from_millis(10)) {
+            before_main += ended_by_term(&mut init, pid_1 || blocked != 0);
+        } else {
+            late.push(init);
+        }
+    }
+    let mut lost = 0;
+    let since = Instant::now();
+    for init in &mut late {
+        if init.ends_within(Duration::from_secs(2).saturating_sub(since.elapsed())) {
+            before_main += ended_by_term(init, pid_1 || blocked != 0);
+        } else {
+            lost += 1;
+            init.end(Duration::ZERO);
+        }
+    }
+    // COMMANDs that have lost their init come here to be reaped.
+    // SAFETY: no status is asked for.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+    (lost, before_main, rounds)
+}
+
+/// How an init that has ended did: 1 where TERM came before its first
+/// instruction, as to any process; it ended then, and COMMAND was never started.
+fn ended_by_term(init: &mut Child, not_by_itself: bool) -> usize {
+    match init.end(Duration::ZERO) {
+        End::Exited(143) => 0,
+        End::Killed(libc::SIGTERM) if !not_by_itself => 1,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -116,6 +116,9 @@ fn reap_all(flags: c_int) -> u32 {
 fn wait() {
     // SAFETY: takes two numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // An init may hand on the mask that it has got; what is lost is counted, not
+    // what is kept.
+    mask(libc::SIG_UNBLOCK, bit(libc::SIGTERM));
     loop {
         // SAFETY: touches no memory.
         unsafe { libc::pause() };

@@ -32,6 +32,11 @@ pub fn is_drain_init() -> bool {
     !name.contains("dumb-init") && !name.contains("tini")
 }
 
+/// Whether there is no init at all: env(1), which becomes COMMAND itself.
+pub fn without_init() -> bool {
+    init_path().file_name().is_some_and(|name| name == "env")
+}
+
 /// The words of `INIT_RUNNER`, the first with its whole path: tests change PATH.
 pub fn runner() -> Vec<String> {
     let runner = std::env::var("INIT_RUNNER").unwrap_or_default();

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::events::{Connection, Event, Stamped};
 use super::{
     PATIENCE, Pid, Place, SIGCHLD, SIGKILL, SIGWINCH, TempDir, descendants, kill, stat, until,
+    without_init,
 };
 
 /// An init that runs.
@@ -134,6 +135,9 @@ impl Run {
             return self.child;
         }
         let main = self.pid_of("main");
+        if without_init() {
+            return main;
+        }
         stat(main).unwrap().parent
     }
 

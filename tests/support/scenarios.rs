@@ -5,9 +5,12 @@
 //! judge, and asserts the rest. A failure names the init (see [`Run::story`]).
 
 use super::{
-    Run, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH, Setup, children,
-    kill, stat, until, until_state,
+    Pid, Run, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+    SIGWINCH, Setup, TempDir, children, executable, fill, kill, ms, pipe, probe_path, stat, took,
+    until, until_end, until_state,
 };
+use std::ffi::OsString;
+use std::time::Instant;
 
 // ------------------------------------------------------------- exit status
 
@@ -62,6 +65,45 @@ pub fn signals_reach_command_alone(setup: Setup, signals: &[i32]) {
     // The child ends when it is hung up on.
 }
 
+/// With such a stderr, which takes nothing, signals arrive and COMMAND's status
+/// is the init's.
+pub fn goes_on(setup: Setup) {
+    let mut run = setup.start();
+    for _ in 0..20 {
+        run.signal(SIGUSR1);
+        run.received("main", SIGUSR1);
+    }
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+}
+
+/// The pipe that is stderr is full, and its reader reads no more.
+pub fn a_full_log_does_no_harm(setup: Setup) {
+    let (_reader, writer) = pipe();
+    fill(&writer);
+    goes_on(setup.stderr(writer));
+}
+
+/// Nobody reads stderr any more: what is written there is answered by PIPE.
+pub fn a_dead_log_reader_does_no_harm(setup: Setup) {
+    // With dumb-init -v one WINCH kills COMMAND here, and loops for ever.
+    let (reader, writer) = pipe();
+    drop(reader);
+    let mut run = setup.stderr(writer).start();
+    for signal in [SIGWINCH, SIGUSR1, SIGWINCH] {
+        run.signal(signal);
+        run.received("main", signal);
+    }
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.ping("main");
+    assert_eq!(run.signals("main"), [SIGWINCH, SIGUSR1, SIGWINCH, SIGTERM]);
+    run.tell("main", "exit 4");
+    assert_eq!(run.status(), 4);
+}
+
 /// COMMAND ends on TERM, and the init says nothing of it: its status.
 pub fn a_stop_without_a_word(setup: Setup, status: i32) -> i32 {
     let mut run = setup.exits_on(SIGTERM, status).start();
@@ -96,6 +138,47 @@ pub fn signals_to_what_command_leaves(setup: Setup) -> Vec<i32> {
     run.signals("child")
 }
 
+/// As npm and sh do: COMMAND ends of TERM, and a server in its group goes on.
+/// Whether the init does so as well, and the server, which is left without one
+/// where the init does not, has then got which signals. It needs a host.
+pub fn what_a_server_left_behind_is_told(setup: Setup) -> Vec<i32> {
+    let mut run = setup.exits_on(SIGTERM, 3).script(["fork server"]).start();
+    run.wait("server", "ready");
+    let init = run.pid();
+    kill(init, SIGTERM);
+    run.reaped("main");
+    rests_or_ends(&mut run, init);
+    run.ping("server");
+    let mut told = run.signals("server");
+    told.retain(|&signal| signal != SIGWINCH);
+    told
+}
+
+/// The same as PID 1, whose end ends everybody: the server is told, and ends
+/// when it wants to; the status is COMMAND's.
+pub fn a_server_left_behind_may_finish(setup: Setup) {
+    let mut run = setup.pid1().exits_on(SIGTERM, 3).script(["fork server"]).start();
+    run.wait("server", "ready");
+    let init = run.pid();
+    kill(init, SIGTERM);
+    run.reaped("main");
+    rests_or_ends(&mut run, init);
+    assert!(!run.has_ended(), "{}", run.story());
+    let mut told = run.signals("server");
+    told.retain(|&signal| signal != SIGWINCH);
+    assert_eq!(told, [SIGTERM], "{}", run.story());
+    run.tell("server", "exit 0");
+    assert_eq!(run.status(), 3, "{}", run.story());
+}
+
+/// COMMAND has been reaped: waits until the init has passed on one more signal,
+/// as it waits for the server, or has ended.
+fn rests_or_ends(run: &mut Run, init: Pid) {
+    // SAFETY: touches no memory; it may be gone.
+    unsafe { libc::kill(init, SIGWINCH) };
+    run.ended_or("server", &format!("signal {SIGWINCH}"));
+}
+
 /// An orphan becomes the init's own child, and is no zombie when it has ended.
 pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
     let mut run = setup.script(["orphan one session"]).start();
@@ -107,6 +190,156 @@ pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
     assert_eq!(children(init), [main], "{}", run.story());
     run.tell("main", "exit 3");
     assert_eq!(run.status(), 3, "{}", run.story());
+}
+
+// ------------------------------------------------------- what COMMAND inherits
+
+/// COMMAND ignores exactly what the init was started with as ignored.
+pub fn command_ignores_what_the_init_inherited(setup: Setup, ignored: &[i32]) {
+    let mut run = ignored.iter().fold(setup, |setup, &signal| setup.ignoring(signal)).start();
+    let expected: Vec<String> = ignored.iter().map(ToString::to_string).collect();
+    assert_eq!(run.ask("main", "ignored"), expected, "{}", run.story());
+    assert_eq!(run.ask("main", "blocked"), [""; 0], "{}", run.story());
+}
+
+/// The init was started with CHLD ignored, and has COMMAND's status all the same.
+pub fn an_ignored_chld_does_not_lose_the_exit_status(setup: Setup) {
+    let mut run = setup.ignoring(SIGCHLD).start();
+    run.tell("main", "exit 23");
+    assert_eq!(run.status(), 23, "{}", run.story());
+}
+
+/// When COMMAND closes a descriptor that was handed in, nobody holds it open.
+pub fn no_inherited_descriptor_is_kept(setup: Setup) {
+    let (mut reader, writer) = pipe();
+    let mut run = setup.passing(writer, 9).start();
+    run.tell("main", "close 9");
+    run.wait("main", "close 0");
+    // Its end, while both live: nobody else holds the other end.
+    until_end(&mut reader);
+    run.barrier();
+}
+
+/// These variables name the init, PID 1 as the kernel numbers it, and COMMAND
+/// finds itself named by them.
+pub fn what_names_the_init_names_command(setup: Setup, variables: &[&str]) {
+    let setup = variables.iter().fold(setup.pid1(), |setup, name| setup.env(name, "1"));
+    let mut run = setup.start();
+    let env = run.ask("main", "env");
+    let main = run.hello("main")[0];
+    for name in variables {
+        assert!(env.contains(&format!("{name}={main}")), "{env:?}");
+    }
+}
+
+// ------------------------------------------------------ what cannot be started
+
+/// The name of no program: the init's status.
+pub fn when_command_is_missing(setup: Setup) -> i32 {
+    setup.command(["--", "/nowhere/at/all"]).finish().status
+}
+
+/// A file that is no program: the init's status.
+pub fn when_command_is_not_executable(setup: Setup) -> i32 {
+    setup.command(["--", "/etc/passwd"]).finish().status
+}
+
+/// A script whose interpreter is not there: the init's status, and whether it
+/// says anything else than of a script that is not there itself.
+pub fn when_the_interpreter_is_missing(setup: fn() -> Setup) -> (i32, bool) {
+    let dir = TempDir::new();
+    let (there, missing) = (dir.path("there"), dir.path("gone!"));
+    executable(&there, "#!/nowhere/at/all\n");
+    let said = |path: &std::path::Path| {
+        let finished = setup().command(["--".as_ref(), path.as_os_str()]).finish();
+        (finished.status, finished.stderr.replace(path.to_str().unwrap(), "COMMAND"))
+    };
+    let (status, of_this) = said(&there);
+    let (_, of_none) = said(&missing);
+    // A process ID in front of it is no difference.
+    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    (status, words(&of_this) != words(&of_none))
+}
+
+/// A program for a machine that there is not: the init's status.
+pub fn when_command_is_foreign(setup: Setup) -> i32 {
+    let dir = TempDir::new();
+    let program = dir.path("foreign");
+    let mut foreign = std::fs::read(probe_path()).unwrap();
+    foreign[18..20].copy_from_slice(&[0xef, 0xbe]);
+    executable(&program, foreign);
+    setup.command(["--".into(), program.into_os_string()]).finish().status
+}
+
+// -------------------------------------------------------------- options
+
+/// The signal comes to COMMAND when the delay is over, not before; a second one
+/// does not cut it short.
+pub fn the_stop_signal_is_held_back(setup: Setup, delay: u64, second: bool) {
+    let mut run = setup.start();
+    let since = Instant::now();
+    run.signal(SIGTERM);
+    if second {
+        run.signal(SIGTERM);
+    }
+    let at = run.received("main", SIGTERM);
+    took(since, at, ms(delay));
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7, "{}", run.story());
+}
+
+/// The drain lasts as long as its command, and the signal comes then.
+pub fn a_drain_command_comes_first(setup: Setup) {
+    let mut run = setup.start();
+    run.signal(SIGTERM);
+    run.wait("drain", "ready");
+    run.ping("main");
+    assert_eq!(run.signals("main"), [], "{}", run.story());
+    run.tell("drain", "exit 0");
+    run.received("main", SIGTERM);
+}
+
+/// The stop command runs in the signal's place.
+pub fn a_stop_command_replaces_the_signal(setup: Setup) {
+    let mut run = setup.start();
+    run.signal(SIGTERM);
+    run.wait("stop", "ready");
+    run.ping("main");
+    assert_eq!(run.signals("main"), [], "{}", run.story());
+    run.tell("main", "exit 3");
+    run.tell("stop", "exit 0");
+    assert_eq!(run.status(), 3, "{}", run.story());
+}
+
+/// COMMAND does not end on TERM: the init's status, when it has seen to that.
+pub fn when_command_does_not_stop(setup: Setup) -> i32 {
+    let mut run = setup.start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.status()
+}
+
+/// COMMAND has exited, and a daemon in a session of its own is told by TERM and
+/// waited for.
+pub fn everybody_is_waited_for(setup: Setup) {
+    let mut run = setup.script(["orphan far session"]).start();
+    run.wait("far", "ready");
+    run.tell("main", "exit 7");
+    // Plain TERM: it is not rewritten.
+    run.received("far", SIGTERM);
+    run.ping("far");
+    assert!(!run.has_ended());
+    run.tell("far", "exit 0");
+    assert_eq!(run.status(), 7);
+}
+
+/// TERM arrives as USR2.
+pub fn term_arrives_as_usr2(setup: Setup) {
+    let mut run = setup.start();
+    run.signal(SIGTERM);
+    run.received("main", SIGUSR2);
+    run.barrier();
+    assert_eq!(run.signals("main"), [SIGUSR2, SIGWINCH], "{}", run.story());
 }
 
 // ------------------------------------------------------------- job control
@@ -183,6 +416,44 @@ pub fn ctrl_z_does_not_hang_command(setup: Setup) {
     run.received("main", SIGCONT);
     assert!(!run.was_stopped(), "{}", run.story());
     run.ping("main");
+}
+
+/// Ctrl-Z, whether it stops COMMAND or not, leaves it able to answer Ctrl-C.
+pub fn after_ctrl_z_command_answers(setup: Setup) {
+    let mut run = setup.script(["default 20"]).start();
+    // The terminal sends the first before the second: a COMMAND that stays
+    // stopped says nothing of INT.
+    run.type_in(b"\x1a\x03");
+    run.received("main", SIGINT);
+    run.ping("main");
+}
+
+/// The words as a line that is typed to a shell.
+pub fn typed(words: impl IntoIterator<Item = OsString>) -> Vec<u8> {
+    let words: Vec<String> =
+        words.into_iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    format!("{}\n", words.join(" ")).into_bytes()
+}
+
+/// COMMAND is a bash, and its jobs can be stopped, continued and interrupted.
+pub fn a_shell_has_job_control(setup: Setup) {
+    let setup = setup.command(["--", "bash", "--norc", "--noprofile", "-i"]);
+    let words = setup.probe_words("job", &["default 20"]);
+    let mut run = setup.spawn();
+    run.type_in(&typed(words));
+    run.wait("job", "ready");
+    let job: Pid = run.pid_of("job");
+    run.type_in(b"\x1a");
+    run.message("Stopped");
+    until_state(job, 'T');
+    run.type_in(b"fg\n");
+    run.received("job", SIGCONT);
+    run.type_in(b"\x03");
+    run.received("job", SIGINT);
+    run.tell("job", "exit 7");
+    run.type_in(b"exit $?\n");
+    assert_eq!(run.status(), 7, "{}", run.story());
+    assert!(!run.stderr().contains("no job control"), "{}", run.stderr());
 }
 
 /// The terminal hangs up, and COMMAND ends on that: the init's status.
