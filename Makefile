@@ -167,6 +167,10 @@ oldest-rust: ## build and run with the oldest Rust that Cargo.toml promises (rus
 bench: build ## size, memory, start and forwarding beside the peers
 	benches/run
 
+.PHONY: compare
+compare: dist/drain-init-$(NATIVE) ## dumb-init, tini, catatonit and no init in the same scenarios; writes docs/comparison.md
+	tests/compare
+
 .PHONY: fuzz
 fuzz: toolchain ## fuzz the parsers and the state machine; longer with FULL=1
 	tests/fuzz-run

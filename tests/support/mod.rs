@@ -18,6 +18,7 @@
 //! - COMPATIBILITY: `compliance_dumb_init`, `compliance_tini`, which those inits
 //!   pass as well, and differential (dumb-init beside drain-init, at random)
 //! - all of it, where little else works: faults; by the thousand: storms
+//! - compare: each scenario a row of docs/comparison.md, by `make compare`
 //! - whether the pages agree with each other: documents
 //!
 //! What is in here, to be had by `use support::*`:
