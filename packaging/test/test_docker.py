@@ -175,12 +175,10 @@ class Container:
 
         wait_until(f"{words!r} in the container's log", said)
 
-    def assert_pid_1_is_drain_init(self, path):
-        """/proc/1/exe may not be read with a container's capabilities; its command line and the file may."""
-        inside = ("exec", self.identifier, "/bin/busybox")
-        assert self.docker(*inside, "cat", "/proc/1/cmdline").split("\0")[0] == path
+    def assert_has_drain_init(self, path):
+        """The file is the one in dist/. That it is what runs is told by its lines in the log."""
         digest = hashlib.sha256((DIST / f"drain-init-{NATIVE}").read_bytes()).hexdigest()
-        assert self.docker(*inside, "sha256sum", path).split()[0] == digest
+        assert self.docker("exec", self.identifier, "/bin/busybox", "sha256sum", path).split()[0] == digest
 
     def assert_stop(self, status, *options):
         """docker stop: returns how long it took, and the log."""
@@ -217,10 +215,10 @@ WITH_DELAY = ("-e", f"DRAIN_INIT_DELAY_TERM={DELAY}")
 def test_docker_stop_drains_and_hands_on_the_command_s_status(docker, command, status):
     with started(docker, *WITH_DELAY, "local/app", *command) as container:
         container.wait_for("serving")
-        container.assert_pid_1_is_drain_init("/drain-init")
+        container.assert_has_drain_init("/drain-init")
         logs = container.assert_drains(status, "-t", "60")
         if status != 143:
-            assert logs.index("drained for") < logs.index("got TERM")
+            assert logs.index("draining for") < logs.index("got TERM")
 
 
 def test_docker_stop_below_the_delay_ends_in_a_kill(docker):
@@ -250,7 +248,7 @@ def test_docker_stop_drains_on_a_terminal_too(docker):
     with started(docker, "-it", *WITH_DELAY, "local/app") as container:
         container.wait_for("serving")
         logs = container.assert_drains(7, "-t", "60")
-        assert logs.index("drained for") < logs.index("got TERM")
+        assert logs.index("draining for") < logs.index("got TERM")
 
 
 def test_dockerd_takes_it_as_its_own_init(docker_with_init):
@@ -261,7 +259,7 @@ def test_dockerd_takes_it_as_its_own_init(docker_with_init):
     assert all(f"unknown output format: drain-init {VERSION}" in line for line in said), said
     with started(docker, "--init", *WITH_DELAY, "local/busybox", *SERVER) as container:
         container.wait_for("serving")
-        container.assert_pid_1_is_drain_init("/sbin/docker-init")
+        container.assert_has_drain_init("/sbin/docker-init")
         logs = container.assert_drains(7, "-t", "60")
         assert "[docker-init] TERM: draining for" in logs
 
@@ -305,7 +303,7 @@ def loaded(docker):
 
 def assert_copied(docker, tag):
     with started(docker, *WITH_DELAY, tag) as container:
-        container.assert_pid_1_is_drain_init("/usr/bin/drain-init")
+        container.assert_has_drain_init("/usr/bin/drain-init")
         # The example's --remap-exit 143: busybox's httpd dies of TERM.
         container.assert_drains(0, "-t", "60")
 
@@ -374,7 +372,7 @@ def test_compose_s_stop_grace_period_above_the_delay_leaves_the_command_its_end(
         assert time.monotonic() - begun >= DELAY
         assert container.state()["ExitCode"] == 7
         logs = container.logs()
-        assert logs.index("draining for") < logs.index("drained for") < logs.index("got TERM")
+        assert logs.index("draining for") < logs.index("got TERM")
 
 
 def test_compose_s_stop_grace_period_below_the_delay_ends_in_a_kill(docker):
@@ -404,14 +402,14 @@ def test_compose_s_stop_signal_drains_where_it_is_named(docker):
         compose("stop")
         assert container.state()["ExitCode"] == 7
         logs = container.logs()
-        assert logs.index("QUIT: draining for") < logs.index("drained for") < logs.index("got QUIT")
+        assert logs.index("QUIT: draining for") < logs.index("got QUIT")
 
 
 def test_compose_s_init_true_is_dockerd_s_init(docker_with_init):
     lines = ("init: true", "entrypoint: []", f"command: {json.dumps(SERVER).replace('$', '$$')}", ENVIRONMENT, "stop_grace_period: 60s")
     with composed(docker_with_init, *lines) as (container, compose):
         container.wait_for("serving")
-        container.assert_pid_1_is_drain_init("/sbin/docker-init")
+        container.assert_has_drain_init("/sbin/docker-init")
         compose("stop")
         assert container.state()["ExitCode"] == 7
         logs = container.logs()
