@@ -47,6 +47,7 @@ impl<'a> Init<'a> {
             reporter,
             processes: Processes::new(started),
             has_terminal: command.has_terminal,
+            job_is_stopped: false,
             exit: None,
         };
         Self { drain: Drain::new(config.plan.clone()), executor, said: false }
@@ -183,6 +184,8 @@ struct Executor<'a> {
     processes: Processes,
     /// Whether COMMAND's group was given the terminal.
     has_terminal: bool,
+    /// Whether a terminal's job control has stopped COMMAND.
+    job_is_stopped: bool,
     /// What to exit with, once that is decided.
     exit: Option<Status>,
 }
@@ -190,12 +193,16 @@ struct Executor<'a> {
 impl Executor<'_> {
     fn reap(&mut self) -> Ended {
         let (config, reporter) = (self.config, self.reporter);
-        self.processes.reap(&|pid, status| {
+        let ended = self.processes.reap(&|pid, status| {
             let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
             reporter.say(level, &|line| {
                 line.text(b"reaped the orphan ").pid(pid).text(b", which ").status(status);
             });
-        })
+        });
+        if let Some(JobChange::Stopped(signal)) = ended.job {
+            self.job_is_stopped = signal.is_of_job_control();
+        }
+        ended
     }
 
     /// Whoever shares drain-init's group had the terminal before.
@@ -211,15 +218,18 @@ impl Executor<'_> {
         let command = &mut self.processes.command;
         match action {
             Action::Deliver(signal) => {
-                let result = command.signal(signal);
-                self.report_delivery(signal, self.target(), result);
+                // The terminal has stopped the whole group: all of it goes on.
+                let whole = signal == Signal::CONT && core::mem::take(&mut self.job_is_stopped);
+                let by_group = whole || command.by_group;
+                let result = command.signal(signal, by_group);
+                self.report_delivery(signal, Target { by_group, ..self.target() }, result);
             }
             Action::DeliverToCommand(signal) => {
                 let result = command.signal_alone(signal);
                 self.report_delivery(signal, Target { by_group: false, ..self.target() }, result);
             }
             Action::DeliverToRest { signal, received } => {
-                match (command.signal(signal), received) {
+                match (command.signal(signal, command.by_group), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
                     (result, _) => self.report_delivery(signal, self.target(), result),
@@ -228,7 +238,7 @@ impl Executor<'_> {
             Action::SignalHelper(helper, signal) => {
                 if let Some(started) = self.helper(helper) {
                     // Where it is gone there is nothing to do.
-                    let _ = started.signal(signal);
+                    let _ = started.signal(signal, true);
                 }
             }
             Action::SignalAll { signal, spare_command, spare_drain_cmd } => {

@@ -51,16 +51,16 @@ impl Started {
         Pid::from_raw(-self.pid.as_raw())
     }
 
-    /// Signals the group, or the process where signals go to it alone.
+    /// Signals the group, or the process alone.
     ///
     /// # Errors
     ///
     /// Of kill(2); ESRCH where nobody is left.
-    pub fn signal(&mut self, signal: Signal) -> nix::Result<()> {
+    pub fn signal(&mut self, signal: Signal, by_group: bool) -> nix::Result<()> {
         if self.gone {
             return Err(Errno::ESRCH);
         }
-        if !self.by_group {
+        if !by_group {
             return sys::kill(self.pid, Some(signal));
         }
         match sys::kill(self.group(), Some(signal)) {

@@ -249,6 +249,7 @@ fn command_can_be_stopped_and_continued_without_the_init() {
 fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
     for options in [&[][..], &["-c"]] {
         scenarios::ctrl_z_does_not_hang_command(on_terminal(options));
+        scenarios::ctrl_z_does_not_hang_what_command_has_started(on_terminal(options));
     }
 }
 

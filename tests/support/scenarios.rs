@@ -418,6 +418,19 @@ pub fn ctrl_z_does_not_hang_command(setup: Setup) {
     run.ping("main");
 }
 
+/// Ctrl-Z stops all of COMMAND's group, and all of it goes on.
+pub fn ctrl_z_does_not_hang_what_command_has_started(setup: Setup) {
+    let mut run = setup.script(["default 20", "fork child"]).start();
+    run.wait("child", "ready");
+    run.tell("child", "default 20");
+    run.ping("child");
+    run.type_in(b"\x1a");
+    for name in ["main", "child"] {
+        run.received(name, SIGCONT);
+        run.ping(name);
+    }
+}
+
 /// Ctrl-Z, whether it stops COMMAND or not, leaves it able to answer Ctrl-C.
 pub fn after_ctrl_z_command_answers(setup: Setup) {
     let mut run = setup.script(["default 20"]).start();
