@@ -85,7 +85,8 @@ class _Replica:
     def send(self, number):
         """Send to the init, as a container runtime does."""
         if self._waiter.is_alive():
-            os.kill(self.init, number)
+            with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+                os.kill(self.init, number)
 
     def stop(self, grace, since):
         """Send TERM now, KILL after `grace`; the seconds count from `since`."""
