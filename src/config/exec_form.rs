@@ -32,15 +32,16 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     if reader.rest.is_empty() {
         return Ok(None);
     }
-    if reader.rest[0] == b'[' {
+    let whole = reader.rest;
+    if whole[0] == b'[' {
         match reader.array() {
             Ok(words) => return Ok(Some(Cmd::Exec(words))),
             Err(_) if matches!(behind_bracket(word), Some(b' ' | b'\t')) => {}
             Err(wrong) => return Err([wrong, RIGHT]),
         }
     }
-    let line = reader.rest.trim_ascii_end();
-    if reader.rest[line.len()..].contains(&b'\r') {
+    let line = whole.trim_ascii_end();
+    if whole[line.len()..].contains(&b'\r') {
         return Err(["ends with a carriage return", ": take it out"]);
     }
     if let [quote @ (b'"' | b'\''), inner @ .., last] = line
@@ -193,6 +194,13 @@ mod tests {
     #[allow(clippy::unnecessary_wraps)]
     fn shell(line: &str) -> Result<Option<Cmd>, Wrong> {
         Ok(Some(Cmd::Shell(CString::new(line).unwrap())))
+    }
+
+    #[test]
+    fn a_shell_test_that_ends_in_quotes_is_no_quoted_line() {
+        for line in [" [ \"a* , \"\"b\"  ", "[ \"a\" , \"b\" 'c'"] {
+            assert!(matches!(parse(line.as_bytes()), Ok(Some(Cmd::Shell(_)))), "{line}");
+        }
     }
 
     #[test]
