@@ -225,7 +225,7 @@ impl Executor<'_> {
                 self.report_delivery(signal, Target { by_group, ..self.target() }, result);
             }
             Action::DeliverToCommand(signal) => {
-                let result = command.signal_alone(signal);
+                let result = command.signal(signal, false);
                 self.report_delivery(signal, Target { by_group: false, ..self.target() }, result);
             }
             Action::DeliverToRest { signal, received } => {

@@ -57,7 +57,8 @@ impl Started {
     ///
     /// Of kill(2); ESRCH where nobody is left.
     pub fn signal(&mut self, signal: Signal, by_group: bool) -> nix::Result<()> {
-        if self.gone {
+        let is_gone = if by_group { self.gone } else { self.reaped };
+        if is_gone {
             return Err(Errno::ESRCH);
         }
         if !by_group {
@@ -72,18 +73,6 @@ impl Started {
                 done
             }
         }
-    }
-
-    /// Signals the process alone.
-    ///
-    /// # Errors
-    ///
-    /// Of kill(2); ESRCH where it has ended.
-    pub fn signal_alone(&self, signal: Signal) -> nix::Result<()> {
-        if self.reaped {
-            return Err(Errno::ESRCH);
-        }
-        sys::kill(self.pid, Some(signal))
     }
 }
 

@@ -13,6 +13,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::tests::plan;
 use super::world::{COMMAND, DRAIN_CMD, Move, OTHERS, Phase, REST, STOP_CMD, Turn, World};
 use super::*;
 
@@ -33,20 +34,7 @@ fn plans() -> Vec<(Plan, bool)> {
     const BOTH: [bool; 2] = [false, true];
     let term = SignalSet::of(&[Signal::TERM]);
     let stop_signals = [term, SignalSet::of(&[Signal::TERM, Signal::QUIT])];
-    let mut plans = vec![(
-        Plan {
-            delay: None,
-            drain_signal: None,
-            drain_cmd: false,
-            stop_cmd: false,
-            kill_after: None,
-            stop_signals: term,
-            rewrites: Rewrites::default(),
-            group: true,
-            wait_all: None,
-        },
-        false,
-    )];
+    let mut plans = vec![(plan(), false)];
     let mut vary = |kinds: usize, set: &dyn Fn(&mut (Plan, bool), usize)| {
         let vary_one = |plan: &(Plan, bool)| {
             let plan = plan.clone();

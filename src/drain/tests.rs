@@ -5,7 +5,8 @@ use super::*;
 const USR1: Signal = Signal::ABRT;
 const OK: Status = Status::Exited(0);
 
-fn plan() -> Plan {
+/// What a plain command line asks for.
+pub(super) fn plan() -> Plan {
     Plan {
         delay: None,
         drain_signal: None,
