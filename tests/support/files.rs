@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::PATIENCE;
 
@@ -15,11 +14,9 @@ pub struct TempDir(PathBuf);
 
 impl TempDir {
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Short: a socket's path may have 107 bytes.
-        let path = PathBuf::from(format!("/tmp/drain-init-{}-{n}", std::process::id()));
-        fs::create_dir(&path).unwrap();
+        // Short: a socket's path may have 107 bytes. Not by the process ID, which
+        // another PID namespace has, too.
+        let path = nix::unistd::mkdtemp("/tmp/drain-init-XXXXXX").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         Self(path)
     }
