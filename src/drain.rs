@@ -322,8 +322,7 @@ impl Drain {
     }
 
     /// Whether it counts, when COMMAND ends, if somebody is left of its group.
-    #[must_use]
-    pub const fn asks_for_group(&self) -> bool {
+    const fn asks_for_group(&self) -> bool {
         self.plan.group && self.plan.drains() && matches!(self.state, State::Stopping { .. })
     }
 

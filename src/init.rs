@@ -138,13 +138,13 @@ impl<'a> Init<'a> {
             };
             self.feed(event, sys::now());
         }
-        if !ended.any && !ended.no_children {
+        // That no child is left was said when the last one ended.
+        if !ended.any {
             return;
         }
         let now = sys::now();
         if let Some(status) = ended.command {
-            let group_left =
-                self.drain.asks_for_group() && self.executor.processes.command.is_group_left();
+            let group_left = self.executor.processes.command.is_group_left();
             self.feed(Event::CommandEnded { status, group_left }, now);
         }
         if let Some(status) = ended.drain_cmd {
@@ -153,9 +153,7 @@ impl<'a> Init<'a> {
         if let Some(status) = ended.stop_cmd {
             self.feed(Event::HelperEnded(Helper::Stop, status), now);
         }
-        if ended.any {
-            self.feed(Event::Reaped, now);
-        }
+        self.feed(Event::Reaped, now);
         if ended.no_children {
             self.feed(Event::NoChildren, now);
         }

@@ -236,7 +236,7 @@ impl<'a> World<'a> {
                 self.who[REST].alive &= !rest;
                 self.who[OTHERS].alive &= !others;
                 if let Some(status) = command {
-                    let group_left = self.drain.asks_for_group() && self.who[REST].alive;
+                    let group_left = self.who[REST].alive;
                     self.feed(Event::CommandEnded { status, group_left }, turn)?;
                 }
                 if let Some(status) = drain_cmd {
