@@ -299,7 +299,7 @@ fn look_at(pid: i32) -> Option<Process> {
     let mut stat = [0; 256];
     let stat = sys::read_file(numbered(b"/proc/", pid, b"/stat", &mut path)?, &mut stat)?;
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = stat[name_end + 1..].split(|&byte| byte == b' ').skip(1);
+    let mut fields = stat[name_end..].split(|&byte| byte == b' ').skip(1);
     let is_zombie = matches!(fields.next()?, b"Z" | b"X");
     let mut id = || fields.next().and_then(number).map(Pid::from_raw);
     Some(Process { parent: id()?, group: id()?, is_zombie })
@@ -323,4 +323,120 @@ fn numbered<'a>(
 /// A process ID in decimal.
 fn number(digits: &[u8]) -> Option<i32> {
     decimal::read(digits).and_then(|number| number.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+    use super::*;
+
+    /// No process has it: the kernel's greatest is 2²².
+    const NOBODY: Pid = Pid::from_raw(i32::MAX);
+
+    #[test]
+    fn each_process_id_has_a_place_of_its_own() {
+        let numbers = [0, 1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, (1 << 22) - 1];
+        let place_of = |number: i32| {
+            place(Pid::from_raw(number)).map(|(word, bit)| (core::ptr::from_ref(word), bit))
+        };
+        for (index, &number) in numbers.iter().enumerate() {
+            let (_, bit) = place_of(number).unwrap();
+            assert_eq!(bit.count_ones(), 1, "{number}");
+            for &earlier in &numbers[..index] {
+                assert_ne!(place_of(earlier), place_of(number), "{earlier}, {number}");
+            }
+        }
+        for number in [-1, 1 << 22, i32::MAX] {
+            assert_eq!(place_of(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn who_has_ended_is_forgotten_and_nobody_else() {
+        // No other test tells these.
+        let [first, second, third] = [4_000_000, 4_000_001, 4_000_002].map(Pid::from_raw);
+        for pid in [first, second] {
+            let (word, bit) = place(pid).unwrap();
+            word.fetch_or(bit, Relaxed);
+        }
+        let told = || [first, second, third].map(was_told);
+        assert_eq!(told(), [true, true, false]);
+        forget(third);
+        assert_eq!(told(), [true, true, false]);
+        forget(first);
+        assert_eq!(told(), [false, true, false]);
+        forget(second);
+        assert_eq!(told(), [false, false, false]);
+        forget(NOBODY);
+        assert!(!was_told(NOBODY));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no kill(2)")]
+    fn a_group_that_is_not_yet_there_is_not_gone() {
+        // Between fork and setsid.
+        let mut started = Started::new(NOBODY, true);
+        assert!(started.is_group_left());
+        started.mark_as_reaped();
+        assert!(!started.is_group_left());
+        let mut alone = Started::new(unistd::getpid(), false);
+        alone.mark_as_reaped();
+        assert!(!alone.is_group_left(), "it leads no group");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no kill(2)")]
+    fn a_process_that_was_reaped_is_sent_nothing() {
+        let mut own = Started::new(unistd::getpid(), false);
+        assert_eq!(own.signal(Signal::CONT, false), Ok(()));
+        own.mark_as_reaped();
+        assert_eq!(own.signal(Signal::CONT, false), Err(Errno::ESRCH));
+        assert_eq!(own.signal(Signal::CONT, true), Err(Errno::ESRCH));
+        // Its group is not there: a process that runs is signalled instead of it.
+        let mut starting = Started::new(NOBODY, true);
+        assert_eq!(starting.signal(Signal::CONT, true), Err(Errno::ESRCH));
+        assert!(starting.is_group_left(), "the process was asked, not the group");
+    }
+
+    #[test]
+    fn a_path_is_numbered_as_far_as_the_buffer_goes() {
+        let mut buffer = [0; 24];
+        assert_eq!(
+            numbered(b"/proc/", 4_194_303, b"/stat", &mut buffer),
+            Some(c"/proc/4194303/stat")
+        );
+        assert_eq!(numbered(b"/proc/", 1, b"/stat", &mut [0; 24]), Some(c"/proc/1/stat"));
+        assert_eq!(numbered(b"/proc/", 1, b"/stat", &mut [0; 12]), None);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no fork(2)")]
+    fn proc_tells_parent_group_and_zombies() {
+        let own_pid = unistd::getpid();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let child_pid = Pid::from_raw(child.id().cast_signed());
+        let look = || look_at(child_pid.as_raw()).map(|it| (it.parent, it.group, it.is_zombie));
+        assert_eq!(look(), Some((own_pid, unistd::getpgrp(), false)));
+        drop(child.stdin.take());
+        waitid(Id::Pid(child_pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+        assert_eq!(look(), Some((own_pid, unistd::getpgrp(), true)));
+        let mut seen = false;
+        assert!(for_each_process(own_pid, &mut |pid, process| {
+            assert_ne!(pid, own_pid);
+            if pid == child_pid {
+                seen = true;
+                assert_eq!(process.parent, own_pid);
+            }
+        }));
+        assert!(seen);
+        child.wait().unwrap();
+        assert_eq!(look(), None);
+        // Where /proc is another PID namespace's, the link has another number.
+        assert!(!for_each_process(Pid::from_raw(own_pid.as_raw() + 1), &mut |_, _| {
+            panic!("handed out a stranger");
+        }));
+    }
 }
