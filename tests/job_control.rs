@@ -329,6 +329,24 @@ fn a_shell_has_job_control() {
     }
 }
 
+/// A real bash that has started the init with these options as a job; `end` is what
+/// stands at the line's end.
+fn job_of_bash(options: &[&str], end: &[u8]) -> Run {
+    let setup = init(["--norc", "--noprofile", "-i"])
+        .called("/bin/bash")
+        .command::<&str>([])
+        .terminal(Terminal::Leader);
+    let mut words = vec![init_path().into_os_string()];
+    words.extend(options.iter().map(Into::into));
+    words.push("--".into());
+    words.extend(setup.probe_words("main", &["default 20"]));
+    let mut run = setup.spawn();
+    let typed = scenarios::typed(words);
+    run.type_in(&[typed.trim_ascii_end(), end].concat());
+    run.wait("main", "ready");
+    run
+}
+
 #[test]
 fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
     let name = "as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again";
@@ -336,17 +354,7 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
         return;
     }
     for options in [&[][..], &["-c"]] {
-        let setup = init(["--norc", "--noprofile", "-i"])
-            .called("/bin/bash")
-            .command::<&str>([])
-            .terminal(Terminal::Leader);
-        let mut words = vec![init_path().into_os_string()];
-        words.extend(options.iter().map(Into::into));
-        words.push("--".into());
-        words.extend(setup.probe_words("main", &["default 20"]));
-        let mut run = setup.spawn();
-        run.type_in(&scenarios::typed(words));
-        run.wait("main", "ready");
+        let mut run = job_of_bash(options, b"\n");
         let main = run.pid_of("main");
         let init = stat(main).unwrap().parent;
         for _ in 0..2 {
@@ -381,6 +389,22 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
         }
         run.tell("main", "exit 7");
         run.type_in(b"exit $?\n");
+        assert_eq!(run.status(), 7, "{options:?}");
+    }
+}
+
+#[test]
+fn as_a_shells_background_job_it_leaves_the_terminal_to_the_shell() {
+    let name = "as_a_shells_background_job_it_leaves_the_terminal_to_the_shell";
+    if under_emulator(name, "the shell would be emulated, not the init") {
+        return;
+    }
+    for options in [&[][..], &["-c"]] {
+        let mut run = job_of_bash(options, b" &\n");
+        let master = run.master.as_ref().unwrap().try_clone().unwrap();
+        assert_eq!(nix::unistd::tcgetpgrp(&master).unwrap().as_raw(), run.pid(), "{options:?}");
+        run.tell("main", "exit 7");
+        run.type_in(b"wait $!; exit $?\n");
         assert_eq!(run.status(), 7, "{options:?}");
     }
 }
