@@ -73,12 +73,20 @@ deb: build ## the Debian packages
 apt: deb ## the apt repository, dist/apt
 	packaging/apt/build
 
+.PHONY: rpm
+rpm: build ## the rpm packages
+	packaging/nfpm/build rpm
+
+.PHONY: apk
+apk: build ## the packages for Alpine's apk
+	packaging/nfpm/build apk
+
 .PHONY: image
 image: build ## the multi-architecture OCI image
 	packaging/image/build
 
 .PHONY: dist
-dist: build deb apt image wheel ## everything that a release has, with SBOMs and SHA256SUMS
+dist: build deb apt rpm apk image wheel ## everything that a release has, with SBOMs and SHA256SUMS
 	packaging/dist
 
 .PHONY: packages-test
