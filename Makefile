@@ -81,17 +81,29 @@ rpm: build ## the rpm packages
 apk: build ## the packages for Alpine's apk
 	packaging/nfpm/build apk
 
+.PHONY: dnf
+dnf: rpm ## the rpm repository, dist/rpm
+	packaging/dnf/build
+
+.PHONY: alpine
+alpine: apk ## the repository for apk, dist/alpine
+	packaging/alpine/build
+
 .PHONY: image
 image: build ## the multi-architecture OCI image
 	packaging/image/build
 
 .PHONY: dist
-dist: build deb apt rpm apk image wheel ## everything that a release has, with SBOMs and SHA256SUMS
+dist: build deb apt rpm dnf apk alpine image wheel ## everything that a release has, with SBOMs and SHA256SUMS
 	packaging/dist
 
 .PHONY: packages-test
 packages-test: dist ## install and run the packages with real clients; all of them with FULL=1
 	packaging/test/run
+
+.PHONY: alpine-test
+alpine-test: alpine ## install from dist/alpine in Alpine, in a container from Docker Hub
+	packaging/test/alpine/run
 
 .PHONY: examples
 examples: dist/drain-init-$(NATIVE) ## run or validate each example, and each server's stop command

@@ -207,6 +207,15 @@ class Site:
         raise AssertionError("port 443 is taken on all of 127.0.7.0/24")
 
 
+def assemble(directory, apt=None, rpm=None, alpine=None):
+    """The published pages: the apt repository at the root, the others below."""
+    directory.mkdir(parents=True)
+    links = {path.name: path for path in apt.iterdir()} if apt else {}
+    for name, path in (links | {"rpm": rpm, "alpine": alpine}).items():
+        if path:
+            (directory / name).symlink_to(path)
+
+
 @pytest.fixture(scope="session")
 def site(work):
     """The repository and the release, at their own names. A test may give a name another directory."""
@@ -214,8 +223,7 @@ def site(work):
     directory.mkdir()
     site = Site(directory, ["drain-init.github.io", "github.com"])
     pages = directory / "pages"
-    pages.mkdir()
-    (pages / "drain-init").symlink_to(DIST / "apt")
+    assemble(pages / "drain-init", apt=DIST / "apt", rpm=DIST / "rpm", alpine=DIST / "alpine")
     release = directory / "github/drain-init/drain-init/releases/download"
     release.mkdir(parents=True)
     (release / f"v{VERSION}").symlink_to(DIST)

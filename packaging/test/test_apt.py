@@ -16,14 +16,14 @@ EARLIER = str(int(os.environ["SOURCE_DATE_EPOCH"]) - 3600)
 RELEASES = Path("dists/stable")
 
 
-def make_key(work, name):
+def make_key(work, name, algorithm="ed25519"):
     """A signing key in a file, as the release job has one."""
     path = work / f"{name}.asc"
     home = work / f"gnupg-{name}"
     home.mkdir(mode=0o700)
     before = int(os.environ["SOURCE_DATE_EPOCH"]) - 86400
     gpg = ("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
-    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", name, "ed25519", "sign", "never")
+    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", name, algorithm, "sign", "never")
     run(*gpg, "--armor", "--output", path, "--export-secret-keys")
     run("gpgconf", "--homedir", home, "--kill", "all")
     return path
