@@ -190,6 +190,10 @@ def test_the_page_at_the_root_tells_the_use_and_every_keys_fingerprint(change_of
         for line in ("curl -fsSLo /etc/apt/sources.list.d/drain-init.sources https://drain-init.github.io/drain-init/drain-init.sources",
                      "apt-get install drain-init", f"The newest version here is {VERSION}."):
             assert line in page
+        # The other repositories, by the same words as in the documents.
+        for line in re.search(r"(?s)<h2>dnf.*", page)[0].splitlines():
+            if re.match("curl|dnf|wget|echo|apk", line):
+                assert f"\n{line}\n" in (TOP / "packaging/README.md").read_text(), line
 
 
 def test_a_key_that_is_none_is_refused(work):

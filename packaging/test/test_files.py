@@ -236,6 +236,6 @@ def test_bash_completes_values_and_the_command():
 
 def test_make_deb_wants_its_surroundings():
     """A script called without make says so, and writes nothing."""
-    for script in ("deb/build", "apt/build", "image/build", "dist"):
+    for script in ("deb/build", "apt/build", "nfpm/build", "dnf/build", "alpine/build", "image/build", "dist"):
         assert "run this as make" in fails("env", "-u", "VERSION", TOP / "packaging" / script)
     assert shutil.which("apt-ftparchive")
