@@ -17,7 +17,7 @@ import tarfile
 import zlib
 
 import pytest
-from conftest import DIST, NATIVE, TOP, VERSION, fails, run
+from conftest import DIST, FULL, NATIVE, TOP, VERSION, fails, run
 from test_apt import EARLIER, OLDER
 from test_rpm import build_packages
 
@@ -199,6 +199,7 @@ def test_a_new_version_keeps_the_older_apks(older, both):
         assert {version for _, version in index(both, cpu)} == {f"{OLDER}-r0", f"{VERSION}-r0"}
 
 
+@pytest.mark.skipif(not FULL, reason="make reproducible does it, too; here with FULL=1")
 def test_the_same_key_and_date_make_the_same_apk_repository(work, key):
     for name in ("alpine-once", "alpine-twice"):
         build_alpine(VERSION, DIST, work / name, APK_SIGNING_KEY_FILE=key)

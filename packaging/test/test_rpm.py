@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from conftest import ARCHITECTURES, DIST, NATIVE, TOP, VERSION, assemble, fails, needs_root, run
+from conftest import ARCHITECTURES, DIST, FULL, NATIVE, TOP, VERSION, assemble, fails, needs_root, run
 from test_apt import EARLIER, OLDER, make_key
 
 NAMES = dict(line.split() for line in run(TOP / "packaging/architectures", "name", "rpm").splitlines())
@@ -163,6 +163,7 @@ def test_the_rpm_metadata_and_every_rpm_are_signed_by_the_key_beside_them(tmp_pa
         assert query(package, "%{SHA256HEADER} %{PAYLOADDIGEST}") == query(DIST / package.name, "%{SHA256HEADER} %{PAYLOADDIGEST}")
 
 
+@pytest.mark.skipif(not FULL, reason="make reproducible does it, too; here with FULL=1")
 def test_the_same_key_and_date_make_the_same_rpm_repository(work, key):
     for name in ("rpm-once", "rpm-twice"):
         build_dnf(VERSION, DIST, work / name, RPM_SIGNING_KEY_FILE=key)
@@ -338,6 +339,7 @@ def test_dnf_refuses_an_rpm_in_which_a_byte_was_changed(machine, both, tmp_path)
 
 
 @needs_root
+@pytest.mark.skipif(not FULL, reason="takes half a minute: FULL=1")
 def test_dnf_follows_a_change_of_the_key(machine, work, key, next_key, both):
     """By both keys for a while, and then by the next one, with which the older packages are signed anew."""
     build_dnf(VERSION, DIST, work / "rpm-two-keys", RPM_SIGNING_KEY=key.read_text() + next_key.read_text(), RPM_PREVIOUS=both)
