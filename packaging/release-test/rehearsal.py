@@ -13,6 +13,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 VERSION = os.environ["VERSION"]
 OLDER = "0.0.1"
+# The names of dist/drain-init-NAME.
+ARCHITECTURES = subprocess.run([TOP / "packaging/architectures", "name"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
 
 
 def run(*command, env=None, cwd=None):

@@ -10,7 +10,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-from rehearsal import OLDER, VERSION, Rehearsal, done, older_packages, run
+from rehearsal import ARCHITECTURES, OLDER, VERSION, Rehearsal, done, older_packages, run
 
 
 class Notes(Rehearsal):
@@ -208,7 +208,7 @@ class Image(Rehearsal):
 
     def test_the_digests_are_those_of_the_archive(self):
         said = dict(line.split("=") for line in self.succeeds("publish-image", "--digests").splitlines())
-        self.assertEqual(sorted(said), ["amd64", "arm64", "index"])
+        self.assertEqual(set(said), {*ARCHITECTURES, "index"})
         self.assertEqual(said["index"], (self.dist / f"drain-init-{VERSION}.oci.digest").read_text().strip())
 
     def registry(self):
@@ -239,7 +239,7 @@ class Image(Rehearsal):
         self.assertEqual(said.count(digest), 4)
         for reference in (f"@{digest}", f":{VERSION}", ":latest"):
             index = json.loads(done("skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{image}{reference}"))
-            self.assertEqual([entry["platform"]["architecture"] for entry in index["manifests"]], ["amd64", "arm64"])
+            self.assertEqual(len(index["manifests"]), len(ARCHITECTURES))
         self.succeeds("publish-image", **variables)
         # Another image under the same version.
         done("skopeo", "copy", "--quiet", "--dest-tls-verify=false",

@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from rehearsal import OLDER, VERSION, Rehearsal, done, older_debs, older_packages
+from rehearsal import ARCHITECTURES, OLDER, VERSION, Rehearsal, done, older_debs, older_packages
 
 
 def replace(path, old, new):
@@ -67,7 +67,7 @@ class ReleaseCheck(Rehearsal):
     def test_all_that_does_not_fit_is_told_at_once(self):
         replace(self.tree / "CHANGELOG.md", f"## [{VERSION}]", "## [9.9.9]")
         (self.dist / "SHA256SUMS").unlink()
-        said = self.fails(r"(?m)^release-check: 4 of 17 checks failed$", "release-check")
+        said = self.fails(r"(?m)^release-check: 4 of 18 checks failed$", "release-check")
         for check in ("changelog", "tree is clean", "dist is complete", "checksums"):
             self.assertIn(f"release-check: {check}: FAILED: ", said)
 
@@ -138,16 +138,17 @@ class ReleaseCheck(Rehearsal):
         self.finds("checksums", "does not name the release's files")
 
     def test_program_of_another_version(self):
-        for arch in ("amd64", "arm64"):
+        for arch in ARCHITECTURES:
             (self.dist / f"drain-init-{arch}").write_text("#!/bin/sh\necho drain-init 9.9.9\n")
         self.finds("program", "--version says: drain-init 9.9.9")
         self.finds("Debian packages", "holds another program")
         self.finds("rpm packages", "holds another program")
         self.finds("apk packages", "holds another program")
+        self.finds("archives", "holds another program")
         self.finds("image", "holds another program")
 
     def test_page_with_another_size_than_what_is_built(self):
-        for page, words in (("README.md", r"(\| drain-init \| )[\d,]+"), ("README.md", r"(aarch64: )[\d,]+"),
+        for page, words in (("README.md", r"(\| drain-init \| )[\d,]+"), ("README.md", r"(\| arm64 \| )[\d,]+"),
                             ("README.md", r"(layer has )[\d,]+"), ("README.md", r"(the deb )[\d,]+"),
                             ("packaging/README.md", r"(of )[\d,]+(?= and \d+ as released)")):
             with self.subTest(words):
@@ -157,7 +158,7 @@ class ReleaseCheck(Rehearsal):
                 self.finds("sizes", f"{page} says 1,234 for ")
                 path.write_text(before)
         self.check("--only", "sizes")
-        replace(self.tree / "README.md", "aarch64: ", "aarch32: ")
+        replace(self.tree / "README.md", "| arm64 | ", "| arm63 | ")
         self.finds("sizes", "README.md does not say how many bytes drain-init-arm64 has")
 
     def test_binstall_sent_to_a_file_that_is_not_there(self):
@@ -176,7 +177,18 @@ class ReleaseCheck(Rehearsal):
 
     def test_image_without_a_platform(self):
         rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", lambda index, _: index["manifests"].pop())
-        self.finds("image", "the image index has linux/amd64, not")
+        self.finds("image", "the image index has linux/amd64, .*linux/riscv64, not linux/amd64, .*linux/s390x")
+
+    def test_image_with_another_platform_first(self):
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", lambda index, _: index["manifests"].reverse())
+        self.finds("image", "the image index has linux/s390x, .*linux/amd64, not linux/amd64")
+
+    def test_image_of_an_older_arm(self):
+        def relabel(index, _):
+            [entry] = [entry for entry in index["manifests"] if entry["platform"].get("variant") == "v7"]
+            entry["platform"]["variant"] = "v6"
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", relabel)
+        self.finds("image", "linux/arm/v6")
 
     def test_image_with_a_damaged_blob(self):
         def damage(index, files):
