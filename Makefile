@@ -10,8 +10,12 @@ TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"$$/\1/p' rust-toolchain.toml)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export VERSION SOURCE_DATE_EPOCH
 
-AMD64 := x86_64-unknown-linux-musl
-ARM64 := aarch64-unknown-linux-musl
+# The architectures, by packaging/architectures. Of the second tier are those that
+# are built and tested for a release, not with every change; TIER=1 leaves them out.
+export TIER
+FIRST_TIER := $(shell packaging/architectures --tier 1 name)
+SECOND_TIER := $(if $(filter 1,$(TIER)),,$(shell packaging/architectures --tier 2 name))
+FIRST_TRIPLES := $(shell packaging/architectures --tier 1 triple)
 NATIVE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 
 # The standard library is built for size together with the program, which the
@@ -30,24 +34,28 @@ help: ## list the targets
 
 # What a target needs besides is said and installed before the long build, too.
 NEEDS :=
-demo e2e examples test: NEEDS := python3=python3
+demo e2e examples test test-all: NEEDS := python3=python3
 .PHONY: toolchain
 toolchain: ## add what the release build needs to the pinned toolchain
 	@packaging/need $(NEEDS)
-	@packaging/toolchain $(TOOLCHAIN) $(AMD64) $(ARM64)
+	@packaging/toolchain $(TOOLCHAIN) $(FIRST_TRIPLES)
 
-.PHONY: build
-build: dist/drain-init-amd64 dist/drain-init-arm64 ## build the two static binaries into dist/
+.PHONY: build build-all
+build: $(FIRST_TIER:%=dist/drain-init-%) ## build the static binaries of the first tier, amd64 and arm64, into dist/
+build-all: build ## and those of the second
+	$(if $(SECOND_TIER),@$(BUILD_BINARIES) $(SECOND_TIER))
 
-.PHONY: dist/drain-init-amd64 dist/drain-init-arm64
-dist/drain-init-amd64: TARGET := $(AMD64)
-dist/drain-init-arm64: TARGET := $(ARM64)
-dist/drain-init-amd64 dist/drain-init-arm64: toolchain
-	@echo "building $@ for $(TARGET) (the first time with its standard library: a minute or two)"
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' \
-		$(CARGO) build -q --locked --release --bin drain-init --target $(TARGET) $(BUILD_STD)
-	@mkdir -p dist
-	@install -m 0755 target/$(TARGET)/release/drain-init $@
+.PHONY: $(FIRST_TIER:%=dist/drain-init-%) $(SECOND_TIER:%=dist/drain-init-%)
+$(FIRST_TIER:%=dist/drain-init-%): dist/drain-init-%: toolchain
+	@triple=$$(packaging/architectures --only $* triple) && \
+		echo "building $@ for $$triple (the first time with its standard library: a minute or two)" && \
+		RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' \
+		$(CARGO) build -q --locked --release --bin drain-init --target $$triple $(BUILD_STD) && \
+		install -D -m 0755 target/$$triple/release/drain-init $@
+
+BUILD_BINARIES := CARGO='$(CARGO)' RELEASE_RUSTFLAGS='$(RELEASE_RUSTFLAGS)' BUILD_STD='$(BUILD_STD)' packaging/binaries
+$(SECOND_TIER:%=dist/drain-init-%): dist/drain-init-%: toolchain
+	@$(BUILD_BINARIES) $*
 
 .PHONY: demo
 demo: dist/drain-init-$(NATIVE) ## a rolling deploy under load: dumb-init, tini, drain-init (README's first command)
@@ -56,6 +64,10 @@ demo: dist/drain-init-$(NATIVE) ## a rolling deploy under load: dumb-init, tini,
 .PHONY: test
 test: build ## unit, behaviour and compliance tests, on this machine and under qemu (README's second command)
 	tests/run
+
+.PHONY: test-all
+test-all: build-all ## and the behaviour and compliance tests on the architectures of the second tier
+	ALL=1 tests/run
 
 .PHONY: lint
 lint: toolchain ## rustfmt, clippy, shellcheck and the checks of pages and workflows
@@ -66,24 +78,44 @@ e2e: dist/drain-init-$(NATIVE) ## real servers deployed under load; the whole ta
 	tests/e2e/e2e
 
 .PHONY: deb
-deb: build ## the Debian packages
+deb: build-all ## the Debian packages
 	packaging/deb/build
 
 .PHONY: apt
 apt: deb ## the apt repository, dist/apt
 	packaging/apt/build
 
+.PHONY: rpm
+rpm: build-all ## the rpm packages
+	packaging/nfpm/build rpm
+
+.PHONY: apk
+apk: build-all ## the packages for Alpine's apk
+	packaging/nfpm/build apk
+
+.PHONY: dnf
+dnf: rpm ## the rpm repository, dist/rpm
+	packaging/dnf/build
+
+.PHONY: alpine
+alpine: apk ## the repository for apk, dist/alpine
+	packaging/alpine/build
+
 .PHONY: image
-image: build ## the multi-architecture OCI image
+image: build-all ## the multi-architecture OCI image
 	packaging/image/build
 
 .PHONY: dist
-dist: build deb apt image wheel ## everything that a release has, with SBOMs and SHA256SUMS
+dist: build-all deb apt rpm dnf apk alpine image wheel ## everything that a release has, with SBOMs and SHA256SUMS
 	packaging/dist
 
 .PHONY: packages-test
 packages-test: dist ## install and run the packages with real clients; all of them with FULL=1
 	packaging/test/run
+
+.PHONY: alpine-test
+alpine-test: alpine ## install from dist/alpine in Alpine, in a container from Docker Hub
+	packaging/test/alpine/run
 
 .PHONY: examples
 examples: dist/drain-init-$(NATIVE) ## run or validate each example, and each server's stop command
@@ -164,7 +196,7 @@ oldest-rust: ## build and run with the oldest Rust that Cargo.toml promises (rus
 	target/oldest-rust/debug/drain-init --version
 
 .PHONY: bench
-bench: build ## size, memory, start and forwarding beside the peers
+bench: build-all ## size, memory, start and forwarding beside the peers
 	benches/run
 
 .PHONY: compare

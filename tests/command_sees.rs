@@ -524,7 +524,7 @@ fn a_parent_that_died_before_prctl_counts_as_well() {
     until("the init is about to ask for the signal", || {
         let about = |pid: &Pid| {
             let call = std::fs::read_to_string(format!("/proc/{pid}/syscall"));
-            call.is_ok_and(|c| c.starts_with(&format!("{} 0x1 ", libc::SYS_prctl)))
+            call.is_ok_and(|c| c.starts_with(&(number_of(libc::SYS_prctl) + "0x1 ")))
         };
         shell =
             descendants(start).iter().find(|p| about(p)).map_or(0, |p| stat(*p).unwrap().parent);

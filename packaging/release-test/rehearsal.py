@@ -13,6 +13,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 VERSION = os.environ["VERSION"]
 OLDER = "0.0.1"
+# The names of dist/drain-init-NAME.
+ARCHITECTURES = subprocess.run([TOP / "packaging/architectures", "name"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
 
 
 def run(*command, env=None, cwd=None):
@@ -30,12 +32,12 @@ def done(*command, **options):
     return ended.stdout
 
 
-def make_key(directory, name):
+def make_key(directory, name, algorithm="ed25519"):
     """An ASCII-armoured private key, older than any signature here."""
     with tempfile.TemporaryDirectory(prefix="rk.", dir="/tmp") as home:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
         try:
-            done(*gpg, "--faked-system-time", "1577836800!", "--quick-generate-key", name, "ed25519", "sign", "never")
+            done(*gpg, "--faked-system-time", "1577836800!", "--quick-generate-key", name, algorithm, "sign", "never")
             path = Path(directory, f"{name}.asc")
             done(*gpg, "--armor", "--output", path, "--export-secret-keys")
         finally:
@@ -53,6 +55,17 @@ def older_debs(dist, directory):
         control.write_text(control.read_text().replace(VERSION, OLDER))
         done("dpkg-deb", "--build", "--root-owner-group", "-Znone", tree, directory / deb.name.replace(VERSION, OLDER))
         shutil.rmtree(tree)
+    return directory
+
+
+def older_packages(tree, dist, directory, environment):
+    """The packages of every kind, as version 0.0.1, into DIRECTORY."""
+    older_debs(dist, directory)
+    for binary in dist.glob("drain-init-*"):
+        if "." not in binary.name:
+            shutil.copy2(binary, directory)
+    for form in ("rpm", "apk"):
+        done(tree / "packaging/nfpm/build", form, env=environment | {"VERSION": OLDER, "DIST": str(directory)})
     return directory
 
 
@@ -76,6 +89,13 @@ class Rehearsal(unittest.TestCase):
         cls.shared = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="rt.", dir="/var/tmp")))
         cls.key = make_key(cls.shared, "ours")
         cls.other_key = make_key(cls.shared, "other")
+        cls.rpm_key = make_key(cls.shared, "rpm", "rsa3072")
+        cls.other_rpm_key = make_key(cls.shared, "other-rpm", "rsa3072")
+        cls.apk_key, cls.other_apk_key = cls.shared / "apk.pem", cls.shared / "other-apk.pem"
+        for key in (cls.apk_key, cls.other_apk_key):
+            done("openssl", "genrsa", "-out", key, "3072")
+        # What the tools are installed into is made once, for all trees.
+        done(TOP / "packaging/venv", "nfpm")
         cls.pristine = cls.shared / "pristine"
         files = subprocess.run(["git", "-C", TOP, "ls-files", "-z"], stdout=subprocess.PIPE, check=True).stdout
         for name in files.decode().rstrip("\0").split("\0"):
@@ -94,11 +114,13 @@ class Rehearsal(unittest.TestCase):
         self.tree = self.work / "tree"
         self.dist = self.work / "dist"
         shutil.copytree(self.pristine, self.tree, symlinks=True)
+        (self.tree / "target").mkdir()
+        (self.tree / "target/venv-nfpm").symlink_to(TOP / "target/venv-nfpm")
         # As `make dist` leaves it: a signature would be of an earlier rehearsal.
         shutil.copytree(os.environ["DIST"], self.dist, ignore=shutil.ignore_patterns("SHA256SUMS.asc"))
         self.environment = {
             key: value for key, value in os.environ.items()
-            if not key.startswith(("APT_", "GH_", "GITHUB_", "IMAGE", "REGISTRY_", "MAKE", "TAG"))}
+            if not key.startswith(("APK_", "APT_", "RPM_", "GH_", "GITHUB_", "IMAGE", "REGISTRY_", "MAKE", "TAG"))}
         self.environment |= {"DIST": str(self.dist), "GIT_CONFIG_GLOBAL": "/dev/null"}
 
     def script(self, name, *arguments, **variables):

@@ -10,7 +10,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-from rehearsal import OLDER, VERSION, Rehearsal, done, older_debs, run
+from rehearsal import ARCHITECTURES, OLDER, VERSION, Rehearsal, done, older_packages, run
 
 
 class Notes(Rehearsal):
@@ -41,13 +41,14 @@ class Apt(Rehearsal):
         super().setUp()
         self.remote = self.work / "remote.git"
         done("git", "init", "--quiet", "--bare", self.remote)
-        self.variables = {"APT_REMOTE": str(self.remote), "APT_SIGNING_KEY_FILE": str(self.key)}
+        self.variables = {"APT_REMOTE": str(self.remote), "APT_SIGNING_KEY_FILE": str(self.key),
+                          "RPM_SIGNING_KEY_FILE": str(self.rpm_key), "APK_SIGNING_KEY_FILE": str(self.apk_key)}
 
     def published(self, *arguments):
         return run("git", "-C", self.remote, *arguments).stdout
 
     def publish_older(self):
-        older = older_debs(self.dist, self.work / "older")
+        older = older_packages(self.tree, self.dist, self.work / "older", self.environment)
         return self.succeeds("publish-apt", VERSION=OLDER, DIST=str(older), **self.variables)
 
     def test_the_first_version_makes_the_branch_and_the_next_one_keeps_it(self):
@@ -59,6 +60,9 @@ class Apt(Rehearsal):
         for version in (OLDER, VERSION):
             for arch in ("amd64", "arm64"):
                 self.assertIn(f"pool/main/d/drain-init/drain-init_{version}_{arch}.deb\n", files)
+            for cpu in ("x86_64", "aarch64"):
+                self.assertIn(f"rpm/packages/drain-init-{version}-1.{cpu}.rpm\n", files)
+                self.assertIn(f"alpine/{cpu}/drain-init-dumb-init-{version}-r0.apk\n", files)
         self.assertIn(".nojekyll\n", files)
         self.assertEqual(self.published("log", "--format=%s", "gh-pages").splitlines(),
                          [f"Publish drain-init {VERSION}", f"Publish drain-init {OLDER}"])
@@ -83,21 +87,39 @@ class Apt(Rehearsal):
     def test_another_key_is_refused(self):
         self.publish_older()
         before = self.published("rev-parse", "gh-pages")
-        self.fails("not signed by the key given now", "publish-apt",
-                   **self.variables | {"APT_SIGNING_KEY_FILE": str(self.other_key)})
-        self.assertEqual(self.published("rev-parse", "gh-pages"), before)
+        for name, other in (("APT", self.other_key), ("RPM", self.other_rpm_key), ("APK", self.other_apk_key)):
+            with self.subTest(name):
+                self.fails("not signed by the key given now", "publish-apt", **self.variables | {f"{name}_SIGNING_KEY_FILE": str(other)})
+                self.assertEqual(self.published("rev-parse", "gh-pages"), before)
 
-    def test_without_a_key_nothing_is_published(self):
-        self.fails("no APT_SIGNING_KEY", "publish-apt", APT_REMOTE=str(self.remote))
-        self.assertEqual(self.published("branch", "--list"), "")
+    def test_without_each_of_the_keys_nothing_is_published(self):
+        for name in ("APT", "RPM", "APK"):
+            with self.subTest(name):
+                self.fails(f"no {name}_SIGNING_KEY", "publish-apt", **self.variables | {f"{name}_SIGNING_KEY_FILE": ""})
+                self.assertEqual(self.published("branch", "--list"), "")
 
-    def test_the_key_itself_in_the_environment_does_and_is_written_nowhere(self):
-        key = self.key.read_text()
-        said = self.succeeds("publish-apt", APT_REMOTE=str(self.remote), APT_SIGNING_KEY=key)
-        line = key.splitlines()[3]
-        self.assertNotIn(line, said)
+    def test_the_keys_themselves_in_the_environment_do_and_are_written_nowhere(self):
+        keys = {"APT": self.key.read_text(), "RPM": self.rpm_key.read_text(), "APK": self.apk_key.read_text()}
+        said = self.succeeds("publish-apt", APT_REMOTE=str(self.remote), **{f"{name}_SIGNING_KEY": key for name, key in keys.items()})
         self.assertNotEqual(run("git", "-C", self.remote, "grep", "-q", "PRIVATE KEY", "gh-pages").returncode, 0)
-        self.assertNotEqual(run("grep", "-rqF", line, self.tree, self.dist, self.remote).returncode, 0)
+        for key in keys.values():
+            line = key.splitlines()[3]
+            self.assertNotIn(line, said)
+            self.assertNotEqual(run("grep", "-rqF", line, self.tree, self.dist, self.remote).returncode, 0)
+
+    def test_an_apt_repository_published_before_the_others_gains_them(self):
+        self.publish_older()
+        clone = self.work / "clone"
+        done("git", "clone", "--quiet", "--branch", "gh-pages", self.remote, clone)
+        git = ("git", "-C", clone, "-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost")
+        done(*git, "rm", "-qr", "rpm", "alpine")
+        done(*git, "-c", "commit.gpgsign=false", "commit", "-qm", "As it was")
+        done(*git, "push", "-q", "origin", "gh-pages")
+        self.succeeds("publish-apt", **self.variables)
+        files = self.published("ls-tree", "-r", "--name-only", "gh-pages")
+        self.assertIn(f"drain-init_{OLDER}_amd64.deb\n", files)
+        self.assertIn(f"rpm/packages/drain-init-{VERSION}-1.x86_64.rpm\n", files)
+        self.assertIn(f"alpine/x86_64/drain-init-{VERSION}-r0.apk\n", files)
 
     def test_a_remote_that_does_not_answer_is_no_first_version(self):
         self.fails("git could not ask", "publish-apt", **self.variables | {"APT_REMOTE": str(self.work / "nowhere")})
@@ -186,7 +208,7 @@ class Image(Rehearsal):
 
     def test_the_digests_are_those_of_the_archive(self):
         said = dict(line.split("=") for line in self.succeeds("publish-image", "--digests").splitlines())
-        self.assertEqual(sorted(said), ["amd64", "arm64", "index"])
+        self.assertEqual(set(said), {*ARCHITECTURES, "index"})
         self.assertEqual(said["index"], (self.dist / f"drain-init-{VERSION}.oci.digest").read_text().strip())
 
     def registry(self):
@@ -217,7 +239,7 @@ class Image(Rehearsal):
         self.assertEqual(said.count(digest), 4)
         for reference in (f"@{digest}", f":{VERSION}", ":latest"):
             index = json.loads(done("skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{image}{reference}"))
-            self.assertEqual([entry["platform"]["architecture"] for entry in index["manifests"]], ["amd64", "arm64"])
+            self.assertEqual(len(index["manifests"]), len(ARCHITECTURES))
         self.succeeds("publish-image", **variables)
         # Another image under the same version.
         done("skopeo", "copy", "--quiet", "--dest-tls-verify=false",
@@ -308,7 +330,7 @@ esac
 
     def released(self):
         """A release with the files of dist/, as an earlier try made it."""
-        shutil.copytree(self.dist, self.work / "released", ignore=shutil.ignore_patterns("apt"))
+        shutil.copytree(self.dist, self.work / "released", ignore=shutil.ignore_patterns("apt", "rpm", "alpine"))
         return self.work / "released"
 
     def test_a_draft_with_every_file_is_made_and_then_shown(self):
@@ -507,7 +529,7 @@ class Rebuild(Rehearsal):
         variables = self.make("printf hello >dist/drain-init-amd64")
         self.assertIn("byte for byte as published", self.succeeds("rebuild-check", **variables))
         self.assertEqual(self.git("worktree", "list", "--porcelain").count("worktree "), 1)
-        self.assertEqual(list((self.tree / "target").iterdir()), [])
+        self.assertEqual([path.name for path in (self.tree / "target").iterdir()], ["venv-nfpm"])
 
     def test_another_byte(self):
         self.fails("is not what it was when it was released", "rebuild-check", **self.make("printf hallo >dist/drain-init-amd64"))

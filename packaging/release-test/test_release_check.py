@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from rehearsal import OLDER, VERSION, Rehearsal, done, older_debs
+from rehearsal import ARCHITECTURES, OLDER, VERSION, Rehearsal, done, older_debs, older_packages
 
 
 def replace(path, old, new):
@@ -67,7 +67,7 @@ class ReleaseCheck(Rehearsal):
     def test_all_that_does_not_fit_is_told_at_once(self):
         replace(self.tree / "CHANGELOG.md", f"## [{VERSION}]", "## [9.9.9]")
         (self.dist / "SHA256SUMS").unlink()
-        said = self.fails(r"(?m)^release-check: 4 of 13 checks failed$", "release-check")
+        said = self.fails(r"(?m)^release-check: 4 of 18 checks failed$", "release-check")
         for check in ("changelog", "tree is clean", "dist is complete", "checksums"):
             self.assertIn(f"release-check: {check}: FAILED: ", said)
 
@@ -138,14 +138,17 @@ class ReleaseCheck(Rehearsal):
         self.finds("checksums", "does not name the release's files")
 
     def test_program_of_another_version(self):
-        for arch in ("amd64", "arm64"):
+        for arch in ARCHITECTURES:
             (self.dist / f"drain-init-{arch}").write_text("#!/bin/sh\necho drain-init 9.9.9\n")
         self.finds("program", "--version says: drain-init 9.9.9")
         self.finds("Debian packages", "holds another program")
+        self.finds("rpm packages", "holds another program")
+        self.finds("apk packages", "holds another program")
+        self.finds("archives", "holds another program")
         self.finds("image", "holds another program")
 
     def test_page_with_another_size_than_what_is_built(self):
-        for page, words in (("README.md", r"(\| drain-init \| )[\d,]+"), ("README.md", r"(aarch64: )[\d,]+"),
+        for page, words in (("README.md", r"(\| drain-init \| )[\d,]+"), ("README.md", r"(\| arm64 \| )[\d,]+"),
                             ("README.md", r"(layer has )[\d,]+"), ("README.md", r"(the deb )[\d,]+"),
                             ("packaging/README.md", r"(of )[\d,]+(?= and \d+ as released)")):
             with self.subTest(words):
@@ -155,7 +158,7 @@ class ReleaseCheck(Rehearsal):
                 self.finds("sizes", f"{page} says 1,234 for ")
                 path.write_text(before)
         self.check("--only", "sizes")
-        replace(self.tree / "README.md", "aarch64: ", "aarch32: ")
+        replace(self.tree / "README.md", "| arm64 | ", "| arm63 | ")
         self.finds("sizes", "README.md does not say how many bytes drain-init-arm64 has")
 
     def test_binstall_sent_to_a_file_that_is_not_there(self):
@@ -166,9 +169,26 @@ class ReleaseCheck(Rehearsal):
         shutil.copy(self.dist / f"drain-init_{VERSION}_amd64.deb", self.dist / f"drain-init_{VERSION}_arm64.deb")
         self.finds("Debian packages", "Architecture: amd64")
 
+    def test_rpm_and_apk_of_another_architecture(self):
+        shutil.copy(self.dist / f"drain-init-{VERSION}-1.x86_64.rpm", self.dist / f"drain-init-{VERSION}-1.aarch64.rpm")
+        self.finds("rpm packages", "says: drain-init .* x86_64 ")
+        shutil.copy(self.dist / f"drain-init_{VERSION}-r0_x86_64.apk", self.dist / f"drain-init_{VERSION}-r0_aarch64.apk")
+        self.finds("apk packages", "says: drain-init .* x86_64")
+
     def test_image_without_a_platform(self):
         rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", lambda index, _: index["manifests"].pop())
-        self.finds("image", "the image index has linux/amd64, not")
+        self.finds("image", "the image index has linux/amd64, .*linux/riscv64, not linux/amd64, .*linux/s390x")
+
+    def test_image_with_another_platform_first(self):
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", lambda index, _: index["manifests"].reverse())
+        self.finds("image", "the image index has linux/s390x, .*linux/amd64, not linux/amd64")
+
+    def test_image_of_an_older_arm(self):
+        def relabel(index, _):
+            [entry] = [entry for entry in index["manifests"] if entry["platform"].get("variant") == "v7"]
+            entry["platform"]["variant"] = "v6"
+        rewrite_image(self.dist / f"drain-init-{VERSION}.oci.tar", relabel)
+        self.finds("image", "linux/arm/v6")
 
     def test_image_with_a_damaged_blob(self):
         def damage(index, files):
@@ -270,3 +290,69 @@ class ReleaseCheck(Rehearsal):
         digest = hashlib.sha256((published / "dists/stable/main/binary-amd64/Packages.xz").read_bytes()).hexdigest()
         Path(grown, "dists/stable/main/binary-amd64/by-hash/SHA256", digest).unlink()
         self.finds("apt repository", "binary-amd64/Packages.xz under by-hash", "--apt", grown, "--previous", published)
+
+    def rpm(self, out, key, **variables):
+        done(self.tree / "packaging/dnf/build", env=self.environment | {"OUT": str(out), "RPM_SIGNING_KEY_FILE": str(key)} | variables)
+        return out
+
+    def alpine(self, out, key, **variables):
+        done(self.tree / "packaging/alpine/build", env=self.environment | {"OUT": str(out), "APK_SIGNING_KEY_FILE": str(key)} | variables)
+        return out
+
+    def test_rpm_repository_with_a_changed_byte_anywhere(self):
+        repository = self.dist / "rpm"
+        for path, words in ((repository / "repodata/repomd.xml", "gpgv exits with"),
+                            (next(repository.glob("repodata/*-primary.xml.gz")), "does not have the checksum that repomd.xml has"),
+                            (next(repository.glob("packages/*.aarch64.rpm")), "does not have the checksum that the metadata has")):
+            with self.subTest(path.name):
+                before = path.read_bytes()
+                flip(path)
+                self.finds("rpm repository", words)
+                path.write_bytes(before)
+        self.check("--only", "rpm repository")
+
+    def test_rpm_repository_whose_packages_are_signed_by_another_key(self):
+        other = self.rpm(self.work / "other", self.other_rpm_key)
+        ours = self.rpm(self.work / "ours", self.rpm_key)
+        shutil.copytree(other / "packages", ours / "packages", dirs_exist_ok=True)
+        self.finds("rpm repository", "does not have the checksum", "--rpm", ours)
+        for path in other.glob("repodata/*"):
+            shutil.copy(path, ours / "repodata")
+        self.finds("rpm repository", "gpgv exits with", "--rpm", ours)
+
+    def test_rpm_and_apk_repositories_without_the_version_or_with_another_build(self):
+        older = older_packages(self.tree, self.dist, self.work / "older", self.environment)
+        old = {"VERSION": OLDER, "DIST": str(older)}
+        self.finds("rpm repository", "has no drain-init", "--rpm", self.rpm(self.work / "rpm", self.rpm_key, **old))
+        self.finds("apk repository", "has no x86_64/drain-init", "--apk", self.alpine(self.work / "alpine", self.apk_key, **old))
+        for form in ("rpm", "apk"):
+            done(self.tree / "packaging/nfpm/build", form, env=self.environment | {"SOURCE_DATE_EPOCH": "1700000000"})
+        self.finds("rpm repository", "has another drain-init.* than dist/")
+        self.finds("apk repository", "has another x86_64/drain-init.* than dist/")
+
+    def test_rpm_and_apk_repositories_that_continue_the_published_ones_or_lose_from_them(self):
+        older = older_packages(self.tree, self.dist, self.work / "older", self.environment)
+        old = {"VERSION": OLDER, "DIST": str(older)}
+        rpm, alpine = self.rpm(self.work / "rpm", self.rpm_key, **old), self.alpine(self.work / "alpine", self.apk_key, **old)
+        grown = self.rpm(self.work / "grown", self.rpm_key, RPM_PREVIOUS=str(rpm))
+        self.check("--only", "rpm repository", "--rpm", grown, "--previous", rpm)
+        self.finds("rpm repository", f"loses drain-init.*-{OLDER}-1", "--rpm", self.rpm(self.work / "alone", self.rpm_key), "--previous", rpm)
+        next(path for path in grown.glob("repodata/*-primary.xml.gz") if (rpm / "repodata" / path.name).exists()).unlink()
+        self.finds("rpm repository", "there is no .*primary", "--rpm", grown, "--previous", rpm)
+        grown = self.alpine(self.work / "grown-alpine", self.apk_key, APK_PREVIOUS=str(alpine))
+        self.check("--only", "apk repository", "--apk", grown, "--previous", alpine)
+        alone = self.alpine(self.work / "alone-alpine", self.apk_key)
+        self.finds("apk repository", f"loses .*-{OLDER}-r0", "--apk", alone, "--previous", alpine)
+        other = self.alpine(self.work / "other-alpine", self.other_apk_key)
+        self.finds("apk repository", "another key than the published one", "--apk", other, "--previous", alpine)
+
+    def test_apk_repository_with_a_changed_byte_or_another_package_than_its_index_names(self):
+        index, package = self.dist / "alpine/aarch64/APKINDEX.tar.gz", self.dist / f"alpine/aarch64/drain-init-{VERSION}-r0.apk"
+        before = index.read_bytes()
+        shutil.copy(self.dist / "alpine/x86_64/APKINDEX.tar.gz", index)
+        self.finds("apk repository", "the index for aarch64 does not say what the packages beside it are")
+        index.write_bytes(before)
+        package.unlink()
+        self.finds("apk repository", "the index for aarch64 does not say what the packages beside it are")
+        shutil.copy(self.alpine(self.work / "other", self.other_apk_key) / "drain-init.rsa.pub", self.dist / "alpine")
+        self.finds("apk repository", "openssl exits with")

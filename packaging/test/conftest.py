@@ -6,6 +6,7 @@ the tests.
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -24,8 +25,13 @@ DIST = Path(os.environ.get("DIST", TOP / "dist"))
 EXAMPLES = TOP / "examples"
 VERSION = os.environ["VERSION"]
 FULL = bool(os.environ.get("FULL"))
-NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-FOREIGN = {"amd64": "arm64", "arm64": "amd64"}[NATIVE]
+# What is released, of each architecture: name, platform, triple, deb, qemu, machine, tier.
+RELEASED = json.loads(subprocess.run(
+    [TOP / "packaging/architectures", "--json", "name", "platform", "triple", "deb", "qemu", "machine", "tier"],
+    stdout=subprocess.PIPE, check=True).stdout)
+NATIVE, FOREIGN = sorted((arch["name"] for arch in RELEASED if arch["tier"] == "1"),
+                         key=lambda name: name != {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine])
+SECOND_TIER = [arch for arch in RELEASED if arch["tier"] != "1"]
 MIRROR = "http://deb.debian.org/debian"
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 
@@ -92,9 +98,11 @@ def work():
         shutil.rmtree(path, ignore_errors=True)
 
 
-def register_qemu():
-    """Lets the kernel run the other architecture's programs, as Debian's qemu-user-static does under systemd."""
-    cpu = {"arm64": "aarch64", "amd64": "x86_64"}[FOREIGN]
+def register_qemu(name=FOREIGN):
+    """Lets the kernel run another architecture's programs, as Debian's qemu-user-static does under systemd."""
+    cpu = next(arch["qemu"] for arch in RELEASED if arch["name"] == name)
+    if cpu == "i386" and NATIVE == "amd64":
+        return
     binfmt = Path("/proc/sys/fs/binfmt_misc")
     if not (binfmt / "register").exists():
         run("mount", "-t", "binfmt_misc", "binfmt_misc", binfmt)
@@ -207,6 +215,15 @@ class Site:
         raise AssertionError("port 443 is taken on all of 127.0.7.0/24")
 
 
+def assemble(directory, apt=None, rpm=None, alpine=None):
+    """The published pages: the apt repository at the root, the others below."""
+    directory.mkdir(parents=True)
+    links = {path.name: path for path in apt.iterdir()} if apt else {}
+    for name, path in (links | {"rpm": rpm, "alpine": alpine}).items():
+        if path:
+            (directory / name).symlink_to(path)
+
+
 @pytest.fixture(scope="session")
 def site(work):
     """The repository and the release, at their own names. A test may give a name another directory."""
@@ -214,8 +231,7 @@ def site(work):
     directory.mkdir()
     site = Site(directory, ["drain-init.github.io", "github.com"])
     pages = directory / "pages"
-    pages.mkdir()
-    (pages / "drain-init").symlink_to(DIST / "apt")
+    assemble(pages / "drain-init", apt=DIST / "apt", rpm=DIST / "rpm", alpine=DIST / "alpine")
     release = directory / "github/drain-init/drain-init/releases/download"
     release.mkdir(parents=True)
     (release / f"v{VERSION}").symlink_to(DIST)

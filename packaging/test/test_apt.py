@@ -8,22 +8,23 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import DEBIANS, DIST, FULL, NATIVE, TOP, VERSION, fails, needs_root, run
+from conftest import DEBIANS, DIST, FULL, NATIVE, RELEASED, SECOND_TIER, TOP, VERSION, fails, needs_root, register_qemu, run
 
 OLDER = "0.0.1"
 # When OLDER was released: clients go by the date.
 EARLIER = str(int(os.environ["SOURCE_DATE_EPOCH"]) - 3600)
 RELEASES = Path("dists/stable")
+ARCHITECTURES = [arch["deb"] for arch in RELEASED]
 
 
-def make_key(work, name):
+def make_key(work, name, algorithm="ed25519"):
     """A signing key in a file, as the release job has one."""
     path = work / f"{name}.asc"
     home = work / f"gnupg-{name}"
     home.mkdir(mode=0o700)
     before = int(os.environ["SOURCE_DATE_EPOCH"]) - 86400
     gpg = ("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
-    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", name, "ed25519", "sign", "never")
+    run(*gpg, "--faked-system-time", f"{before}!", "--quick-generate-key", name, algorithm, "sign", "never")
     run(*gpg, "--armor", "--output", path, "--export-secret-keys")
     run("gpgconf", "--homedir", home, "--kill", "all")
     return path
@@ -40,9 +41,10 @@ def next_key(work):
 
 
 def build_debs(version, out, date=os.environ["SOURCE_DATE_EPOCH"]):
+    """The packages of the first tier as another version."""
     out.mkdir()
     run(TOP / "packaging/deb/build",
-        env=os.environ | {"VERSION": version, "SOURCE_DATE_EPOCH": date, "DIST": str(DIST), "OUT": str(out)})
+        env=os.environ | {"VERSION": version, "SOURCE_DATE_EPOCH": date, "DIST": str(DIST), "OUT": str(out), "TIER": "1"})
     return out
 
 
@@ -95,7 +97,7 @@ def pool(repository):
 
 def test_the_release_file_says_what_clients_and_pins_need():
     release = (DIST / "apt" / RELEASES / "Release").read_text()
-    for line in ("Origin: drain-init", "Label: drain-init", "Suite: stable", "Architectures: amd64 arm64",
+    for line in ("Origin: drain-init", "Label: drain-init", "Suite: stable", f"Architectures: {' '.join(ARCHITECTURES)}",
                  "Components: main", "Acquire-By-Hash: yes"):
         assert f"\n{line}\n" in f"\n{release}"
     assert "Valid-Until" not in release
@@ -106,7 +108,7 @@ def test_every_index_lies_under_its_hash():
     repository = DIST / "apt"
     for algorithm in ("SHA256", "SHA512"):
         files = listed(repository, algorithm)
-        assert {f"main/binary-{arch}/Packages{suffix}" for arch in ("amd64", "arm64") for suffix in ("", ".gz", ".xz")} <= set(files)
+        assert {f"main/binary-{arch}/Packages{suffix}" for arch in ARCHITECTURES for suffix in ("", ".gz", ".xz")} <= set(files)
         for name, digest in files.items():
             plain = repository / RELEASES / name
             assert hashlib.new(algorithm, plain.read_bytes()).hexdigest() == digest
@@ -137,16 +139,17 @@ def test_a_new_version_keeps_the_older_and_the_last_generations_hashes(older, bo
     assert pool(both) == pool(older) | {path.name for path in DIST.glob("*.deb")}
     packages = (both / RELEASES / "main/binary-amd64/Packages").read_text()
     assert f"Version: {OLDER}\n" in packages and f"Version: {VERSION}\n" in packages
-    assert len(by_hash(older)) == 12
+    # Three forms of each index, each under two hashes.
+    assert len(by_hash(older)) == 6 * len(ARCHITECTURES)
     assert by_hash(older).items() <= by_hash(both).items()
-    assert len(by_hash(both)) == 24
+    assert len(by_hash(both)) == 12 * len(ARCHITECTURES)
     assert (both / "drain-init.sources").read_text() == (older / "drain-init.sources").read_text()
 
 
 def test_hashes_of_the_generation_before_the_last_go(work, key, older, both):
     debs = build_debs("999.0", work / "newer-debs")
     build_apt("999.0", debs, work / "newer", APT_SIGNING_KEY_FILE=key, APT_PREVIOUS=both)
-    assert len(by_hash(work / "newer")) == 24
+    assert len(by_hash(work / "newer")) == 12 * len(ARCHITECTURES)
     assert not by_hash(older).keys() & by_hash(work / "newer").keys()
     assert pool(both) < pool(work / "newer")
 
@@ -190,6 +193,10 @@ def test_the_page_at_the_root_tells_the_use_and_every_keys_fingerprint(change_of
         for line in ("curl -fsSLo /etc/apt/sources.list.d/drain-init.sources https://drain-init.github.io/drain-init/drain-init.sources",
                      "apt-get install drain-init", f"The newest version here is {VERSION}."):
             assert line in page
+        # The other repositories, by the same words as in the documents.
+        for line in re.search(r"(?s)<h2>dnf.*", page)[0].splitlines():
+            if re.match("curl|dnf|wget|echo|apk", line):
+                assert f"\n{line}\n" in (TOP / "packaging/README.md").read_text(), line
 
 
 def test_a_key_that_is_none_is_refused(work):
@@ -453,6 +460,28 @@ def test_apt_refuses_an_index_in_which_a_byte_was_changed(machine, tmp_path, nam
     said = machine.apt("update", check=fails)
     assert ("BADSIG" in said or "ignature" in said) if name == "InRelease" else "Hash Sum mismatch" in said, said
     machine.apt("install", "drain-init", check=fails)
+
+
+@needs_root
+@pytest.mark.parametrize("arch", SECOND_TIER, ids=lambda arch: arch["name"])
+def test_apt_installs_it_for_a_foreign_architecture(machine, arch):
+    """As dpkg takes packages of another architecture: from the index of that one. With FULL=1 it runs, too."""
+    machine.serve(DIST / "apt")
+    machine.add_sources(DIST / "apt")
+    machine("dpkg", "--add-architecture", arch["deb"])
+    try:
+        machine.apt("update")
+        machine.apt("install", f"drain-init:{arch['deb']}")
+        assert machine("dpkg-query", "-W", "-f", "${Version} ${Architecture}", "drain-init") == f"{VERSION} {arch['deb']}"
+        assert (machine.root / "usr/bin/drain-init").read_bytes() == (DIST / f"drain-init-{arch['name']}").read_bytes()
+        if FULL:
+            register_qemu(arch["name"])
+            assert VERSION in machine("drain-init", "--version")
+            done = subprocess.run(["chroot", machine.root, "drain-init", "--", "sh", "-c", "exit 7"], check=False)
+            assert done.returncode == 7
+    finally:
+        machine("dpkg", "--purge", "drain-init")
+        machine("dpkg", "--remove-architecture", arch["deb"])
 
 
 @needs_root

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ARCHITECTURES, DIST, EXAMPLES, FULL, NATIVE, VERSION, fails, needs_root, run, wait_until
+from conftest import ARCHITECTURES, DIST, EXAMPLES, FULL, NATIVE, SECOND_TIER, VERSION, fails, needs_root, register_qemu, run, wait_until
 
 pytestmark = needs_root
 
@@ -160,6 +160,24 @@ def test_copy_from_by_digest_copies_the_same_file(podman, registry, arch, tmp_pa
     # A digest that the registry does not have is refused.
     (tmp_path / "Dockerfile").write_text(pinned.replace(digest, "sha256:" + "0" * 64))
     fails("podman", "build", "--isolation=chroot", "--network=host", "-f", tmp_path / "Dockerfile", EXAMPLES, env=podman.environment)
+
+
+@pytest.mark.parametrize("arch", SECOND_TIER, ids=lambda arch: arch["name"])
+def test_copy_from_finds_the_other_platforms(podman, arch, tmp_path):
+    """An image of that platform which has nothing else; with FULL=1 the file in it runs, too."""
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\nCOPY --from={IMAGE} /drain-init /drain-init\nENTRYPOINT [\"/drain-init\"]\n")
+    name = f"localhost/scratch-{arch['name']}"
+    podman("build", "--isolation=chroot", "--platform", arch["platform"], "--no-cache", "-t", name, tmp_path)
+    container = podman("create", "--platform", arch["platform"], name, "--version").splitlines()[-1]
+    try:
+        podman("cp", f"{container}:/drain-init", tmp_path / "copied")
+        assert (tmp_path / "copied").read_bytes() == (DIST / f"drain-init-{arch['name']}").read_bytes()
+        if FULL:
+            register_qemu(arch["name"])
+            assert VERSION in podman("start", "--attach", container)
+    finally:
+        podman("rm", "--force", container)
+        podman("rmi", "--force", name)
 
 
 def test_the_command_s_status_is_the_container_s(podman, from_apt):

@@ -13,15 +13,14 @@ import tarfile
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import DIST, EXAMPLES, NATIVE, TOP, VERSION, fails, run
+from conftest import DIST, EXAMPLES, NATIVE, RELEASED, TOP, VERSION, fails, run
 
 REPOSITORY = "https://github.com/drain-init/drain-init"
-DEBS = {
-    "amd64": DIST / f"drain-init_{VERSION}_amd64.deb",
-    "arm64": DIST / f"drain-init_{VERSION}_arm64.deb",
-    "all": DIST / f"drain-init-dumb-init_{VERSION}_all.deb",
-}
-TARGETS = {"amd64": "x86_64-unknown-linux-musl", "arm64": "aarch64-unknown-linux-musl"}
+# By the names of dist/drain-init-NAME.
+TARGETS = {arch["name"]: arch["triple"] for arch in RELEASED}
+DEBIAN_NAMES = {arch["name"]: arch["deb"] for arch in RELEASED}
+DEBS = {name: DIST / f"drain-init_{VERSION}_{deb}.deb" for name, deb in DEBIAN_NAMES.items()}
+DEBS["all"] = DIST / f"drain-init-dumb-init_{VERSION}_all.deb"
 
 
 def field(deb, name):
@@ -50,7 +49,7 @@ def test_the_package_needs_nothing_and_serves_every_architecture(arch):
     deb = DEBS[arch]
     assert field(deb, "Package") == "drain-init"
     assert field(deb, "Version") == VERSION
-    assert field(deb, "Architecture") == arch
+    assert field(deb, "Architecture") == DEBIAN_NAMES[arch]
     assert field(deb, "Multi-Arch") == "foreign"
     assert field(deb, "Depends") == field(deb, "Pre-Depends") == field(deb, "Recommends") == ""
 
@@ -124,6 +123,30 @@ def test_the_checksums_hold_and_leave_nothing_out():
     assert {f"drain-init-{arch}" for arch in TARGETS} <= set(listed)
 
 
+@pytest.mark.parametrize("arch", TARGETS)
+def test_the_archive_has_the_program_and_what_belongs_to_it(arch):
+    archive = tarfile.open(DIST / f"drain-init-linux-{arch}.tar.gz")
+    top = f"drain-init-{VERSION}"
+    assert set(archive.getnames()) == {top, f"{top}/completions"} | {f"{top}/{name}" for name in (
+        "drain-init", "drain-init.1", "LICENSE-MIT", "LICENSE-APACHE", "NOTICES",
+        "completions/_drain-init", "completions/drain-init.bash", "completions/drain-init.fish")}
+    assert archive.extractfile(f"{top}/drain-init").read() == (DIST / f"drain-init-{arch}").read_bytes()
+    for member in archive:
+        assert (member.uid, member.gid) == (0, 0)
+        assert member.mode == (0o755 if member.isdir() or member.name == f"{top}/drain-init" else 0o644), member.name
+
+
+@pytest.mark.parametrize("arch", TARGETS)
+def test_the_program_is_static_and_of_its_architecture(arch):
+    """Nothing is left to be found at its start: no interpreter, no dynamic section, and no writable code."""
+    machines = {"amd64": "X86-64", "arm64": "AArch64", "386": "80386", "armv7": "ARM", "ppc64le": "PowerPC64", "riscv64": "RISC-V", "s390x": "S/390"}
+    said = run("readelf", "--wide", "--file-header", "--program-headers", DIST / f"drain-init-{arch}")
+    assert machines[arch] in re.search(r"Machine: +(.*)", said)[1]
+    endian = "big" if arch == "s390x" else "little"
+    assert f"{endian} endian" in said
+    assert "INTERP" not in said and "DYNAMIC" not in said and "RWE" not in said, said
+
+
 def layout():
     """The image: its index, and a function that reads what a descriptor names, its digest checked."""
     archive = tarfile.open(DIST / f"drain-init-{VERSION}.oci.tar")
@@ -144,20 +167,20 @@ def layout():
 def test_the_image_is_one_file_for_each_architecture():
     index, read = layout()
     assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
-    assert [manifest["platform"] for manifest in index["manifests"]] == [
-        {"architecture": "amd64", "os": "linux"}, {"architecture": "arm64", "os": "linux"}]
-    for descriptor in index["manifests"]:
-        arch = descriptor["platform"]["architecture"]
+    platforms = [dict(zip(("os", "architecture", "variant"), arch["platform"].split("/"))) for arch in RELEASED]
+    assert [manifest["platform"] for manifest in index["manifests"]] == platforms
+    for descriptor, name in zip(index["manifests"], TARGETS, strict=True):
+        platform = descriptor["platform"]
         manifest = json.loads(read(descriptor))
         config = json.loads(read(manifest["config"]))
-        assert (config["architecture"], config["os"]) == (arch, "linux")
+        assert {key: config[key] for key in platform} == platform
         assert config["config"]["Entrypoint"] == ["/drain-init"]
         assert len(manifest["layers"]) == 1
         layer = tarfile.open(fileobj=io.BytesIO(read(manifest["layers"][0])))
         members = layer.getmembers()
         assert [(member.name, member.mode & 0o7777, member.uid, member.gid, member.isfile()) for member in members] == [
             ("drain-init", 0o755, 0, 0, True)]
-        assert layer.extractfile(members[0]).read() == (DIST / f"drain-init-{arch}").read_bytes()
+        assert layer.extractfile(members[0]).read() == (DIST / f"drain-init-{name}").read_bytes()
 
 
 def test_the_image_says_where_it_is_from_on_every_level():
@@ -168,7 +191,7 @@ def test_the_image_says_where_it_is_from_on_every_level():
     for descriptor in index["manifests"]:
         manifest = json.loads(read(descriptor))
         levels += [manifest["annotations"], json.loads(read(manifest["config"]))["config"]["Labels"]]
-    assert len(levels) == 5
+    assert len(levels) == 1 + 2 * len(RELEASED)
     for level in levels:
         for name, value in wanted.items():
             assert level[f"org.opencontainers.image.{name}"] == value
@@ -236,6 +259,6 @@ def test_bash_completes_values_and_the_command():
 
 def test_make_deb_wants_its_surroundings():
     """A script called without make says so, and writes nothing."""
-    for script in ("deb/build", "apt/build", "image/build", "dist"):
+    for script in ("deb/build", "apt/build", "nfpm/build", "dnf/build", "alpine/build", "image/build", "dist"):
         assert "run this as make" in fails("env", "-u", "VERSION", TOP / "packaging" / script)
     assert shutil.which("apt-ftparchive")

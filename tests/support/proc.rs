@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, until};
+use super::{PATIENCE, init_path, until};
 
 /// A process ID, as the test sees it (from outside of any PID namespace that it
 /// made), unless said otherwise.
@@ -75,9 +75,25 @@ pub fn until_state(pid: Pid, state: char) {
     }
 }
 
-/// Waits until a process is held in write(2) or send(2).
+/// What /proc/PID/syscall begins with while the init is in this call: its own
+/// machine's number, also where a 64-bit kernel runs the build for i386.
+pub fn number_of(call: libc::c_long) -> String {
+    let file = fs::read(init_path()).unwrap();
+    // The class of the file, and its machine: EM_386.
+    let i386 = file[4] == 1 && file[18..20] == [3, 0];
+    let number = match call {
+        libc::SYS_write if i386 => 4,
+        libc::SYS_prctl if i386 => 172,
+        libc::SYS_sendto if i386 => 369,
+        _ if i386 => panic!("which number has call {call} on i386?"),
+        _ => call,
+    };
+    format!("{number} ")
+}
+
+/// Waits until the init is held in write(2) or send(2).
 pub fn until_in_write(pid: Pid) {
-    let calls = [libc::SYS_write, libc::SYS_sendto].map(|call| format!("{call} "));
+    let calls = [libc::SYS_write, libc::SYS_sendto].map(number_of);
     until("the write", || {
         let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
         calls.iter().any(|call| now.starts_with(call))
