@@ -17,7 +17,7 @@ use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use reliability::{TERM_ONLY, early_stops};
+use reliability::{TERM_ONLY, by_storm, early_stops};
 use support::*;
 
 /// What came of a row.
@@ -81,7 +81,7 @@ macro_rules! row {
 const NONE: [&str; 0] = [];
 
 fn is(name: &str) -> bool {
-    init_path().file_name().unwrap().to_str().unwrap().starts_with(name)
+    is_init(&init_path(), name)
 }
 
 /// The options with which it signals COMMAND's whole group: drain-init's and
@@ -229,6 +229,38 @@ row!(
     }
 );
 
+// --------------------------------------------------------------- surroundings
+
+row!(it_works_with_a_read_only_root, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(scenarios::with_a_read_only_root(init(group())));
+    Holds
+});
+row!(it_works_without_proc, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(scenarios::without_proc(init(group())));
+    Holds
+});
+row!(it_works_as_root_without_capabilities, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(scenarios::as_root_without_capabilities(init(group())));
+    Holds
+});
+row!(it_works_under_dockers_seccomp_filter, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(init(group()).wrapped(by_storm(&["seccomp", "docker"])));
+    Holds
+});
+row!(
+    command_can_learn_of_the_parents_death,
+    command_learns_of_the_parents_death,
+    inits,
+    // tini knows signals by their whole names.
+    || {
+        let options = ["-s", "-p", if is("tini") { "SIGUSR1" } else { "USR1" }];
+        offered(&options, || {
+            scenarios::command_learns_of_the_parents_death(init(options), SIGUSR1);
+            Holds
+        })
+    }
+);
+
 // ------------------------------------------------------ what COMMAND inherits
 
 row!(an_ignored_pipe_signal_stays_ignored, command_ignores_what_the_init_inherited, all, || {
@@ -301,6 +333,10 @@ row!(ctrl_c_reaches_command_once, what_is_typed_reaches_command_once, all, || {
     scenarios::what_is_typed_reaches_command_once(on_terminal(init(group())));
     Holds
 });
+row!(a_new_window_size_reaches_command_once, a_new_window_size_reaches_command_once, all, || {
+    scenarios::a_new_window_size_reaches_command_once(on_terminal(init(group())));
+    Holds
+});
 row!(ctrl_z_does_not_hang_command, after_ctrl_z_command_answers, all, || {
     scenarios::after_ctrl_z_command_answers(on_terminal(init(group())));
     Holds
@@ -365,7 +401,8 @@ row!(
     }
 );
 row!(what_does_not_stop_can_be_killed_after_a_time, when_command_does_not_stop, inits, || {
-    let options = ["--kill-after", "50ms"];
+    // pid1 counts whole seconds.
+    let options = if is("pid1") { ["-t", "1"] } else { ["--kill-after", "50ms"] };
     offered(&options, || holds(scenarios::when_command_does_not_stop(init(options).pid1()) == 137))
 });
 row!(daemons_in_their_own_session_can_be_waited_for, everybody_is_waited_for, inits, || {
@@ -380,3 +417,16 @@ row!(a_signal_can_be_rewritten, term_arrives_as_usr2, inits, || {
         Holds
     })
 });
+
+#[test]
+fn an_init_is_known_by_its_own_name_and_not_by_being_no_other() {
+    let is = |file: &str, name| is_init(std::path::Path::new(file), name);
+    for ours in ["target/debug/drain-init", "/x/dist/drain-init-amd64"] {
+        assert!(is(ours, "drain-init"), "{ours}");
+    }
+    for other in ["/usr/bin/dumb-init", "/usr/bin/catatonit", "/usr/bin/tini", "/usr/bin/env"] {
+        assert!(!is(other, "drain-init"), "{other}");
+    }
+    assert!(is("/usr/bin/tini-static", "tini"));
+    assert!(!is("/usr/bin/catatonit", "tini"));
+}

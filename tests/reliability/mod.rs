@@ -57,6 +57,12 @@ pub fn storm() -> PathBuf {
     path
 }
 
+/// Words before the init that run an act of storm, which then becomes the init.
+pub fn by_storm(act: &[&str]) -> Vec<String> {
+    let program = storm().to_str().unwrap().to_string();
+    std::iter::once(program).chain(act.iter().map(ToString::to_string)).collect()
+}
+
 /// CMD in exec form that runs an act of storm.
 pub fn storm_json(act: &[&str]) -> String {
     let program = storm();
