@@ -284,9 +284,14 @@ fn in_the_session_of_a_shell_ctrl_c_reaches_command() {
 
 #[test]
 fn a_new_window_size_reaches_command_once() {
-    scenarios::a_new_window_size_reaches_command_once(on_terminal(&[]));
+    let once = |setup| {
+        let mut run = scenarios::a_new_window_size_reaches_command(setup);
+        run.barrier();
+        assert_eq!(run.signals("main"), [SIGWINCH, SIGWINCH], "{}", run.story());
+    };
+    once(on_terminal(&[]));
     if !without_root("a_new_window_size_reaches_command_once as PID 1") {
-        scenarios::a_new_window_size_reaches_command_once(pid_1_on_terminal(&[]));
+        once(pid_1_on_terminal(&[]));
     }
 }
 

@@ -15,7 +15,9 @@ fn skipped(name: &str) -> bool {
 /// Delivers, drains, stops, and hands the status over.
 fn does_its_work(setup: Setup) {
     let setup = setup.arg("--delay-term=50ms").stop_cmd(&[]);
-    let mut run = scenarios::as_pid_1_it_delivers_and_reaps(setup);
+    let mut run = scenarios::as_pid_1_it_reaps(setup);
+    run.signal(SIGUSR1);
+    run.received("main", SIGUSR1);
     run.signal(SIGTERM);
     run.wait("stop", "ready");
     run.tell("stop", "exit 0");
