@@ -18,7 +18,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use reliability::{TERM_ONLY, by_storm, early_stops};
+use reliability::{TERM_ONLY, by_storm, early_stops, go_before_others};
 use support::*;
 
 /// What came of a row.
@@ -137,6 +137,7 @@ fn lost_early_stops(pid_1: bool, blocked: u64) -> Outcome {
     let mut words = vec![path.to_str().unwrap()];
     words.extend(group());
     words.push("--");
+    go_before_others();
     let count = std::env::var("COMPARE_ROUNDS").map_or(1_000, |count| count.parse().unwrap());
     let (lost, _, of) = early_stops(&words, pid_1, blocked, count);
     Lost(lost, of)
