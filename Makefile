@@ -200,7 +200,7 @@ bench: build-all ## size, memory, start and forwarding beside the peers
 	benches/run
 
 .PHONY: compare
-compare: dist/drain-init-$(NATIVE) ## dumb-init, tini, catatonit and no init in the same scenarios; writes docs/comparison.md
+compare: dist/drain-init-$(NATIVE) ## other inits and none in the same scenarios; writes docs/comparison.md
 	tests/compare
 
 .PHONY: fuzz

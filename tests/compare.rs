@@ -16,8 +16,9 @@ mod support;
 use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
-use reliability::{TERM_ONLY, early_stops};
+use reliability::{TERM_ONLY, by_storm, early_stops, go_before_others};
 use support::*;
 
 /// What came of a row.
@@ -25,10 +26,12 @@ enum Outcome {
     Holds,
     DoesNot,
     NotOffered,
+    /// The scenario needs what this init does not do anyhow, as another row says.
+    NotAsked,
     /// Of so many tries, so many went wrong.
     Lost(usize, usize),
 }
-use Outcome::{DoesNot, Holds, Lost, NotOffered};
+use Outcome::{DoesNot, Holds, Lost, NotAsked, NotOffered};
 
 fn holds(yes: bool) -> Outcome {
     if yes { Holds } else { DoesNot }
@@ -42,6 +45,7 @@ fn cell(row: &str, scenario: &str, run: impl FnOnce() -> Outcome) {
         Holds => r#""holds""#.to_string(),
         DoesNot => r#""does not""#.to_string(),
         NotOffered => r#""not offered""#.to_string(),
+        NotAsked => "null".to_string(),
         Lost(lost, of) => format!("[{lost}, {of}]"),
     };
     let line =
@@ -81,7 +85,7 @@ macro_rules! row {
 const NONE: [&str; 0] = [];
 
 fn is(name: &str) -> bool {
-    init_path().file_name().unwrap().to_str().unwrap().starts_with(name)
+    is_init(&init_path(), name)
 }
 
 /// The options with which it signals COMMAND's whole group: drain-init's and
@@ -119,12 +123,21 @@ fn offered(options: &[&str], run: impl FnOnce() -> Outcome) -> Outcome {
     }
 }
 
+/// Runs a row where the init passes on the signals by which the scenario sees what
+/// it does: what becomes of those is a row of its own.
+fn passing_on(run: impl FnOnce() -> Outcome) -> Outcome {
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    let passes = || scenarios::signals_reach_command(plain(), &[SIGUSR1, SIGWINCH]);
+    if *ASKED.get_or_init(|| catch_unwind(passes).is_ok()) { run() } else { NotAsked }
+}
+
 /// How many early stop signals of a thousand are lost.
 fn lost_early_stops(pid_1: bool, blocked: u64) -> Outcome {
     let path = init_path();
     let mut words = vec![path.to_str().unwrap()];
     words.extend(group());
     words.push("--");
+    go_before_others();
     let count = std::env::var("COMPARE_ROUNDS").map_or(1_000, |count| count.parse().unwrap());
     let (lost, _, of) = early_stops(&words, pid_1, blocked, count);
     Lost(lost, of)
@@ -141,6 +154,11 @@ row!(the_same_where_the_kernel_keeps_it_for_the_init_lost, early_stops, all, || 
 row!(the_same_where_the_init_is_not_pid_1_lost, early_stops, all, || lost_early_stops(false, 0));
 row!(signals_reach_the_whole_group_of_command, signals_reach_the_group, inits, || {
     scenarios::signals_reach_the_group(plain(), &[SIGHUP, SIGUSR1, SIGTERM]);
+    Holds
+});
+row!(hup_quit_usr1_usr2_and_winch_reach_command, signals_reach_command, all, || {
+    let signals = [SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
+    scenarios::signals_reach_command(plain(), &signals);
     Holds
 });
 row!(a_second_term_reaches_command_as_well, signals_reach_command, all, || {
@@ -173,15 +191,19 @@ row!(
     inits,
     || {
         offered(verbose(), || {
-            scenarios::a_dead_log_reader_does_no_harm(init(verbose()).pid1());
-            Holds
+            passing_on(|| {
+                scenarios::a_dead_log_reader_does_no_harm(init(verbose()).pid1());
+                Holds
+            })
         })
     }
 );
 row!(a_full_log_does_no_harm_to_verbose_messages, a_full_log_does_no_harm, inits, || {
     offered(verbose(), || {
-        scenarios::a_full_log_does_no_harm(init(verbose()).pid1());
-        Holds
+        passing_on(|| {
+            scenarios::a_full_log_does_no_harm(init(verbose()).pid1());
+            Holds
+        })
     })
 });
 
@@ -226,6 +248,38 @@ row!(
     || {
         scenarios::a_server_left_behind_may_finish(plain());
         Holds
+    }
+);
+
+// --------------------------------------------------------------- surroundings
+
+row!(it_works_with_a_read_only_root, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(scenarios::with_a_read_only_root(init(group())));
+    Holds
+});
+row!(it_works_without_proc, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(scenarios::without_proc(init(group())));
+    Holds
+});
+row!(it_works_as_root_without_capabilities, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(scenarios::as_root_without_capabilities(init(group())));
+    Holds
+});
+row!(it_works_under_dockers_seccomp_filter, it_does_the_work_of_pid_1, inits, || {
+    scenarios::it_does_the_work_of_pid_1(init(group()).wrapped(by_storm(&["seccomp", "docker"])));
+    Holds
+});
+row!(
+    command_can_learn_of_the_parents_death,
+    command_learns_of_the_parents_death,
+    inits,
+    // tini knows signals by their whole names.
+    || {
+        let options = ["-s", "-p", if is("tini") { "SIGUSR1" } else { "USR1" }];
+        offered(&options, || {
+            scenarios::command_learns_of_the_parents_death(init(options), SIGUSR1);
+            Holds
+        })
     }
 );
 
@@ -298,7 +352,13 @@ row!(a_status_can_be_turned_into_0, when_command_is_killed, inits, || {
 // ------------------------------------------------------------------ terminals
 
 row!(ctrl_c_reaches_command_once, what_is_typed_reaches_command_once, all, || {
-    scenarios::what_is_typed_reaches_command_once(on_terminal(init(group())));
+    passing_on(|| {
+        scenarios::what_is_typed_reaches_command_once(on_terminal(init(group())));
+        Holds
+    })
+});
+row!(a_new_window_size_reaches_command, a_new_window_size_reaches_command, all, || {
+    scenarios::a_new_window_size_reaches_command(on_terminal(init(group())));
     Holds
 });
 row!(ctrl_z_does_not_hang_command, after_ctrl_z_command_answers, all, || {
@@ -365,7 +425,8 @@ row!(
     }
 );
 row!(what_does_not_stop_can_be_killed_after_a_time, when_command_does_not_stop, inits, || {
-    let options = ["--kill-after", "50ms"];
+    // pid1 counts whole seconds.
+    let options = if is("pid1") { ["-t", "1"] } else { ["--kill-after", "50ms"] };
     offered(&options, || holds(scenarios::when_command_does_not_stop(init(options).pid1()) == 137))
 });
 row!(daemons_in_their_own_session_can_be_waited_for, everybody_is_waited_for, inits, || {
@@ -380,3 +441,16 @@ row!(a_signal_can_be_rewritten, term_arrives_as_usr2, inits, || {
         Holds
     })
 });
+
+#[test]
+fn an_init_is_known_by_its_own_name_and_not_by_being_no_other() {
+    let is = |file: &str, name| is_init(std::path::Path::new(file), name);
+    for ours in ["target/debug/drain-init", "/x/dist/drain-init-amd64"] {
+        assert!(is(ours, "drain-init"), "{ours}");
+    }
+    for other in ["/usr/bin/dumb-init", "/usr/bin/catatonit", "/usr/bin/tini", "/usr/bin/env"] {
+        assert!(!is(other, "drain-init"), "{other}");
+    }
+    assert!(is("/usr/bin/tini-static", "tini"));
+    assert!(!is("/usr/bin/catatonit", "tini"));
+}

@@ -127,20 +127,13 @@ fn without_warn_on_reap_nothing_is_said() {
 
 #[test]
 fn pdeathsig_is_sent_when_the_parent_dies() {
-    // A shell in the middle, which waits for the init, is the parent.
     // tini knows signals by their whole names.
-    let setup = init(["-s", "-p", if tini() { "SIGUSR1" } else { "USR1" }]);
-    let mut run = setup.wrapped(["sh", "-c", "\"$@\" & wait", "sh"]).start();
-    let main = run.pid_of("main");
-    let init = stat(main).unwrap().parent;
-    let shell = stat(init).unwrap().parent;
-    assert_eq!(shell, run.child(), "the shell is the child of the test");
-    kill(shell, SIGKILL);
-    run.received("main", SIGUSR1);
+    let name = if tini() { "SIGUSR1" } else { "USR1" };
+    scenarios::command_learns_of_the_parents_death(init(["-s", "-p", name]), SIGUSR1);
 }
 
 fn tini() -> bool {
-    init_name().contains("tini")
+    is_init(&init_path(), "tini")
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use reliability::{End, Group, light, storm};
+use reliability::{End, Group, by_storm, light, storm};
 use support::*;
 
 /// Both places; the second, and what needs root in the first, where there is
@@ -45,11 +45,6 @@ fn shell(line: &str) -> [String; 4] {
 
 fn in_mounts_of_its_own(line: &str) -> Vec<String> {
     ["unshare".into(), "--mount".into()].into_iter().chain(shell(line)).collect()
-}
-
-fn by_storm(act: &[&str]) -> Vec<String> {
-    let program = storm().to_str().unwrap().to_string();
-    std::iter::once(program).chain(act.iter().map(ToString::to_string)).collect()
 }
 
 /// It delivers, it drains, it stops: with nothing lost and COMMAND's status.

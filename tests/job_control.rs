@@ -283,6 +283,19 @@ fn in_the_session_of_a_shell_ctrl_c_reaches_command() {
 }
 
 #[test]
+fn a_new_window_size_reaches_command_once() {
+    let once = |setup| {
+        let mut run = scenarios::a_new_window_size_reaches_command(setup);
+        run.barrier();
+        assert_eq!(run.signals("main"), [SIGWINCH, SIGWINCH], "{}", run.story());
+    };
+    once(on_terminal(&[]));
+    if !without_root("a_new_window_size_reaches_command_once as PID 1") {
+        once(pid_1_on_terminal(&[]));
+    }
+}
+
+#[test]
 fn an_interactive_container_is_interrupted_even_in_the_drain() {
     let setup = on_terminal(&["--delay-term", "60"]);
     assert_eq!(scenarios::an_interrupt_in_the_drain(setup, |run| run.type_in(b"\x03")), 130);

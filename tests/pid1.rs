@@ -14,14 +14,10 @@ fn skipped(name: &str) -> bool {
 
 /// Delivers, drains, stops, and hands the status over.
 fn does_its_work(setup: Setup) {
-    let mut run = setup.arg("--delay-term=50ms").stop_cmd(&[]).start();
-    assert_eq!(run.hello("main")[1], 1, "{}", run.story());
+    let setup = setup.arg("--delay-term=50ms").stop_cmd(&[]);
+    let mut run = scenarios::as_pid_1_it_reaps(setup);
     run.signal(SIGUSR1);
     run.received("main", SIGUSR1);
-    run.tell("main", "orphan one session");
-    run.wait("one", "ready");
-    run.tell("one", "exit 1");
-    run.reaped("one");
     run.signal(SIGTERM);
     run.wait("stop", "ready");
     run.tell("stop", "exit 0");
@@ -277,20 +273,12 @@ fn it_works_as_pid_1() {
     does_its_work(init(["-v"]).pid1());
 }
 
-/// Changes its mount namespace first, by this shell command.
-fn in_changed_mounts(change: &str) -> Setup {
-    let script = format!("{change} && exec \"$@\"");
-    init(NONE).pid1().wrapped(["sh", "-c", &script, "sh"])
-}
-
 #[test]
 fn it_works_with_a_read_only_root() {
     if skipped("it_works_with_a_read_only_root") {
         return;
     }
-    does_its_work(in_changed_mounts(
-        "mount -o remount,bind,ro / && ! touch /tmp/../x-drain-init 2>&-",
-    ));
+    does_its_work(scenarios::with_a_read_only_root(init(NONE)));
 }
 
 #[test]
@@ -298,7 +286,7 @@ fn it_works_without_proc() {
     if skipped("it_works_without_proc") {
         return;
     }
-    does_its_work(in_changed_mounts("mount -t tmpfs none /proc"));
+    does_its_work(scenarios::without_proc(init(NONE)));
 }
 
 #[test]
@@ -306,7 +294,7 @@ fn it_works_without_dev() {
     if skipped("it_works_without_dev") {
         return;
     }
-    does_its_work(in_changed_mounts("mount -t tmpfs none /dev"));
+    does_its_work(scenarios::in_changed_mounts(init(NONE), "mount -t tmpfs none /dev"));
 }
 
 #[test]
@@ -314,7 +302,8 @@ fn it_works_without_proc_and_dev() {
     if skipped("it_works_without_proc_and_dev") {
         return;
     }
-    does_its_work(in_changed_mounts("mount -t tmpfs none /proc && mount -t tmpfs none /dev"));
+    let change = "mount -t tmpfs none /proc && mount -t tmpfs none /dev";
+    does_its_work(scenarios::in_changed_mounts(init(NONE), change));
 }
 
 #[test]
@@ -341,12 +330,7 @@ fn it_works_as_root_without_capabilities() {
     if skipped("it_works_as_root_without_capabilities") {
         return;
     }
-    does_its_work(init(NONE).for_any_user().pid1().wrapped([
-        "setpriv",
-        "--no-new-privs",
-        "--bounding-set=-all",
-        "--inh-caps=-all",
-    ]));
+    does_its_work(scenarios::as_root_without_capabilities(init(NONE)));
 }
 
 #[test]

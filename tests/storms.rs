@@ -348,23 +348,6 @@ fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     }
 }
 
-/// What the others lose, for the record: this measures and asserts nothing of
-/// them but that they are there.
-#[test]
-#[ignore = "a comparison with dumb-init and tini, run by hand"]
-fn what_other_inits_lose_of_early_stop_signals() {
-    let Some(_alone) = alone("what_other_inits_lose_of_early_stop_signals") else { return };
-    let count = rounds(100, 10_000);
-    for words in [&["/usr/bin/dumb-init", "--"][..], &["/usr/bin/tini", "-g", "--"]] {
-        for (pid_1, blocked) in [(false, 0), (true, TERM_ONLY)] {
-            let (lost, before_main, _) = early_stops(words, pid_1, blocked, count);
-            eprintln!(
-                "{words:?}, PID 1: {pid_1}: {lost} lost of {count}, {before_main} ended it before main"
-            );
-        }
-    }
-}
-
 // --------------------------------------------------------------------- soak
 
 /// What must not grow.

@@ -57,6 +57,12 @@ pub fn storm() -> PathBuf {
     path
 }
 
+/// Words before the init that run an act of storm, which then becomes the init.
+pub fn by_storm(act: &[&str]) -> Vec<String> {
+    let program = storm().to_str().unwrap().to_string();
+    std::iter::once(program).chain(act.iter().map(ToString::to_string)).collect()
+}
+
 /// CMD in exec form that runs an act of storm.
 pub fn storm_json(act: &[&str]) -> String {
     let program = storm();
@@ -217,6 +223,14 @@ impl Child {
             status => End::Killed(libc::WTERMSIG(status)),
         }
     }
+}
+
+/// This thread and what it starts run before whatever else the machine does, which
+/// would be measured, too. Where that is not allowed it is.
+pub fn go_before_others() {
+    let first = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads one number.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const first) };
 }
 
 /// TERM as the only member of a set.

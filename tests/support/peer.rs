@@ -26,15 +26,21 @@ pub fn init_name() -> String {
     format!("[{}] ", init_path().file_name().unwrap().to_str().unwrap())
 }
 
+/// Whether a program is that init, by its file's name: `tini-static` is tini, and
+/// `drain-init-amd64` drain-init.
+pub fn is_init(path: &Path, name: &str) -> bool {
+    let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+    file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 /// Whether the init under test is ours: differences that the manual page lists.
 pub fn is_drain_init() -> bool {
-    let name = init_name();
-    !name.contains("dumb-init") && !name.contains("tini")
+    is_init(&init_path(), "drain-init")
 }
 
 /// Whether there is no init at all: env(1), which becomes COMMAND itself.
 pub fn without_init() -> bool {
-    init_path().file_name().is_some_and(|name| name == "env")
+    is_init(&init_path(), "env")
 }
 
 /// The words of `INIT_RUNNER`, the first with its whole path: tests change PATH.

@@ -373,6 +373,15 @@ impl Run {
         fs::File::from(master).write_all(bytes).unwrap();
     }
 
+    /// Gives the terminal another size, as its window's owner does.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let master = self.master.as_ref().unwrap().as_raw_fd();
+        // SAFETY: the kernel reads one size.
+        let done = unsafe { libc::ioctl(master, libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+
     /// A file of this run's own directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path(name)

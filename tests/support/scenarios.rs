@@ -5,9 +5,9 @@
 //! judge, and asserts the rest. A failure names the init (see [`Run::story`]).
 
 use super::{
-    Pid, Run, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
-    SIGWINCH, Setup, TempDir, children, executable, fill, kill, ms, pipe, probe_path, stat, took,
-    until, until_end, until_state,
+    Pid, Run, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1,
+    SIGUSR2, SIGWINCH, Setup, TempDir, children, executable, fill, kill, ms, pipe, probe_path,
+    stat, took, until, until_end, until_state,
 };
 use std::ffi::OsString;
 use std::time::Instant;
@@ -190,6 +190,59 @@ pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
     assert_eq!(children(init), [main], "{}", run.story());
     run.tell("main", "exit 3");
     assert_eq!(run.status(), 3, "{}", run.story());
+}
+
+// ------------------------------------------------------------- surroundings
+
+/// As PID 1 it adopts and reaps an orphan. The run goes on.
+pub fn as_pid_1_it_reaps(setup: Setup) -> Run {
+    let mut run = setup.pid1().start();
+    assert_eq!(run.hello("main")[1], 1, "{}", run.story());
+    run.tell("main", "orphan one session");
+    run.wait("one", "ready");
+    run.tell("one", "exit 1");
+    run.reaped("one");
+    run
+}
+
+/// The same, and the stop: TERM arrives, and COMMAND's status is the init's.
+pub fn it_does_the_work_of_pid_1(setup: Setup) {
+    let mut run = as_pid_1_it_reaps(setup);
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 9");
+    assert_eq!(run.status(), 9, "{}", run.story());
+}
+
+/// Changes its mount namespace first, by this shell command.
+pub fn in_changed_mounts(setup: Setup, change: &str) -> Setup {
+    let script = format!("{change} && exec \"$@\"");
+    setup.pid1().wrapped(["sh", "-c", &script, "sh"])
+}
+
+pub fn with_a_read_only_root(setup: Setup) -> Setup {
+    in_changed_mounts(setup, "mount -o remount,bind,ro / && ! touch /tmp/../x-drain-init 2>&-")
+}
+
+pub fn without_proc(setup: Setup) -> Setup {
+    in_changed_mounts(setup, "mount -t tmpfs none /proc")
+}
+
+pub fn as_root_without_capabilities(setup: Setup) -> Setup {
+    let none = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
+    setup.for_any_user().pid1().wrapped(none)
+}
+
+/// The init's parent dies, and COMMAND gets this signal.
+pub fn command_learns_of_the_parents_death(setup: Setup, signal: i32) {
+    // A shell in the middle, which waits for the init, is the parent.
+    let mut run = setup.wrapped(["sh", "-c", "\"$@\" & wait", "sh"]).start();
+    let main = run.pid_of("main");
+    let init = stat(main).unwrap().parent;
+    let shell = stat(init).unwrap().parent;
+    assert_eq!(shell, run.child(), "the shell is the child of the test");
+    kill(shell, SIGKILL);
+    run.received("main", signal);
 }
 
 // ------------------------------------------------------- what COMMAND inherits
@@ -405,6 +458,15 @@ pub fn what_is_typed_reaches_command_once(setup: Setup) -> Run {
     run.received("main", SIGQUIT);
     run.barrier();
     assert_eq!(run.signals("main"), [SIGINT, SIGQUIT, SIGWINCH], "{}", run.story());
+    run
+}
+
+/// The terminal's window gets another size, and COMMAND learns of it. The run goes
+/// on.
+pub fn a_new_window_size_reaches_command(setup: Setup) -> Run {
+    let mut run = setup.start();
+    run.resize(50, 132);
+    run.received("main", SIGWINCH);
     run
 }
 
