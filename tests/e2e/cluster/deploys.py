@@ -159,12 +159,19 @@ class Deploys:
 
 def path_result(requests, deletions):
     failed = [request for request in requests if not request.ok]
-    after = [request.due - deletions[place - 1] for request in failed
-             if (place := bisect.bisect(deletions, request.due))]
+    after = [seconds for request in failed if (seconds := after_deletion(request, deletions)) is not None]
     return {"requests": len(requests), "failed": len(failed), "failures": kinds(requests),
             "failed_after_deletion": [round(min(after), 2), round(max(after), 2)] if after else None,
             "longest_gap_ms": round(1000 * longest_gap(requests)),
             "sent_late_ms": round(1000 * max((request.late for request in requests), default=0))}
+
+
+def after_deletion(request, deletions):
+    """Seconds from the last deletion to the moment at which a request failed: those that are cut
+    were sent before."""
+    failed = request.due + request.taken
+    place = bisect.bisect(deletions, failed)
+    return failed - deletions[place - 1] if place else None
 
 
 def timeline(requests, deletions, answered):
@@ -184,9 +191,8 @@ def timeline(requests, deletions, answered):
                 count("answered", due - deleted)
     for those in requests.values():
         for request in those:
-            place = bisect.bisect(deletions, request.due)
-            if not request.ok and place:
-                count("failed", request.due - deletions[place - 1])
+            if not request.ok and (seconds := after_deletion(request, deletions)) is not None:
+                count("failed", seconds)
     return result
 
 
