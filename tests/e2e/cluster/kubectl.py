@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rolling.sandbox import REPOSITORY, Failure
 
+from . import specs
+
 HERE = Path(__file__).resolve().parent
 STORE = REPOSITORY / "target/e2e-kubernetes"
 IMAGE = "localhost/drain-init-e2e"
@@ -171,12 +173,13 @@ class Cluster:
     def _proxy(self):
         """The mode in which kube-proxy runs, as it says on its own node; unknown where it does not say."""
         ask = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:10249/proxyMode', timeout=5).read().decode())"
-        said = self.kubectl(
-            "run", "proxy-mode", "--rm", "-i", "--quiet", "--restart=Never", f"--image={self.image}", "--overrides", json.dumps({
-                "spec": {"hostNetwork": True, "containers": [{
-                    "name": "proxy-mode", "image": self.image, "imagePullPolicy": self.pull_policy,
-                    "command": ["python3", "-c", ask]}]}}), fails=True)
-        return (said or "").strip() or "unknown"
+        asker = specs.pod("proxy-mode", "proxy-mode", specs.pod_spec(
+            specs.container(self, ["python3", "-c", ask]), hostNetwork=True, restartPolicy="Never"))
+        if self.kubectl("apply", "-f", "-", given=json.dumps(asker), fails=True) is None:
+            return "unknown"
+        self.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/proxy-mode", "--timeout=30s", fails=True)
+        words = (self.kubectl("logs", "proxy-mode", fails=True) or "").split()
+        return words[0] if len(words) == 1 else "unknown"
 
 
 def _push(archive, tag, prefix):
