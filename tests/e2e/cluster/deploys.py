@@ -36,6 +36,11 @@ class Row:
     def name(self):
         return f"{self.server}: {self.way}"
 
+    def times(self, asked):
+        """How often it is deployed: what shall lose nothing as often as was asked, the others
+        are soon known."""
+        return asked if self.lossless or self.lifecycle else min(asked, 3)
+
 
 def rows():
     """Every row, in the order of the table."""
