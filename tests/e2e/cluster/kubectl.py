@@ -17,8 +17,7 @@ from . import specs
 HERE = Path(__file__).resolve().parent
 STORE = REPOSITORY / "target/e2e-kubernetes"
 IMAGE = "localhost/drain-init-e2e"
-INSTALL = ("kubectl is not there: see https://kubernetes.io/docs/tasks/tools/ "
-           "(Debian 13: apt-get install kubectl; any: the binary from dl.k8s.io)")
+INSTALL = "kubectl is not there: install it as https://kubernetes.io/docs/tasks/tools/install-kubectl-linux/ says"
 
 
 def contexts():
