@@ -5,6 +5,7 @@ words; load.Clock tells one from the other.
 """
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -15,6 +16,15 @@ from rolling.sandbox import Failure
 # A container that waits for one of these waits for ever.
 HOPELESS = {"ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError",
             "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+
+
+def seconds(stamp):
+    """A log line's time since 1970; None where the line has none."""
+    parts = re.fullmatch(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d\d:\d\d)", stamp)
+    if not parts:
+        return None
+    whole, fraction, zone = parts.groups()
+    return datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp() + float(fraction or 0)
 
 
 class Pod:
@@ -97,10 +107,8 @@ class Watch:
     def _take(self, process, lines):
         for line in process.stdout:
             stamp, _, words = line.rstrip("\n").partition(" ")
-            try:
-                # Nine digits behind the point are three too many for Python 3.11.
-                at = datetime.fromisoformat(stamp[:26].rstrip("Z").ljust(26, "0") + "+00:00").timestamp()
-            except ValueError:
+            at = seconds(stamp)
+            if at is None:
                 continue
             with self._changed:
                 lines.append((at, words))
