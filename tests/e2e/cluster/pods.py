@@ -75,7 +75,8 @@ class Stage:
         return over - begun
 
     def words(self, container="app"):
-        return [line for _, line in self.pod.lines.get(container, ())][-6:]
+        """Its last ones."""
+        return [line.removeprefix("[drain-init] ") for _, line in self.pod.lines.get(container, ())][-6:]
 
     def close(self):
         self.watch.close()
