@@ -212,6 +212,8 @@ def asked_to_quit(stage, named, image=None, **more):
     env = {VARIABLE: 3, **({"DRAIN_INIT_STOP_SIGNAL": "QUIT"} if named else {})}
     container = stage.container([*init(), *NGINX], env, **LISTENS, **more.pop("container", {}))
     stage.start({**container, **({"image": image} if image else {})}, **more)
+    if "lifecycle" in container and stage.pod.containers["app"].get("stopSignal") != "SIGQUIT":
+        raise Skip("the API server takes lifecycle.stopSignal, but the node's runtime does not report it and sends TERM")
     since = stage.delete()
     ended, code = stage.wait_end()
     need(code == 0, f"nginx's exit code is {code}, not 0")

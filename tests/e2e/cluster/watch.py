@@ -68,7 +68,8 @@ class Watch:
         lines = []
         for line in self._process.stdout:
             lines.append(line)
-            if line == "}\n":
+            # kubectl writes an event on a line of its own; older ones spread it over many.
+            if line == "}\n" or line.startswith("{") and line.endswith("}\n"):
                 self._event(json.loads("".join(lines)))
                 lines = []
         with self._changed:
@@ -141,9 +142,10 @@ class Watch:
         return "".join(lines)
 
     def settle(self):
-        """The last words of pods that are gone."""
-        for _, thread in self._followers.values():
-            thread.join(10)
+        """The last words of containers that have ended."""
+        for (pod, container), (_, thread) in list(self._followers.items()):
+            if container in self.pods[pod].ended or self.pods[pod].gone:
+                thread.join(10)
 
     def close(self):
         self._cluster.end(self._process)
