@@ -108,10 +108,15 @@ def second_deletion(stage):
     stage.wait_said("draining for 20s")
     since = stage.delete("--grace-period=2")
     ended, code = stage.wait_end()
-    need(code == 137, f"the exit code is {code}, not 137")
-    need(ended - since < 2 + SOON, f"it took {ended - since:.1f} s")
-    swallowed = "its TERM was swallowed, then " if stage.said("swallowed, still draining") else ""
-    return f"{swallowed}KILL: ended {ended - since:.1f} s after the second deletion, whose grace was 2 s; exit code {code}"
+    took = ended - since
+    # Whether the stop that is under way is cut short is the kubelet's and its runtime's affair.
+    if code == 137:
+        need(took < 2 + SOON, f"it took {took:.1f} s to the KILL")
+        need(not stage.said("drained for"), "the drain was over before the KILL")
+        return f"KILL {took:.1f} s after the second deletion, whose grace was 2 s; exit code {code}"
+    need(stage.drained() > 19.5, f"the second deletion cut the drain short: {stage.words()}")
+    return (f"kubelet and runtime did not cut the stop short that was under way: drained the whole {stage.drained():.1f} s, "
+            f"{took:.1f} s of them after the second deletion; exit code {code}")
 
 
 @row("a grace period shorter than the delay")
