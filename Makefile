@@ -30,11 +30,11 @@ RELEASE_RUSTFLAGS := -Zunstable-options -Cpanic=immediate-abort -Cforce-unwind-t
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
 # What a target needs besides is said and installed before the long build, too.
 NEEDS :=
-demo e2e examples test test-all: NEEDS := python3=python3
+demo e2e e2e-kubernetes examples test test-all: NEEDS := python3=python3
 .PHONY: toolchain
 toolchain: ## add what the release build needs to the pinned toolchain
 	@packaging/need $(NEEDS)
@@ -76,6 +76,10 @@ lint: toolchain ## rustfmt, clippy, shellcheck and the checks of pages and workf
 .PHONY: e2e
 e2e: dist/drain-init-$(NATIVE) ## real servers deployed under load; the whole table with FULL=1
 	tests/e2e/e2e
+
+.PHONY: e2e-kubernetes
+e2e-kubernetes: dist/drain-init-$(NATIVE) ## deploys on a real Kubernetes: CONTEXT=..., or KIND=1.37 for a cluster by kind; FULL=1 for docs/kubernetes.md
+	$(if $(KIND),tests/e2e/cluster/kind $(KIND) --) tests/e2e/kubernetes
 
 .PHONY: deb
 deb: build-all ## the Debian packages

@@ -1,9 +1,12 @@
 """Draws the picture from the data: plot.py RESULTS.json PICTURE.svg
 
-Failed requests over time through one deploy of puma: dumb-init beside drain-init.
+Of `make e2e`: failed requests over time through one deploy of puma, dumb-init beside
+drain-init. Of `make e2e-kubernetes`: what a pod still answers after its deletion, and
+what fails, the same two beside each other.
 """
 
 import json
+import statistics
 import sys
 
 import matplotlib
@@ -21,9 +24,42 @@ def find(results, way):
                 and row["path"] == "tcp" and row["removal_s"] == 1 and not row["container"])
 
 
+def save(figure, target):
+    figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def median(row, what):
+    return statistics.median(pod[what] for pod in row["pods"] if pod[what] is not None)
+
+
+def kubernetes(results, target):
+    rows = {row["way"]: row for row in results["runs"][0]["deploys"] if row["server"] == "puma"}
+    ways = ("dumb-init", "drain-init, DRAIN_INIT_DELAY_TERM=5")
+    figure, axes = plt.subplots(len(ways), 1, figsize=(9, 4.6), sharex=True, sharey=True)
+    for axis, way in zip(axes, ways):
+        row, line = rows[way], rows[way]["timeline"]
+        edges = [line["from_s"] + i * line["bin_s"] for i in range(len(line["failed"]) + 1)]
+        axis.stairs(line["answered"], edges, fill=True, color="#bbbbbb", label="answered by the deleted pod")
+        axis.stairs(line["failed"], edges, fill=True, color="#c0392b", label="failed")
+        axis.axvline(0, color="black", linewidth=0.8, linestyle="--", label="deleted: TERM to PID 1, removal starts")
+        axis.axvline(median(row, "server_told"), color="#2060a0", linewidth=1.2, label="puma has TERM (median)")
+        axis.axvline(median(row, "ended"), color="black", linewidth=0.8, linestyle=":", label="the container has ended (median)")
+        axis.set_title(f"{way}: {sum(path['failed'] for path in row['paths'].values()):,} failed, {len(row['pods'])} pods")
+        axis.set_ylabel("requests in 0.1 s")
+        axis.set_xlim(edges[0], edges[-1])
+    axes[-1].set_xlabel("seconds since a pod's deletion")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    save(figure, target)
+
+
 def main(source, target):
     with open(source, encoding="utf-8") as file:
         results = json.load(file)
+    if "runs" in results:
+        kubernetes(results, target)
+        return
     rows = {way: find(results, way) for way in WAYS}
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
     for axis, (way, row) in zip(axes, rows.items()):
@@ -45,7 +81,7 @@ def main(source, target):
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
     figure.tight_layout(rect=(0, 0.08, 1, 1))
-    figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+    save(figure, target)
 
 
 main(*sys.argv[1:])

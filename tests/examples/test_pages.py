@@ -10,7 +10,7 @@ import unittest
 
 from harness import INIT, ROOT, Run, Stopping, children, get, names, others
 
-PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "migrating.md", "stop-commands.md")]
+PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "kubernetes.md", "migrating.md", "stop-commands.md")]
 PAGES.append(ROOT / "examples" / "README.md")
 
 

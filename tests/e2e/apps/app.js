@@ -11,6 +11,8 @@ let waiting = 0;
 function answer(response, status, text) {
   // Otherwise a connection that is busy now would be kept alive, and the server with it.
   if (closing) response.setHeader("Connection", "close");
+  // In a pod that is its name.
+  if (process.env.HOSTNAME) response.setHeader("X-Pod", process.env.HOSTNAME);
   response.writeHead(status).end(text);
 }
 const server = http.createServer((request, response) => {
@@ -34,4 +36,4 @@ process.on("SIGTERM", () => {
   server.close(() => process.exit(0));
   server.closeIdleConnections();
 });
-server.listen(Number(process.argv[2]), "127.0.0.1");
+server.listen(Number(process.argv[2]), process.argv[3] || "127.0.0.1");

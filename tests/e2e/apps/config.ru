@@ -17,5 +17,7 @@ run lambda { |env|
   ensure
     counting.synchronize { waiting -= 1 }
   end
-  [200, { "content-type" => "text/plain" }, ["ok\n"]]
+  # In a pod that is its name.
+  pod = ENV["HOSTNAME"] ? { "x-pod" => ENV["HOSTNAME"] } : {}
+  [200, { "content-type" => "text/plain", **pod }, ["ok\n"]]
 }

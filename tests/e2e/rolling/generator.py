@@ -3,8 +3,9 @@
 Each request is sent at its scheduled time, whether or not earlier ones were
 answered, and nothing is tried twice. One JSON line a request goes to RECORDS
 when SIGTERM has ended the load: kind, scheduled time (CLOCK_MONOTONIC), seconds
-by which it was sent late, seconds from schedule to answer, outcome. With `close`
-each request gets a connection of its own; otherwise connections are kept open.
+by which it was sent late, seconds from schedule to answer, outcome, and who
+answered, where the answer's X-Pod says it. With `close` each request gets a
+connection of its own; otherwise connections are kept open.
 
 Why not a tool: wrk, hey and autocannon wait for answers (closed loop), so that
 a stall hides the requests that it would have hit. oha and artillery schedule, but
@@ -34,15 +35,15 @@ class Client:
         self._idle = []
 
     async def request(self, kind):
-        """Send one request; return what became of it."""
+        """Send one request; return what became of it, and who answered."""
         try:
             return await asyncio.wait_for(self._request(kind), TIMEOUT)
         except asyncio.TimeoutError:
-            return "timeout"
+            return "timeout", ""
         except ConnectionRefusedError:
-            return "refused"
+            return "refused", ""
         except (ConnectionError, asyncio.IncompleteReadError, OSError):
-            return "connection closed"
+            return "connection closed", ""
 
     async def _request(self, kind):
         reader, writer = await self._connection()
@@ -54,9 +55,10 @@ class Client:
             writer.write(f"{method} {path} HTTP/1.1\r\nHost: e2e\r\n{connection}{body}".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             status = head.split()[1]
-            await self._skip_body(reader, head)
+            fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+            await self._skip_body(reader, fields)
             reusable = self._keep_alive and "connection: close" not in head
-            return "ok" if status == "200" else status
+            return "ok" if status == "200" else status, fields.get("x-pod", "")
         finally:
             if reusable:
                 self._idle.append((reader, writer, time.monotonic()))
@@ -73,8 +75,7 @@ class Client:
         return await asyncio.open_connection(self._host, self._port)
 
     @staticmethod
-    async def _skip_body(reader, head):
-        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+    async def _skip_body(reader, fields):
         if "content-length" in fields:
             await reader.readexactly(int(fields["content-length"]))
         elif fields.get("transfer-encoding") == "chunked":
@@ -94,8 +95,8 @@ async def main(address, path, mode="keep-alive"):
 
     async def one(kind, due):
         late = time.monotonic() - due
-        outcome = await client.request(kind)
-        records.append((kind, due, round(late, 4), round(time.monotonic() - due, 4), outcome))
+        outcome, pod = await client.request(kind)
+        records.append((kind, due, round(late, 4), round(time.monotonic() - due, 4), outcome, pod))
 
     async def stream(kind, rate):
         start = time.monotonic()

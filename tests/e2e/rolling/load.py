@@ -52,6 +52,8 @@ class Request:
     late: float
     taken: float
     outcome: str
+    # Who answered, where a server says it: in a pod its name.
+    pod: str = ""
 
     @property
     def ok(self):

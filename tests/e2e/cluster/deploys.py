@@ -1,0 +1,222 @@
+"""The rows that are deployed under load, straight to a Service and through nginx at once."""
+
+import bisect
+import json
+import re
+import time
+from dataclasses import dataclass, field
+
+from rolling.load import longest_gap
+
+from . import specs
+from .load import Load, kinds
+from .watch import Watch
+
+PATHS = {"service": "straight to the Service", "nginx": "through nginx"}
+# Seconds of plain service before the first deploy and after the last.
+PLAIN = 2
+# Of the timeline: seconds around a deletion, and those of a column.
+FROM, TO, BIN = -1, 9, 0.1
+
+
+@dataclass
+class Row:
+    server: str
+    way: str
+    command: list
+    env: dict = field(default_factory=dict)
+    lifecycle: dict = None
+    replicas: int = 3
+    # Promised: no failed request, and an end that is not the kubelet's.
+    lossless: bool = False
+    # It must lose some: otherwise the run proves nothing.
+    loses: bool = False
+
+    @property
+    def name(self):
+        return f"{self.server}: {self.way}"
+
+    def times(self, asked):
+        """How often it is deployed: what shall lose nothing as often as was asked, the others
+        are soon known."""
+        return asked if self.lossless or self.lifecycle else min(asked, 3)
+
+
+def rows():
+    """Every row, in the order of the table."""
+    sleep = {"preStop": {"sleep": {"seconds": 5}}}
+    npm, shell = ["npm", "start"], ["sh", "-c", "node app.js 8080 0.0.0.0; exit $?"]
+
+    def ours(server, command, delay=5, **more):
+        return Row(server, f"drain-init, DRAIN_INIT_DELAY_TERM={delay}", ["drain-init", "--", *command],
+                   {"DRAIN_INIT_DELAY_TERM": delay}, lossless=True, **more)
+
+    one = "puma, one replica, deleted"
+    return [
+        Row("puma", "no init", specs.PUMA),
+        Row("puma", "dumb-init", ["dumb-init", "--", *specs.PUMA], loses=True),
+        Row("puma", "tini", ["tini", "--", *specs.PUMA]),
+        Row("puma", "preStop sleep 5, dumb-init", ["dumb-init", "--", *specs.PUMA], lifecycle=sleep),
+        ours("puma", specs.PUMA),
+        Row("npm start", "dumb-init", ["dumb-init", "--", *npm]),
+        Row("npm start", "tini", ["tini", "--", *npm]),
+        ours("npm start", npm),
+        Row("sh -c", "dumb-init", ["dumb-init", "--", *shell]),
+        Row("sh -c", "tini", ["tini", "--", *shell]),
+        ours("sh -c", shell),
+        Row(one, "no init", specs.PUMA, replicas=1),
+        Row(one, "dumb-init", ["dumb-init", "--", *specs.PUMA], replicas=1, loses=True),
+        # Until another pod answers, the one that is to go is the only one.
+        ours(one, specs.PUMA, delay=15, replicas=1),
+    ]
+
+
+class Deploys:
+    """One row: its Deployment, Service and proxy, its loads, and its deploys one after the other."""
+
+    def __init__(self, cluster, clock, row, label):
+        self._cluster, self._clock, self._row, self._label = cluster, clock, row, label
+
+    def can_be_run(self):
+        """Why the cluster cannot; None where it can."""
+        if self._row.lifecycle and not self._cluster.keeps(
+                specs.pod("a", "a", self._spec()), "spec", "containers", 0, "lifecycle", "preStop", "sleep"):
+            return "this Kubernetes has no preStop sleep"
+        return None
+
+    def _spec(self):
+        more = {"lifecycle": self._row.lifecycle} if self._row.lifecycle else {}
+        return specs.pod_spec(specs.container(
+            self._cluster, self._row.command, {**specs.TOLD, **self._row.env}, **specs.answers(), **more))
+
+    def run(self, deploys):
+        cluster, label = self._cluster, self._label
+        watch = Watch(cluster, f"row={label}")
+        try:
+            cluster.apply(specs.deployment(label, self._row.replicas, self._spec()), specs.service(label))
+            watch.wait(lambda: len(self._serving(watch)) == self._row.replicas, 180, f"{self._row.name}: its pods are ready")
+            address = json.loads(cluster.kubectl("get", "service", label, "-o", "json"))["spec"]["clusterIP"] + ":80"
+            cluster.apply(specs.proxy(cluster, f"{label}-proxy", address))
+            cluster.kubectl("wait", "--for=condition=Ready", f"pod/{label}-proxy", "--timeout=120s", timeout=130)
+            proxy = json.loads(cluster.kubectl("get", "pod", f"{label}-proxy", "-o", "json"))["status"]["podIP"]
+            loads = {"service": Load(cluster, "loader", address, keep_alive=False),
+                     "nginx": Load(cluster, "loader", f"{proxy}:8080", keep_alive=True)}
+            time.sleep(PLAIN)
+            for _ in range(deploys):
+                self._deploy(watch)
+            time.sleep(PLAIN)
+            requests = {path: load.finish() for path, load in loads.items()}
+            watch.settle()
+            return self._result(watch, requests, deploys)
+        finally:
+            watch.close()
+            cluster.kubectl("delete", "deployment,service", label, "--wait=false", fails=True)
+            cluster.kubectl("delete", "pods", f"{label}-proxy", "--grace-period=1", "--wait=false", fails=True)
+            cluster.kubectl("delete", "pods", "-l", f"row={label}", "--grace-period=1", "--wait=false", fails=True)
+
+    @staticmethod
+    def _serving(watch):
+        return [pod for pod in watch.pods.values() if pod.ready and pod.deleted is None]
+
+    def _deploy(self, watch):
+        before = self._serving(watch)
+        if self._row.replicas == 1:
+            self._cluster.kubectl("delete", "pod", before[0].name, "--wait=false")
+        else:
+            self._cluster.kubectl("rollout", "restart", f"deployment/{self._label}")
+        watch.wait(lambda: all(pod.gone for pod in before) and len(self._serving(watch)) == self._row.replicas,
+                   300, f"{self._row.name}: the old pods are gone and the new ones are ready")
+
+    def _result(self, watch, requests, deploys):
+        row = self._row
+        # Those that were deployed away; the last ones are still there.
+        ended = sorted((pod for pod in watch.pods.values() if pod.gone), key=lambda pod: pod.deleted)
+        answered = {}
+        for path, those in requests.items():
+            for request in those:
+                if request.ok:
+                    answered.setdefault(request.pod, {}).setdefault(path, []).append(request.due)
+        deletions = [self._clock.of(pod.deleted) for pod in ended]
+        return {
+            "row": row.name, "server": row.server, "way": row.way, "command": row.command, "env": row.env,
+            "replicas": row.replicas, "deploys": deploys,
+            "paths": {path: path_result(those, deletions) for path, those in requests.items()},
+            "pods": [self._end(pod, answered.get(pod.name, {})) for pod in ended],
+            "timeline": timeline(requests, deletions, [answered.get(pod.name, {}) for pod in ended]),
+        }
+
+    def _end(self, pod, answered):
+        """What became of a pod, in seconds since its deletion."""
+        deleted = self._clock.of(pod.deleted)
+
+        def since(at):
+            return None if at is None else round(at - deleted, 2)
+
+        told = next((at for at, line in pod.lines.get("app", ()) if re.fullmatch(r"\d+ \d+", line)), None)
+        code, reason = pod.end("app") or (None, "")
+        ended = pod.ended.get("app")
+        return {
+            "exit_code": code, "reason": reason, "draining": since(pod.said("draining for", "app")),
+            "server_told": since(told), "ended": None if ended is None else round(ended - pod.deleted, 2),
+            "last_answered": {path: since(max(dues)) for path, dues in answered.items()},
+        }
+
+
+def path_result(requests, deletions):
+    failed = [request for request in requests if not request.ok]
+    after = [seconds for request in failed if (seconds := after_deletion(request, deletions)) is not None]
+    return {"requests": len(requests), "failed": len(failed), "failures": kinds(requests),
+            "failed_after_deletion": [round(min(after), 2), round(max(after), 2)] if after else None,
+            "longest_gap_ms": round(1000 * longest_gap(requests)),
+            "sent_late_ms": round(1000 * max((request.late for request in requests), default=0))}
+
+
+def after_deletion(request, deletions):
+    """Seconds from the last deletion to the moment at which a request failed: those that are cut
+    were sent before."""
+    failed = request.due + request.taken
+    place = bisect.bisect(deletions, failed)
+    return failed - deletions[place - 1] if place else None
+
+
+def timeline(requests, deletions, answered):
+    """Columns around a deletion, all of them together: what the deleted pod answered, and what
+    failed since the last one."""
+    columns = round((TO - FROM) / BIN)
+    result = {"from_s": FROM, "bin_s": BIN, "answered": [0] * columns, "failed": [0] * columns}
+
+    def count(what, seconds):
+        column = int((seconds - FROM) // BIN)
+        if 0 <= column < columns:
+            result[what][column] += 1
+
+    for deleted, paths in zip(deletions, answered):
+        for dues in paths.values():
+            for due in dues:
+                count("answered", due - deleted)
+    for those in requests.values():
+        for request in those:
+            if not request.ok and (seconds := after_deletion(request, deletions)) is not None:
+                count("failed", seconds)
+    return result
+
+
+def broken(row, result):
+    """Each promise of the row that did not hold, as a line."""
+    found = []
+    for path, seen in result["paths"].items():
+        where = f"{row.name}, {PATHS[path]}"
+        if row.lossless and seen["failed"]:
+            found.append(f"{where}: {seen['failed']} of {seen['requests']:,} requests failed ({seen['failures']}), "
+                         f"{seen['failed_after_deletion']} s after a deletion")
+        if row.loses and not seen["failed"]:
+            found.append(f"{where}: lost no request, so this run proves nothing")
+    wanted = result["deploys"] * row.replicas
+    if len(result["pods"]) != wanted:
+        found.append(f"{row.name}: {len(result['pods'])} pods ended, not {wanted}")
+    if row.lossless:
+        if any(pod["exit_code"] in (None, 137) for pod in result["pods"]):
+            found.append(f"{row.name}: a pod ended by the kubelet's KILL, or nobody saw how")
+        if any(pod["draining"] is None for pod in result["pods"]):
+            found.append(f"{row.name}: a pod's log does not say that it drained")
+    return found

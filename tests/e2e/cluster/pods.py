@@ -1,0 +1,328 @@
+"""The rows of one pod each: what happens, and what must."""
+
+import re
+import time
+
+from rolling.sandbox import REPOSITORY, Failure
+
+from . import specs
+from .watch import Watch
+
+ROWS = []
+# Longer than anything here takes on a busy machine, and much less than what it is told from.
+SOON = 8
+VARIABLE = "DRAIN_INIT_DELAY_TERM"
+
+
+class Skip(Exception):
+    """The cluster cannot do it: one line."""
+
+
+def row(name):
+    """A row is a function that says what was seen, or raises Failure."""
+    def register(function):
+        ROWS.append((name, function))
+        return function
+    return register
+
+
+def need(holds, otherwise):
+    if not holds:
+        raise Failure(otherwise)
+
+
+class Stage:
+    """One row's pod: started, deleted, watched."""
+
+    def __init__(self, cluster, label):
+        self.cluster, self.label = cluster, label
+        self.watch = Watch(cluster, f"row={label}")
+        self.pod = None
+
+    def container(self, command, env=None, **more):
+        return specs.container(self.cluster, command, env, **more)
+
+    def start(self, *containers, **spec):
+        manifest = specs.pod(self.label, self.label, specs.pod_spec(*containers, **spec))
+        self.cluster.apply(manifest)
+        self.watch.wait(lambda: any(pod.ready for pod in self.watch.pods.values()), 120, "the pod is ready")
+        self.pod = self.watch.pods[self.label]
+
+    def delete(self, *options):
+        self.cluster.kubectl("delete", "pod", self.label, "--wait=false", *options)
+        return time.monotonic()
+
+    def run(self, *command, container="app"):
+        """A command in the container."""
+        return self.cluster.kubectl("exec", self.label, "-c", container, "--", *command).strip()
+
+    def wait_said(self, words, container="app"):
+        self.watch.wait(lambda: self.pod.said(words, container), 60, f"the log says '{words}'")
+
+    def wait_end(self, container="app", seconds=60):
+        """When it ended and its exit code; all it said is known then."""
+        self.watch.wait(lambda: self.pod.end(container), seconds, f"container {container} has ended")
+        self.watch.settle()
+        return self.pod.ended[container], self.pod.end(container)[0]
+
+    def said(self, words, container="app"):
+        return self.pod.said(words, container)
+
+    def drained(self, container="app"):
+        """Seconds from TERM to the end of the delay, as the log's times tell."""
+        begun, over = self.said("draining for", container), self.said("drained for", container)
+        need(begun and over, f"the log of {container} does not tell of a whole drain: {self.words(container)}")
+        return over - begun
+
+    def words(self, container="app"):
+        """Its last ones."""
+        return [line.removeprefix("[drain-init] ") for _, line in self.pod.lines.get(container, ())][-6:]
+
+    def close(self):
+        self.watch.close()
+        self.cluster.kubectl("delete", "pods", "-l", f"row={self.label}", "--grace-period=1", "--wait=false", fails=True)
+
+
+def init(*options):
+    return ["drain-init", *options, "--"]
+
+
+@row("the app crashes in the drain")
+def crash(stage):
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 20}, **specs.answers()))
+    stage.delete()
+    stage.wait_said("draining for 20s")
+    stage.run("sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+    since = time.monotonic()
+    ended, code = stage.wait_end()
+    need(code == 137, f"the exit code is {code}, not the app's 137")
+    need(ended - since < SOON, f"it took {ended - since:.1f} s from the app's death to the container's end")
+    need(not stage.said("drained"), "the delay went on without the app")
+    return f"the container ended {max(0, ended - since):.1f} s after the app's KILL, in a delay of 20 s; exit code {code}, the app's"
+
+
+@row("a second deletion with a shorter grace")
+def second_deletion(stage):
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 20}, **specs.answers()))
+    stage.delete()
+    stage.wait_said("draining for 20s")
+    since = stage.delete("--grace-period=2")
+    ended, code = stage.wait_end()
+    took = ended - since
+    # Whether the stop that is under way is cut short is the kubelet's and its runtime's affair.
+    if code == 137:
+        need(took < 2 + SOON, f"it took {took:.1f} s to the KILL")
+        need(not stage.said("drained for"), "the drain was over before the KILL")
+        return f"KILL {took:.1f} s after the second deletion, whose grace was 2 s; exit code {code}"
+    need(stage.drained() > 19.5, f"the second deletion cut the drain short: {stage.words()}")
+    return (f"kubelet and runtime did not cut the stop short that was under way: drained the whole {stage.drained():.1f} s, "
+            f"{took:.1f} s of them after the second deletion; exit code {code}")
+
+
+@row("a grace period shorter than the delay")
+def short_grace(stage):
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 10}, **specs.answers()), grace=3)
+    since = stage.delete()
+    ended, code = stage.wait_end()
+    need(code == 137, f"the exit code is {code}, not 137")
+    need(not stage.said("drained for"), "the delay ended all the same")
+    need(stage.said("the platform's grace period must be longer"), "the log does not say what must be longer")
+    last = stage.words()[-1]
+    return f"exit code {code} {ended - since:.1f} s after the deletion, with a grace of 3 s; the log's last line: `{last}`"
+
+
+@row("--kill-after, an app that will not stop")
+def kill_after(stage):
+    stage.start(stage.container([*init(), "sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+                                {VARIABLE: 1, "DRAIN_INIT_KILL_AFTER": 2}))
+    since = stage.delete()
+    ended, code = stage.wait_end()
+    need(code == 137, f"the exit code is {code}, not 137")
+    need(ended - since < 3 + SOON, f"it took {ended - since:.1f} s, and the grace is {specs.GRACE} s")
+    need(stage.said("KILL to what is left"), f"the log does not say who killed: {stage.words()}")
+    return f"exit code {code} {ended - since:.1f} s after the deletion: delay 1 s, kill-after 2 s, grace {specs.GRACE} s; the log says who killed"
+
+
+@row("shareProcessNamespace, with an orphan")
+def shared_namespace(stage):
+    orphan = "setsid sh -c 'trap \"echo orphan was told; exit\" TERM; while :; do sleep 0.2; done' &"
+    stage.start(stage.container(
+        [*init("--wait-all"), "sh", "-c", f"( {orphan} ); exec \"$@\"", "sh", *specs.PUMA], {VARIABLE: 1}, **specs.answers()),
+        shareProcessNamespace=True)
+    parent = stage.run("python3", "-c", """
+import glob
+status = [dict(line.split(':\\t', 1) for line in open(path).read().splitlines() if ':\\t' in line) for path in glob.glob('/proc/[0-9]*/status')]
+names = {each['Pid']: each['Name'] for each in status}
+# The orphan leads a session of its own and is no child of the pod's first process.
+for each in status:
+    if each['Name'] == 'sh' and each['NSsid'] == each['Pid']:
+        print(each['Pid'], names[each['PPid']])""")
+    need(parent.split()[1:] == ["drain-init"], f"the orphan's parent is '{parent}'")
+    need(parent.split()[0] != "1", "the container has a PID namespace of its own")
+    stage.delete()
+    _, code = stage.wait_end()
+    need(code not in (0, 137), f"the exit code is {code}")
+    need(stage.said("orphan was told"), f"nobody told the orphan to stop: {stage.words()}")
+    return f"the orphan became drain-init's and was told to stop (`--wait-all`); drained {stage.drained():.1f} s; exit code {code}"
+
+
+@row("hardened: not root, read-only root, RuntimeDefault seccomp, no capabilities")
+def hardened(stage):
+    stage.start(
+        stage.container([*init(), *specs.PUMA], {VARIABLE: 2}, **specs.answers(), securityContext={
+            "readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}),
+        securityContext={"runAsNonRoot": True, "runAsUser": 65534, "runAsGroup": 65534, "seccompProfile": {"type": "RuntimeDefault"}})
+    status = dict(re.findall(r"^(\w+):\s+(.*)$", stage.run("cat", "/proc/1/status"), re.M))
+    seen = {name: status[name].split()[0] for name in ("Name", "Uid", "CapEff", "NoNewPrivs", "Seccomp")}
+    need(seen == {"Name": "drain-init", "Uid": "65534", "CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"},
+         f"PID 1 is not hardened: {seen}")
+    stage.delete()
+    _, code = stage.wait_end()
+    need(code != 137, "it had to be killed")
+    return f"PID 1 is drain-init with uid 65534, no capability and a seccomp filter; drained {stage.drained():.1f} s; exit code {code}"
+
+
+def image_volume_of(cluster):
+    return {"name": "drain-init", "image": {"reference": cluster.volume_image, "pullPolicy": cluster.pull_policy}}
+
+
+def has_image_volumes(cluster):
+    spec = specs.pod_spec(specs.container(cluster, ["true"]), volumes=[image_volume_of(cluster)])
+    return cluster.keeps(specs.pod("a", "a", spec), "spec", "volumes", 0, "image")
+
+
+@row("an image volume, the image without drain-init")
+def image_volume(stage):
+    if not has_image_volumes(stage.cluster):
+        raise Skip("this Kubernetes has no image volumes switched on")
+    stage.start(
+        stage.container(["/opt/drain-init/drain-init", "--", *specs.PUMA], {VARIABLE: 2}, **specs.answers(),
+                        volumeMounts=[{"name": "drain-init", "mountPath": "/opt/drain-init", "readOnly": True}]),
+        volumes=[image_volume_of(stage.cluster)])
+    path = stage.run("readlink", "/proc/1/exe")
+    need(path == "/opt/drain-init/drain-init", f"PID 1 is {path}")
+    stage.delete()
+    _, code = stage.wait_end()
+    need(code != 137, "it had to be killed")
+    return f"PID 1 is {path}; drained {stage.drained():.1f} s; exit code {code}"
+
+
+# nginx finishes its requests on QUIT.
+NGINX = ["sh", "-c", 'sed "s/@TARGET@/127.0.0.1:9/" /e2e/proxy.conf >/tmp/nginx.conf && exec nginx -c /tmp/nginx.conf']
+LISTENS = {"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
+
+
+def asked_to_quit(stage, named, image=None, **more):
+    """A pod whose platform sends QUIT, with that signal named to drain-init or not."""
+    env = {VARIABLE: 3, **({"DRAIN_INIT_STOP_SIGNAL": "QUIT"} if named else {})}
+    container = stage.container([*init(), *NGINX], env, **LISTENS, **more.pop("container", {}))
+    stage.start({**container, **({"image": image} if image else {})}, **more)
+    if "lifecycle" in container and stage.pod.containers["app"].get("stopSignal") != "SIGQUIT":
+        raise Skip("the API server takes lifecycle.stopSignal, but the node's runtime does not report it and sends TERM")
+    since = stage.delete()
+    ended, code = stage.wait_end()
+    need(code == 0, f"nginx's exit code is {code}, not 0")
+    if named:
+        need(stage.said("QUIT: draining for 3s"), f"QUIT did not start the drain: {stage.words()}")
+        return f"QUIT started the drain of {stage.drained():.1f} s; exit code {code}"
+    need(stage.said("QUIT was delivered without a drain"), f"the log does not say what is wrong: {stage.words()}")
+    need(not stage.said("draining"), "there was a drain")
+    return f"no drain: ended {ended - since:.1f} s after the deletion, and the log says so: `{stage.words()[-1]}`"
+
+
+@row("STOPSIGNAL QUIT in the image, without --stop-signal")
+def stopsignal(stage):
+    return asked_to_quit(stage, False, stage.cluster.quit_image)
+
+
+@row("STOPSIGNAL QUIT in the image, with --stop-signal QUIT")
+def stopsignal_named(stage):
+    return asked_to_quit(stage, True, stage.cluster.quit_image)
+
+
+LIFECYCLE = {"container": {"lifecycle": {"stopSignal": "SIGQUIT"}}, "os": {"name": "linux"}}
+
+
+def stop_signal_in_the_pod(stage, named):
+    more = {**LIFECYCLE, "container": dict(LIFECYCLE["container"])}
+    spec = specs.pod_spec(stage.container(["true"], **more["container"]), os=more["os"])
+    if not stage.cluster.keeps(specs.pod("a", "a", spec), "spec", "containers", 0, "lifecycle", "stopSignal"):
+        raise Skip("this Kubernetes has no lifecycle.stopSignal switched on")
+    return asked_to_quit(stage, named, **more)
+
+
+@row("lifecycle.stopSignal SIGQUIT, without --stop-signal")
+def lifecycle(stage):
+    return stop_signal_in_the_pod(stage, False)
+
+
+@row("lifecycle.stopSignal SIGQUIT, with --stop-signal QUIT")
+def lifecycle_named(stage):
+    return stop_signal_in_the_pod(stage, True)
+
+
+@row("a native sidecar with a delay of its own")
+def sidecar(stage):
+    beside = stage.container([*init(), "node", "app.js", "8081", "0.0.0.0"], {VARIABLE: 2, **specs.TOLD}, name="sidecar",
+                             **specs.answers(8081), restartPolicy="Always")
+    spec = specs.pod_spec(stage.container(["true"]), initContainers=[beside])
+    if not stage.cluster.keeps(specs.pod("a", "a", spec), "spec", "initContainers", 0, "restartPolicy"):
+        raise Skip("this Kubernetes has no native sidecars")
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 3}, **specs.answers()), initContainers=[beside])
+    since = stage.delete()
+    stage.wait_end()
+    ended, code = stage.wait_end("sidecar")
+    need(code == 0, f"the sidecar's exit code is {code}, not 0")
+    need(stage.said("draining for", "sidecar") >= stage.said("drained for"), "the sidecar was told before the app had stopped")
+    after = stage.said("draining for", "sidecar") - stage.said("drained for")
+    return (f"the app drained {stage.drained():.1f} s, and {after:.1f} s after that the sidecar was told and drained "
+            f"{stage.drained('sidecar'):.1f} s more; the pod ended {ended - since:.1f} s after the deletion")
+
+
+@row("the liveness probe fails in the drain")
+def liveness(stage):
+    probe = {"exec": {"command": ["test", "!", "-e", "/tmp/draining"]}, "periodSeconds": 1, "failureThreshold": 1}
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 6, "DRAIN_INIT_DRAIN_CMD": "touch /tmp/draining"},
+                                **specs.answers(), livenessProbe=probe))
+    stage.delete()
+    _, code = stage.wait_end()
+    need(stage.drained() > 5.5, f"the drain of 6 s was cut short: {stage.drained():.1f} s")
+    need(stage.pod.restarts("app") == 0, "the container was restarted")
+    need(code != 137, "it was killed")
+    return f"drained the whole {stage.drained():.1f} s, with a probe that failed from its first second on; exit code {code}"
+
+
+EXAMPLES = ["pod.yaml", "deployment.yaml", "pod-image-volume.yaml", "deployment-image-volume.yaml"]
+
+
+def example(name):
+    @row(f"examples/{name}, applied")
+    def applied(stage):
+        cluster = stage.cluster
+        text = (REPOSITORY / "examples" / name).read_text(encoding="utf-8")
+        if "reference:" in text and not has_image_volumes(cluster):
+            raise Skip("this Kubernetes has no image volumes switched on")
+        # Nothing but the images is another: those names are nobody's, or not yet published.
+        text = re.sub(r"image: (registry\.example\.com/web:1|debian:\S+)", f"image: {cluster.image}", text)
+        text = re.sub(r"reference: \S+", f"reference: {cluster.volume_image}", text)
+        text = text.replace("pullPolicy: IfNotPresent", f"pullPolicy: {cluster.pull_policy}")
+        watch = Watch(cluster, "app=web")
+        try:
+            cluster.kubectl("apply", "-f", "-", given=text)
+            replicas = int((re.findall(r"replicas: (\d+)", text) or ["1"])[0])
+            watch.wait(lambda: sum(pod.ready for pod in watch.pods.values()) == replicas, 120, "its pods are Ready")
+            cluster.kubectl("delete", "--wait=false", "-f", "-", given=text)
+            watch.wait(lambda: all(pod.gone for pod in watch.pods.values()), 90, "its pods have ended")
+            watch.settle()
+            pods = list(watch.pods.values())
+            need(all(pod.said("drained for", "web") for pod in pods), f"not all of its {len(pods)} pods drained")
+            codes = sorted({str(pod.end("web")[0]) for pod in pods if pod.end("web")})
+            need("137" not in codes, "a pod had to be killed")
+            return f"{replicas} Ready; deleted, each drained; exit code {', '.join(codes)}"
+        finally:
+            watch.close()
+            cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", given=text, fails=True)
+
+
+for _name in EXAMPLES:
+    example(_name)

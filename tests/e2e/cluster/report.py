@@ -1,0 +1,202 @@
+"""From the data, docs/kubernetes.json, to the page's tables and README's row."""
+
+import json
+import statistics
+import sys
+
+from rolling.sandbox import REPOSITORY
+
+DATA = REPOSITORY / "docs/kubernetes.json"
+PAGE = REPOSITORY / "docs/kubernetes.md"
+README = REPOSITORY / "README.md"
+PICTURE = REPOSITORY / "docs/kubernetes.svg"
+END = "<!-- /kubernetes -->"
+OURS = "drain-init, DRAIN_INIT_DELAY_TERM=5"
+PATHS = ("service", "nginx")
+
+
+def begin(what):
+    return f"<!-- kubernetes: {what}, made by `make e2e-kubernetes FULL=1` -->"
+
+
+def share(seen):
+    return f"{seen['failed']:,} of {seen['requests']:,}"
+
+
+def span(numbers, unit=" s"):
+    """From the least to the most, or a dash."""
+    numbers = [number for number in numbers if number is not None]
+    if not numbers:
+        return "–"
+    low, high = f"{min(numbers):.1f}", f"{max(numbers):.1f}"
+    return (low if low == high else f"{low} to {high}") + unit
+
+
+def last_answered(pod):
+    return max(pod["last_answered"].values(), default=None)
+
+
+def failed_span(row):
+    return span([at for path in row["paths"].values() for at in path["failed_after_deletion"] or ()])
+
+
+def command(way):
+    words, comma, variable = way.partition(", ")
+    return f"{words}, `{variable}`" if "=" in variable else way
+
+
+def ends(row):
+    codes = {}
+    for pod in row["pods"]:
+        words = "not seen" if pod["exit_code"] is None else f"{pod['exit_code']} {pod['reason']}".strip()
+        codes[words] = codes.get(words, 0) + 1
+    return ", ".join(f"{words} ({count})" if len(codes) > 1 else words for words, count in sorted(codes.items()))
+
+
+def kinds(row):
+    failures = {}
+    for path in row["paths"].values():
+        for kind, count in path["failures"].items():
+            failures[kind] = failures.get(kind, 0) + count
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(failures.items(), key=lambda item: -item[1])) or "–"
+
+
+def deploys_table(run):
+    lines = ["| server | run as | pods | failed, straight to the Service | failed, through nginx | how | failures, after a deletion "
+             "| last request that the pod answered, after its deletion | deletion to end | exit code, reason |",
+             "| --- | --- | --: | --: | --: | --- | --: | --: | --: | --- |"]
+    for row in run["deploys"]:
+        lines.append(
+            f"| {row['server']} | {command(row['way'])} | {len(row['pods'])} | {share(row['paths']['service'])} "
+            f"| {share(row['paths']['nginx'])} | {kinds(row)} | {failed_span(row)} "
+            f"| {span(map(last_answered, row['pods']))} | {span(pod['ended'] for pod in row['pods'])} | {ends(row)} |")
+    return "\n".join(lines)
+
+
+def pods_table(run):
+    lines = ["| row | what was seen |", "| --- | --- |"]
+    lines += [f"| {row['row']} | {row['seen']} |" for row in run["pods"]]
+    return "\n".join(lines)
+
+
+def title(run):
+    facts = run["facts"]
+    proxy = "" if facts["proxy"] == "unknown" else f", kube-proxy in {facts['proxy']} mode"
+    return f"Kubernetes {facts['Kubernetes']}{proxy}"
+
+
+def made_with(run):
+    facts = ", ".join(f"{name} {value}" for name, value in run["facts"].items() if name not in ("Kubernetes", "proxy"))
+    return f"`{run['command']}`, {run['date']}: drain-init {run['drain_init']}; {facts}. {run['deploys_a_row']} deploys in a row of what shall lose nothing, at most three of the others."
+
+
+def tables(data):
+    parts = []
+    for run in data["runs"]:
+        parts.append(f"### {title(run)}\n\n{made_with(run)}\n")
+        if run["deploys"]:
+            parts.append(deploys_table(run) + "\n")
+        if run["pods"]:
+            parts.append(pods_table(run) + "\n")
+        if run["skipped"]:
+            parts.append("Not run there: " + "; ".join(f"{name} ({why})" for name, why in run["skipped"]) + ".\n")
+    return "\n".join(parts).rstrip("\n")
+
+
+def row_of(data, way, server="puma"):
+    return next(row for row in data["runs"][0]["deploys"] if row["way"] == way and row["server"] == server)
+
+
+def times(data):
+    """The picture's figures in words."""
+    run, ours, theirs = data["runs"][0], row_of(data, OURS), row_of(data, "dumb-init")
+
+    def line(words, numbers):
+        numbers = [number for number in numbers if number is not None]
+        return f"| {words} | {statistics.median(numbers):.1f} s | {max(numbers):.1f} s |" if numbers else f"| {words} | – | – |"
+
+    return "\n".join([
+        f"Seconds after a pod's deletion, {title(run)}, puma, {len(ours['pods'])} pods each:\n",
+        "| | median | latest |", "| --- | --: | --: |",
+        line("drain-init has TERM", [pod["draining"] for pod in ours["pods"]]),
+        line("the last request that the pod still got, and answered", map(last_answered, ours["pods"])),
+        line("puma has TERM", [pod["server_told"] for pod in ours["pods"]]),
+        line("the container has ended", [pod["ended"] for pod in ours["pods"]]),
+        line("behind dumb-init: puma has TERM, and closes its socket", [pod["server_told"] for pod in theirs["pods"]]),
+        f"\nBehind dumb-init requests failed from {failed_span(theirs)} after a deletion."])
+
+
+def readme_row(data):
+    ways = {"no init": "no init", "dumb-init": "dumb-init", "tini": "tini",
+            "preStop sleep 5, dumb-init": "preStop sleep", OURS: "drain-init"}
+    rows = {way: row_of(data, way)["paths"]["nginx"] for way in ways}
+    return "\n".join([
+        "| failed requests | " + " | ".join(ways.values()) + " |", "| --- |" + " ---: |" * len(ways),
+        "| puma behind nginx, three replicas | " + " | ".join(map(share, rows.values())) + " |"])
+
+
+def filled(path, blocks):
+    """The page's text with these blocks between their marks."""
+    text = path.read_text(encoding="utf-8")
+    for what, block in blocks.items():
+        before, mark, rest = text.partition(begin(what))
+        _, end, after = rest.partition(END)
+        if not end:
+            sys.exit(f"e2e-kubernetes: {path.name} has no place for the {what}: {begin(what)} ... {END}")
+        text = f"{before}{mark}\n\n{block}\n\n{end}{after}"
+    return text
+
+
+def pages(data):
+    yield PAGE, filled(PAGE, {"times": times(data), "tables": tables(data)})
+    yield README, filled(README, {"row": readme_row(data)})
+
+
+def load():
+    return json.loads(DATA.read_text(encoding="utf-8"))
+
+
+def check():
+    for path, wanted in pages(load()):
+        if path.read_text(encoding="utf-8") != wanted:
+            sys.exit(f"e2e-kubernetes: {path.name} does not have what docs/kubernetes.json says: run tests/e2e/kubernetes --write")
+
+
+def write():
+    for path, wanted in pages(load()):
+        path.write_text(wanted, encoding="utf-8")
+
+
+def as_json(data):
+    """The data, a row a line, so that a change shows what changed."""
+    runs = []
+    for run in data["runs"]:
+        head = {key: value for key, value in run.items() if key not in ("deploys", "pods")}
+        parts = [f'"{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in head.items()]
+        for key in ("deploys", "pods"):
+            rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in run[key])
+            parts.append(f'"{key}": [\n{rows}\n]' if rows else f'"{key}": []')
+        runs.append("{" + ",\n".join(parts) + "}")
+    return '{"runs": [\n' + ",\n".join(runs) + "\n]}\n"
+
+
+def merged(data, run):
+    """The data with this run in the place of an older one of the same Kubernetes and proxy; a
+    run of some rows replaces these."""
+    def key(of):
+        return (of["facts"]["Kubernetes"], of["facts"]["proxy"])
+
+    runs = list(data["runs"])
+    place = next((index for index, old in enumerate(runs) if key(old) == key(run)), None)
+    if place is None:
+        return {"runs": [*runs, run]}
+    if run.pop("some_rows", False):
+        old = runs[place]
+        for part in ("deploys", "pods"):
+            new = {row["row"]: row for row in run[part]}
+            rows = [new.pop(row["row"], row) for row in old[part]]
+            run[part] = [*rows, *new.values()]
+        run["skipped"] = old["skipped"]
+        run["command"] = old["command"]
+    runs[place] = run
+    return {"runs": runs}

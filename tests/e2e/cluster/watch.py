@@ -1,0 +1,155 @@
+"""What becomes of a row's pods: their states by `kubectl get --watch`, their words by `kubectl logs`.
+
+Times are the harness's own clock (time.monotonic) for states, and the node's for
+words; load.Clock tells one from the other.
+"""
+
+import json
+import re
+import subprocess
+import threading
+import time
+from datetime import datetime
+
+from rolling.sandbox import Failure
+
+# A container that waits for one of these waits for ever.
+HOPELESS = {"ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError",
+            "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+
+
+def seconds(stamp):
+    """A log line's time since 1970; None where the line has none."""
+    parts = re.fullmatch(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d\d:\d\d)", stamp)
+    if not parts:
+        return None
+    whole, fraction, zone = parts.groups()
+    return datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp() + float(fraction or 0)
+
+
+class Pod:
+    def __init__(self, name):
+        self.name = name
+        self.deleted = None  # when the API first said that it is to go
+        self.gone = None
+        self.ready = False
+        self.containers = {}  # name: its last status
+        self.ended = {}  # name: when the API first said that it has ended
+        self.lines = {}  # name: [(time, words)]
+
+    def end(self, container):
+        """The container's exit code and reason, or None while it runs."""
+        state = self.containers.get(container, {}).get("state", {}).get("terminated")
+        return state and (state["exitCode"], state.get("reason", ""))
+
+    def restarts(self, container):
+        return self.containers.get(container, {}).get("restartCount", 0)
+
+    def said(self, words, container):
+        """When the container first said these words, by its node's clock; None if it has not."""
+        return next((at for at, line in self.lines.get(container, ()) if words in line), None)
+
+
+class Watch:
+    """The pods with that label, from now on."""
+
+    def __init__(self, cluster, label):
+        self._cluster = cluster
+        self._changed = threading.Condition()
+        self._followers = {}
+        self._over = False
+        self.pods = {}
+        self._process = cluster.child("get", "pods", "-l", label, "--watch", "--output-watch-events", "-o", "json",
+                                      stdout=subprocess.PIPE, stderr=None)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        lines = []
+        for line in self._process.stdout:
+            lines.append(line)
+            # kubectl writes an event on a line of its own; older ones spread it over many.
+            if line == "}\n" or line.startswith("{") and line.endswith("}\n"):
+                self._event(json.loads("".join(lines)))
+                lines = []
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def _event(self, event):
+        now = time.monotonic()
+        thing = event["object"]
+        if thing.get("kind") != "Pod":
+            return
+        meta, status = thing["metadata"], thing.get("status", {})
+        with self._changed:
+            pod = self.pods.setdefault(meta["name"], Pod(meta["name"]))
+            if "deletionTimestamp" in meta and pod.deleted is None:
+                pod.deleted = now
+            if event["type"] == "DELETED":
+                pod.gone = now
+            pod.ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
+            for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+                name, state = container["name"], container["state"]
+                pod.containers[name] = container
+                if "terminated" in state:
+                    pod.ended.setdefault(name, now)
+                if ("running" in state or "terminated" in state) and (pod.name, name) not in self._followers:
+                    self._follow(pod, name)
+            self._changed.notify_all()
+
+    def _follow(self, pod, container):
+        process = self._cluster.child("logs", pod.name, "-c", container, "--follow", "--timestamps", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        pod.lines[container] = []
+        thread = threading.Thread(target=self._take, args=(process, pod.lines[container]), daemon=True)
+        self._followers[pod.name, container] = (process, thread)
+        thread.start()
+
+    def _take(self, process, lines):
+        for line in process.stdout:
+            stamp, _, words = line.rstrip("\n").partition(" ")
+            at = seconds(stamp)
+            if at is None:
+                continue
+            with self._changed:
+                lines.append((at, words))
+                self._changed.notify_all()
+
+    def wait(self, condition, seconds, otherwise):
+        """Waits until condition() is true of what is known, and returns that."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while not (result := condition()):
+                if self._over:
+                    raise Failure(f"the watch ended before: {otherwise}")
+                for pod in self.pods.values():
+                    self._no_hope(pod)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise Failure(f"not within {seconds} s: {otherwise}{self._state()}")
+                self._changed.wait(left)
+            return result
+
+    def _no_hope(self, pod):
+        for name, status in pod.containers.items():
+            waiting = status["state"].get("waiting", {})
+            if waiting.get("reason") in HOPELESS and pod.deleted is None:
+                raise Failure(f"container {name} of {pod.name} cannot run: {waiting['reason']} {waiting.get('message', '')}".rstrip())
+
+    def _state(self):
+        lines = [f"\n  {pod.name}: {'ready' if pod.ready else 'not ready'}, {status['state']}"
+                 for pod in self.pods.values() if not pod.gone for status in pod.containers.values()]
+        return "".join(lines)
+
+    def settle(self):
+        """The last words of containers that have ended."""
+        for (pod, container), (_, thread) in list(self._followers.items()):
+            if container in self.pods[pod].ended or self.pods[pod].gone:
+                thread.join(10)
+
+    def close(self):
+        self._cluster.end(self._process)
+        self._thread.join(10)
+        for process, thread in self._followers.values():
+            self._cluster.end(process)
+            thread.join(10)
