@@ -38,10 +38,9 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("arch", DEBS)
-def test_lintian_has_no_error_and_no_warning(arch, tmp_path):
-    # Debian 12's leaves files where it works.
-    run("lintian", "--allow-root", "--fail-on", "error,warning", DEBS[arch], env=os.environ | {"TMPDIR": str(tmp_path)})
+def test_lintian_has_no_error_and_no_warning(tmp_path):
+    """In one run: most of its time is its own start. Debian 12's leaves files where it works."""
+    run("lintian", "--allow-root", "--fail-on", "error,warning", *DEBS.values(), env=os.environ | {"TMPDIR": str(tmp_path)})
 
 
 @pytest.mark.parametrize("arch", TARGETS)
