@@ -39,14 +39,14 @@ def kubernetes(results, target):
     for axis, way in zip(axes, ways):
         row, line = rows[way], rows[way]["timeline"]
         edges = [line["from_s"] + i * line["bin_s"] for i in range(len(line["failed"]) + 1)]
-        axis.stairs(line["answered"], edges, fill=True, color="#bbbbbb", label="answered by the deleted pod")
-        axis.stairs(line["failed"], edges, fill=True, color="#c0392b", label="failed")
+        for what, color, label in (("answered", "#bbbbbb", "answered by the deleted pod"), ("failed", "#c0392b", "failed")):
+            axis.stairs([count / len(row["pods"]) for count in line[what]], edges, fill=True, color=color, label=label)
         axis.axvline(0, color="black", linewidth=0.8, linestyle="--", label="deleted: TERM to PID 1, removal starts")
         axis.axvline(median(row, "server_told"), color="#2060a0", linewidth=1.2, label="puma has TERM (median)")
         axis.axvline(median(row, "ended"), color="black", linewidth=0.8, linestyle=":", label="the container has ended (median)")
         axis.set_title(f"{way}: {sum(path['failed'] for path in row['paths'].values()):,} failed, {len(row['pods'])} pods")
-        axis.set_ylabel("requests in 0.1 s")
-        axis.set_xlim(edges[0], edges[-1])
+        axis.set_ylabel("requests a pod,\nin 0.1 s")
+        axis.set_xlim(edges[0], 7)
     axes[-1].set_xlabel("seconds since a pod's deletion")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)

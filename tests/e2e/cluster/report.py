@@ -28,7 +28,8 @@ def span(numbers, unit=" s"):
     numbers = [number for number in numbers if number is not None]
     if not numbers:
         return "–"
-    low, high = f"{min(numbers):.1f}", f"{max(numbers):.1f}"
+    # No -0.0: adding zero takes the sign away.
+    low, high = (f"{round(number, 1) + 0:.1f}" for number in (min(numbers), max(numbers)))
     return (low if low == high else f"{low} to {high}") + unit
 
 
@@ -186,17 +187,19 @@ def merged(data, run):
     def key(of):
         return (of["facts"]["Kubernetes"], of["facts"]["proxy"])
 
+    some_rows = run.pop("some_rows")
     runs = list(data["runs"])
     place = next((index for index, old in enumerate(runs) if key(old) == key(run)), None)
     if place is None:
         return {"runs": [*runs, run]}
-    if run.pop("some_rows", False):
+    if some_rows:
         old = runs[place]
         for part in ("deploys", "pods"):
             new = {row["row"]: row for row in run[part]}
             rows = [new.pop(row["row"], row) for row in old[part]]
             run[part] = [*rows, *new.values()]
-        run["skipped"] = old["skipped"]
-        run["command"] = old["command"]
+        run["skipped"] = [skip for skip in old["skipped"] if skip[0] not in {row["row"] for row in run["pods"]}]
+        run["command"] = f"{old['command']}`, then `{run['command']}"
+        run["deploys_a_row"] = old["deploys_a_row"]
     runs[place] = run
     return {"runs": runs}
