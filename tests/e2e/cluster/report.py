@@ -88,7 +88,7 @@ def title(run):
 
 def made_with(run):
     facts = ", ".join(f"{name} {value}" for name, value in run["facts"].items() if name not in ("Kubernetes", "proxy"))
-    return f"`{run['command']}`, {run['date']}: drain-init {run['drain_init']}; {facts}. {run['deploys_a_row']} deploys in a row of what shall lose nothing, at most three of the others."
+    return f"`{run['command']}`, {run['date']}: drain-init {run['drain_init']}; {facts}."
 
 
 def tables(data):
@@ -200,6 +200,5 @@ def merged(data, run):
             run[part] = [*rows, *new.values()]
         run["skipped"] = [skip for skip in old["skipped"] if skip[0] not in {row["row"] for row in run["pods"]}]
         run["command"] = f"{old['command']}`, then `{run['command']}"
-        run["deploys_a_row"] = old["deploys_a_row"]
     runs[place] = run
     return {"runs": runs}
