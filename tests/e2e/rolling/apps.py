@@ -13,7 +13,7 @@ from . import sandbox
 VENV = sandbox.REPOSITORY / "target/venv-e2e"
 # Pinned: what the figures were made with. honcho runs the Procfile.
 PYPI = ["gunicorn==27.0.1", "honcho==2.0.0", "matplotlib==3.11.2"]
-PACKAGES = ["busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
+PACKAGES = ["busybox=busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
             "python3-venv", "ruby-bundler", "runc", "tini"]
 
 
