@@ -423,6 +423,30 @@ fn as_a_shells_background_job_it_leaves_the_terminal_to_the_shell() {
 }
 
 #[test]
+fn as_a_shells_background_job_it_stops_when_command_reads_until_the_shell_continues_it() {
+    let name =
+        "as_a_shells_background_job_it_stops_when_command_reads_until_the_shell_continues_it";
+    if under_emulator(name, "the shell would be emulated, not the init") {
+        return;
+    }
+    let mut run = job_of_bash(&["-c"], b" &\n");
+    let main = run.pid_of("main");
+    let init = stat(main).unwrap().parent;
+    let master = run.master.as_ref().unwrap().try_clone().unwrap();
+    run.tell("main", "default 21");
+    run.ping("main");
+    kill(main, SIGTTIN);
+    until_state(init, 'T');
+    until_state(main, 'T');
+    assert_eq!(nix::unistd::tcgetpgrp(&master).unwrap().as_raw(), run.pid());
+    run.type_in(b"fg\n");
+    run.received("main", SIGCONT);
+    run.tell("main", "exit 7");
+    run.type_in(b"exit $?\n");
+    assert_eq!(run.status(), 7);
+}
+
+#[test]
 fn a_script_has_the_terminal_again_when_the_init_has_ended() {
     for options in [&[][..], &["-c"]] {
         let mut run = init(options)
