@@ -58,7 +58,7 @@ class Pages(unittest.TestCase):
             for line in code:
                 # A Procfile's name, a Dockerfile's word, a diff's sign.
                 line = re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line
-                if line.startswith("["):
+                if line.startswith('["'):
                     line = shlex.join(json.loads(line))
                 start = re.match(r"(?:drain-init |(?=--\w|-[a-z] ))", line)
                 if not start or "…" in line or line.startswith(("--init", "--stop-timeout", "--graceful", "--timeout",
