@@ -350,7 +350,7 @@ def test_apt_follows_a_change_of_the_key(machine, change_of_key):
 def add_list(machine, repository):
     """The one-line form, as the repository's page has it: its key in a file, its line by `echo`."""
     page = (repository / "index.html").read_text()
-    [line] = re.findall(r"(?m)^echo .*$", page)
+    [line] = re.findall(r"(?m)^echo 'deb .*$", page)
     [key] = re.findall(r"(?m)^curl -fsSLo (\S+) https://drain-init.github.io/drain-init/drain-init-archive-keyring.asc$", page)
     assert line in (TOP / "packaging/README.md").read_text()
     shutil.copy(repository / "drain-init-archive-keyring.asc", f"{machine.root}{key}")
