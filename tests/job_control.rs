@@ -390,10 +390,7 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
         // A shell sends no CONT where the job runs: that COMMAND's group, a group
         // of its own, has no terminal turns out when it reads.
         run.type_in(b"fg\n");
-        let master = run.master.as_ref().unwrap().try_clone().unwrap();
-        until("the shell to give the terminal away", || {
-            nix::unistd::tcgetpgrp(&master).unwrap().as_raw() == init
-        });
+        until("the shell to give the terminal away", || run.foreground_group() == init);
         if options == ["-c"] {
             run.tell("main", "default 21");
             run.ping("main");
@@ -414,8 +411,7 @@ fn as_a_shells_background_job_it_leaves_the_terminal_to_the_shell() {
     }
     for options in [&[][..], &["-c"]] {
         let mut run = job_of_bash(options, b" &\n");
-        let master = run.master.as_ref().unwrap().try_clone().unwrap();
-        assert_eq!(nix::unistd::tcgetpgrp(&master).unwrap().as_raw(), run.pid(), "{options:?}");
+        assert_eq!(run.foreground_group(), run.pid(), "{options:?}");
         run.tell("main", "exit 7");
         run.type_in(b"wait $!; exit $?\n");
         assert_eq!(run.status(), 7, "{options:?}");
@@ -432,13 +428,12 @@ fn as_a_shells_background_job_it_stops_when_command_reads_until_the_shell_contin
     let mut run = job_of_bash(&["-c"], b" &\n");
     let main = run.pid_of("main");
     let init = stat(main).unwrap().parent;
-    let master = run.master.as_ref().unwrap().try_clone().unwrap();
     run.tell("main", "default 21");
     run.ping("main");
     kill(main, SIGTTIN);
     until_state(init, 'T');
     until_state(main, 'T');
-    assert_eq!(nix::unistd::tcgetpgrp(&master).unwrap().as_raw(), run.pid());
+    assert_eq!(run.foreground_group(), run.pid());
     run.type_in(b"fg\n");
     run.received("main", SIGCONT);
     run.tell("main", "exit 7");

@@ -373,6 +373,11 @@ impl Run {
         fs::File::from(master).write_all(bytes).unwrap();
     }
 
+    /// The terminal's foreground process group.
+    pub fn foreground_group(&self) -> Pid {
+        nix::unistd::tcgetpgrp(self.master.as_ref().unwrap()).unwrap().as_raw()
+    }
+
     /// Gives the terminal another size, as its window's owner does.
     pub fn resize(&mut self, rows: u16, columns: u16) {
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
