@@ -87,6 +87,47 @@ def wait_until(what, condition, seconds=60):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def build_repository(kind, version, packages, out, check=run, **variables):
+    """Calls KIND/build (apt, dnf, alpine) as its target in the Makefile does, with VARIABLES in its environment
+    and without what the caller's says of keys."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("APT_", "RPM_", "APK_"))}
+    environment |= {"VERSION": version, "DIST": str(packages), "OUT": str(out)}
+    return check(TOP / "packaging" / kind / "build", env=environment | {name: str(value) for name, value in variables.items()})
+
+
+def assert_no_key_is_left(build, variable, key, lines, out, temporary, repository):
+    """BUILD, which is handed the KEY by this VARIABLE, leaves nothing in the TEMPORARY directory, whether or not it
+    succeeds; and no file of REPOSITORY has these LINES, a slice, of the key."""
+    for file, check in ((key, run), ("/dev/null", fails)):
+        build(VERSION, DIST, out, check, **{variable: file, "TMPDIR": temporary})
+        assert not list(temporary.iterdir())
+    secret = "".join(key.read_text().splitlines()[lines]).encode()
+    assert not any(secret in path.read_bytes().replace(b"\n", b"") for path in repository.rglob("*") if path.is_file())
+
+
+class Container:
+    """A started container of podman's or Docker's."""
+
+    def __init__(self, engine, identifier):
+        self.engine = engine
+        self.identifier = identifier
+
+    def state(self):
+        return json.loads(self.engine("inspect", self.identifier))[0]["State"]
+
+    def logs(self):
+        return self.engine("logs", self.identifier)
+
+    def wait_for(self, words):
+        def said():
+            status = self.state()["Status"]
+            logs = self.logs()
+            assert words in logs or status in ("running", "stopping"), f"{status} without {words!r}: {logs}"
+            return words in logs
+
+        wait_until(f"{words!r} in the container's log", said)
+
+
 @pytest.fixture(scope="session")
 def work():
     """A directory for everything; the script `run` removes it, whatever happens here."""

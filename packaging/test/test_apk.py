@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import tarfile
 import zlib
+from functools import partial
 
 import pytest
-from conftest import DIST, FULL, NATIVE, TOP, VERSION, fails, run
+from conftest import DIST, FULL, NATIVE, TOP, VERSION, assert_no_key_is_left, build_repository, fails, run
 from test_apt import EARLIER, OLDER
 from test_rpm import build_packages
 
@@ -166,11 +167,7 @@ def key(work):
     return work / "apk-key"
 
 
-def build_alpine(version, apks, out, check=run, **variables):
-    """Calls alpine/build as `make alpine` does, with VARIABLES in its environment."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("APK")}
-    environment |= {"VERSION": version, "DIST": str(apks), "OUT": str(out)}
-    return check(TOP / "packaging/alpine/build", env=environment | {name: str(value) for name, value in variables.items()})
+build_alpine = partial(build_repository, "alpine")
 
 
 @pytest.fixture(scope="session")
@@ -226,12 +223,7 @@ def test_an_apk_repository_does_not_change_its_key_unnoticed_and_a_key_that_is_n
 
 
 def test_no_apk_key_is_left_behind(work, key, both, tmp_path):
-    for variables in ({"APK_SIGNING_KEY_FILE": key}, {"APK_SIGNING_KEY_FILE": "/dev/null"}):
-        build_alpine(VERSION, DIST, work / "watched-alpine", run if variables["APK_SIGNING_KEY_FILE"] == key else fails,
-                     TMPDIR=tmp_path, **variables)
-        assert not list(tmp_path.iterdir())
-    secret = key.read_text().splitlines()[3].encode()
-    assert not any(secret in path.read_bytes() for path in both.rglob("*") if path.is_file())
+    assert_no_key_is_left(build_alpine, "APK_SIGNING_KEY_FILE", key, slice(3, 4), work / "watched-alpine", tmp_path, both)
 
 
 @needs_apk

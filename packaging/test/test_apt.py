@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import DEBIANS, DIST, FULL, NATIVE, RELEASED, SECOND_TIER, TOP, VERSION, fails, needs_root, register_qemu, run
+from conftest import (
+    DEBIANS, DIST, FULL, NATIVE, RELEASED, SECOND_TIER, TOP, VERSION, assert_no_key_is_left, build_repository, fails,
+    needs_root, register_qemu, run)
 
 OLDER = "0.0.1"
 # When OLDER was released: clients go by the date.
@@ -48,11 +51,7 @@ def build_debs(version, out, date=os.environ["SOURCE_DATE_EPOCH"]):
     return out
 
 
-def build_apt(version, debs, out, check=run, **variables):
-    """Calls apt/build as `make apt` does, with VARIABLES in its environment."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("APT_")}
-    environment |= {"VERSION": version, "DIST": str(debs), "OUT": str(out)}
-    return check(TOP / "packaging/apt/build", env=environment | {name: str(value) for name, value in variables.items()})
+build_apt = partial(build_repository, "apt")
 
 
 @pytest.fixture(scope="session")
@@ -213,13 +212,7 @@ def test_the_same_key_and_date_make_the_same_repository(work, key):
 
 def test_nothing_secret_is_left_behind(work, key, both):
     (work / "t").mkdir()
-    for variables in ({"APT_SIGNING_KEY_FILE": key}, {"APT_SIGNING_KEY_FILE": "/dev/null"}):
-        build_apt(VERSION, DIST, work / "watched", run if variables["APT_SIGNING_KEY_FILE"] == key else fails,
-                  TMPDIR=work / "t", **variables)
-        assert not list((work / "t").iterdir())
-    secret = "".join(key.read_text().splitlines()[2:4])
-    for path in (path for path in both.rglob("*") if path.is_file()):
-        assert secret.encode() not in path.read_bytes().replace(b"\n", b"")
+    assert_no_key_is_left(build_apt, "APT_SIGNING_KEY_FILE", key, slice(2, 4), work / "watched", work / "t", both)
 
 
 class Machine:

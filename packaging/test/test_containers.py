@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ARCHITECTURES, DIST, EXAMPLES, FULL, NATIVE, SECOND_TIER, VERSION, fails, needs_root, register_qemu, run, wait_until
+from conftest import ARCHITECTURES, DIST, EXAMPLES, FULL, NATIVE, SECOND_TIER, VERSION, Container, fails, needs_root, register_qemu, run, wait_until
 
 pytestmark = needs_root
 
@@ -22,27 +22,8 @@ DELAY = 2
 TERM_TO_7 = '$| = 1; $SIG{TERM} = sub { print "got TERM\\n"; exit 7 }; print "serving\\n"; sleep 1 while 1'
 
 
-class Container:
+class PodmanContainer(Container):
     """A started container, seen from the host."""
-
-    def __init__(self, podman, identifier):
-        self.podman = podman
-        self.identifier = identifier
-
-    def state(self):
-        return json.loads(self.podman("inspect", self.identifier))[0]["State"]
-
-    def logs(self):
-        return self.podman("logs", self.identifier)
-
-    def wait_for(self, words):
-        def said():
-            status = self.state()["Status"]
-            logs = self.logs()
-            assert words in logs or status in ("running", "stopping"), f"{status} without {words!r}: {logs}"
-            return words in logs
-
-        wait_until(f"{words!r} in the container's log", said)
 
     def assert_init_is_drain_init(self, path, arch):
         """PID 1 of the container's own PID namespace is drain-init's file, under the default seccomp profile."""
@@ -79,7 +60,7 @@ class Container:
     def stop(self, seconds=20):
         """podman stop, begun: returns the process and the moment."""
         begun = time.monotonic()
-        return subprocess.Popen(["podman", "stop", "-t", str(seconds), self.identifier], env=self.podman.environment,
+        return subprocess.Popen(["podman", "stop", "-t", str(seconds), self.identifier], env=self.engine.environment,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), begun
 
     def assert_drains(self, delay=DELAY, status=0, port=None, seconds=20):
@@ -103,7 +84,7 @@ def started(podman, *arguments):
     """podman run -d ARGUMENTS in a network namespace of its own, so that no port can be taken."""
     identifier = podman("run", "-d", "--network=none", *arguments).splitlines()[-1]
     try:
-        yield Container(podman, identifier)
+        yield PodmanContainer(podman, identifier)
     finally:
         podman("rm", "--force", "-t", "0", identifier)
 
@@ -230,7 +211,7 @@ def test_podman_plays_the_pod(podman, copied, arch):
     podman("tag", copied, web["image"])
     podman("kube", "play", "--network=none", EXAMPLES / "pod.yaml")
     try:
-        container = Container(podman, f"{pod['metadata']['name']}-{web['name']}")
+        container = PodmanContainer(podman, f"{pod['metadata']['name']}-{web['name']}")
         wait_until("httpd answers", lambda: container.answers(8080))
         container.assert_init_is_drain_init("/usr/bin/drain-init", arch)
         container.assert_drains(delay=delay, port=8080, seconds=pod["spec"]["terminationGracePeriodSeconds"])

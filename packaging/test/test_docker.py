@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import DIST, EXAMPLES, FULL, NATIVE, TOP, VERSION, fails, needs_root, run, wait_until
+from conftest import DIST, EXAMPLES, FULL, NATIVE, TOP, VERSION, Container, fails, needs_root, run, wait_until
 
 pytestmark = [needs_root, pytest.mark.skipif(not FULL, reason="Docker needs a Debian 13 with docker.io in it: FULL=1")]
 
@@ -171,46 +171,31 @@ def assert_drained(logs, signal="TERM"):
     assert logs.index(begin) < logs.index("drained for") < (logs.index("got ") if got else len(logs)), logs
 
 
-class Container:
+class DockerContainer(Container):
     """A container that was started in the background."""
-
-    def __init__(self, docker, identifier):
-        self.docker, self.identifier = docker, identifier
-
-    def state(self):
-        return json.loads(self.docker("inspect", self.identifier))[0]["State"]
-
-    def logs(self):
-        return self.docker("logs", self.identifier)
-
-    def wait_for(self, words):
-        def said():
-            running = self.state()["Running"]
-            logs = self.logs()
-            assert words in logs or running, f"ended without {words!r}: {logs}"
-            return words in logs
-
-        wait_until(f"{words!r} in the container's log", said)
 
     def assert_pid_1_is_drain_init(self, path):
         """By PATH, and with the bytes of the one in dist/."""
         inside = ("exec", self.identifier, "/bin/busybox")
-        assert self.docker(*inside, "cat", "/proc/1/cmdline").split("\0")[0] == path
+        assert self.engine(*inside, "cat", "/proc/1/cmdline").split("\0")[0] == path
         digest = hashlib.sha256((DIST / f"drain-init-{NATIVE}").read_bytes()).hexdigest()
-        assert self.docker(*inside, "sha256sum", "/proc/1/exe").split()[0] == digest
+        assert self.engine(*inside, "sha256sum", "/proc/1/exe").split()[0] == digest
 
-    def assert_stop(self, status, *options):
-        """docker stop: returns how long it took, and the log."""
+    def assert_stop(self, status, *options, compose=None):
+        """docker stop, or COMPOSE's: returns how long it took, and the log."""
         begun = time.monotonic()
-        self.docker("stop", *options, self.identifier)
+        if compose:
+            compose("stop", *options)
+        else:
+            self.engine("stop", *options, self.identifier)
         took = time.monotonic() - begun
         assert self.state()["ExitCode"] == status, self.logs()
         return took, self.logs()
 
-    def assert_drains(self, status, *options):
-        took, logs = self.assert_stop(status, *options)
+    def assert_drains(self, status, *options, compose=None, signal="TERM"):
+        took, logs = self.assert_stop(status, *options, compose=compose)
         assert took >= DELAY, logs
-        assert_drained(logs)
+        assert_drained(logs, signal)
         return logs
 
 
@@ -218,7 +203,7 @@ class Container:
 def started(docker, *arguments):
     identifier = docker("run", "-d", "--network=none", *arguments).splitlines()[-1]
     try:
-        yield Container(docker, identifier)
+        yield DockerContainer(docker, identifier)
     finally:
         docker("rm", "--force", identifier)
 
@@ -375,7 +360,7 @@ def composed(docker, *lines):
 
     try:
         compose("up", "-d")
-        yield Container(docker, compose("ps", "-a", "-q", "web").splitlines()[-1]), compose
+        yield DockerContainer(docker, compose("ps", "-a", "-q", "web").splitlines()[-1]), compose
     finally:
         compose("down", "-t", "0")
 
@@ -386,29 +371,21 @@ ENVIRONMENT = f'environment: {{DRAIN_INIT_DELAY_TERM: "{DELAY}"}}'
 def test_compose_s_stop_grace_period_above_the_delay_leaves_the_command_its_end(docker):
     with composed(docker, ENVIRONMENT, "stop_grace_period: 60s") as (container, compose):
         container.wait_for("serving")
-        begun = time.monotonic()
-        compose("stop")
-        assert time.monotonic() - begun >= DELAY
-        assert container.state()["ExitCode"] == 7
-        assert_drained(container.logs())
-        assert "got TERM" in container.logs()
+        assert "got TERM" in container.assert_drains(7, compose=compose)
 
 
 def test_compose_s_stop_grace_period_below_the_delay_ends_in_a_kill(docker):
     with composed(docker, 'environment: {DRAIN_INIT_DELAY_TERM: "600"}', "stop_grace_period: 1s") as (container, compose):
         container.wait_for("serving")
-        compose("stop")
-        assert container.state()["ExitCode"] == 137
-        assert "draining for 600s" in container.logs() and "got TERM" not in container.logs()
+        _, logs = container.assert_stop(137, compose=compose)
+        assert "draining for 600s" in logs and "got TERM" not in logs
 
 
 def test_compose_s_stop_signal_is_delivered_at_once_unless_it_is_named(docker):
     lines = (ENVIRONMENT, "stop_grace_period: 60s", "stop_signal: SIGQUIT")
     with composed(docker, *lines) as (container, compose):
         container.wait_for("serving")
-        compose("stop")
-        assert container.state()["ExitCode"] == 7
-        logs = container.logs()
+        _, logs = container.assert_stop(7, compose=compose)
         assert "got QUIT" in logs and "drained for" not in logs
         assert "the stop signal is TERM (see --stop-signal)" in logs
 
@@ -418,10 +395,7 @@ def test_compose_s_stop_signal_drains_where_it_is_named(docker):
              ENVIRONMENT, "stop_grace_period: 60s", "stop_signal: SIGQUIT")
     with composed(docker, *lines) as (container, compose):
         container.wait_for("serving")
-        compose("stop")
-        assert container.state()["ExitCode"] == 7
-        assert_drained(container.logs(), "QUIT")
-        assert "got QUIT" in container.logs()
+        assert "got QUIT" in container.assert_drains(7, compose=compose, signal="QUIT")
 
 
 def test_compose_s_init_true_is_dockerd_s_init(docker_with_init):
@@ -429,19 +403,15 @@ def test_compose_s_init_true_is_dockerd_s_init(docker_with_init):
     with composed(docker_with_init, *lines) as (container, compose):
         container.wait_for("serving")
         container.assert_pid_1_is_drain_init("/sbin/docker-init")
-        compose("stop")
-        assert container.state()["ExitCode"] == 7
-        assert_drained(container.logs())
-        assert "[docker-init] TERM: draining" in container.logs() and "got TERM" in container.logs()
+        logs = container.assert_drains(7, compose=compose)
+        assert "[docker-init] TERM: draining" in logs and "got TERM" in logs
 
 
 def test_compose_s_init_true_before_the_image_s_drain_init_drains_once(docker):
     with composed(docker, "init: true", ENVIRONMENT, "stop_grace_period: 60s") as (container, compose):
         container.wait_for("serving")
-        compose("stop")
-        assert container.state()["ExitCode"] == 7
-        assert_drained(container.logs())
-        assert "[drain-init] TERM: draining" in container.logs() and "got TERM" in container.logs()
+        logs = container.assert_drains(7, compose=compose)
+        assert "[drain-init] TERM: draining" in logs and "got TERM" in logs
 
 
 def test_compose_s_entrypoint_drops_the_image_s_cmd(docker):
