@@ -375,7 +375,8 @@ fn a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half
             assert_eq!(fill_up_to(&writer, filled, 4096), filled);
             let words = UNPRIVILEGED.map(String::from).into_iter();
             let words = words.chain(by_storm(&["seccomp", "old-kernel"]));
-            works(at(place, init(["-v"]).wrapped(words).stderr(writer)).start(), "another user");
+            let setup = init(["-v"]).for_any_user().wrapped(words).stderr(writer);
+            works(at(place, setup).start(), "another user");
             let mut all = Vec::new();
             reader.read_to_end(&mut all).unwrap();
             let lines = String::from_utf8_lossy(&all[filled..]);
@@ -394,7 +395,7 @@ fn a_full_pipe_of_another_user_does_not_hold_it_up() {
     for &place in places(name) {
         let (_reader, writer) = pipe();
         fill(&writer);
-        let setup = init(["-v", "--delay-term=50ms"]).wrapped(UNPRIVILEGED);
+        let setup = init(["-v", "--delay-term=50ms"]).for_any_user().wrapped(UNPRIVILEGED);
         works(at(place, setup.stderr(writer)).start(), "another user's full pipe");
     }
 }

@@ -215,11 +215,19 @@ impl Setup {
         })
     }
 
-    /// Hands in this descriptor under this number.
+    /// Hands in this descriptor under this number. Where the soft limit does not let
+    /// it, the hard limit is the init's soft limit as well.
     pub fn passing(self, fd: OwnedFd, number: i32) -> Self {
         self.before_exec(move || {
-            // SAFETY: dup2 takes close-on-exec off, unless both are the same.
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: the limit is valid. dup2 takes close-on-exec off, unless both
+            // are the same.
             let done = unsafe {
+                libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+                if limit.rlim_cur <= number.unsigned_abs().into() {
+                    limit.rlim_cur = limit.rlim_max;
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+                }
                 match fd.as_raw_fd() {
                     own if own == number => libc::fcntl(own, libc::F_SETFD, 0),
                     own => libc::dup2(own, number),
