@@ -399,6 +399,14 @@ mod tests {
         let mut starting = Started::new(NOBODY, true);
         assert_eq!(starting.signal(Signal::CONT, true), Err(Errno::ESRCH));
         assert!(starting.is_group_left(), "the process was asked, not the group");
+        // It leads no group; once it has been reaped its number can be another's.
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let mut started = Started::new(Pid::from_raw(child.id().cast_signed()), true);
+        assert_eq!(started.signal(Signal::CONT, true), Ok(()));
+        started.mark_as_reaped();
+        assert_eq!(started.signal(Signal::CONT, true), Err(Errno::ESRCH));
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

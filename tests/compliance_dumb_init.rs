@@ -70,7 +70,8 @@ fn command_leads_a_session_of_its_own() {
 #[test]
 fn in_single_child_mode_signals_reach_command_alone() {
     for option in ["-c", "--single-child"] {
-        scenarios::signals_reach_command_alone(init([option]), &[SIGHUP, SIGUSR1, SIGTERM]);
+        let signals = [SIGHUP, SIGUSR1, SIGCONT, SIGTERM];
+        scenarios::signals_reach_command_alone(init([option]), &signals);
     }
 }
 

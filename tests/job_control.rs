@@ -254,6 +254,18 @@ fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
 }
 
 #[test]
+fn in_single_child_mode_it_says_that_the_whole_group_goes_on_after_ctrl_z() {
+    let mut run = on_terminal(&["-c", "-v"]).script(["default 20"]).start();
+    let main = run.pid_of("main");
+    run.type_in(b"\x1a");
+    run.message(&format!("delivered CONT to process group {main}"));
+    run.received("main", SIGCONT);
+    // That was the terminal's stop; one from outside goes to COMMAND alone.
+    run.signal(SIGCONT);
+    run.message(&format!("delivered CONT to process {main}"));
+}
+
+#[test]
 fn as_pid_1_ctrl_z_does_not_hang_command_either() {
     if without_root("as_pid_1_ctrl_z_does_not_hang_command_either") {
         return;
@@ -377,6 +389,9 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
             until_state(init, 'T');
             run.type_in(b"fg\n");
             run.received("main", SIGCONT);
+            // Without -c COMMAND has a session of its own.
+            let foreground = if options == ["-c"] { main } else { init };
+            assert_eq!(run.foreground_group(), foreground, "{options:?}: no read was waited for");
         }
         run.type_in(b"\x03");
         run.received("main", SIGINT);
