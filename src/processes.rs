@@ -191,7 +191,7 @@ impl Processes {
         let spared =
             [group(spare[0], Some(&mut self.command)), group(spare[1], self.drain_cmd.as_mut())];
         // From any other process than PID 1 this would reach half of the system.
-        let reaches_all = !children && unistd::getpid().as_raw() == 1;
+        let reaches_all = matches!((children, unistd::getpid().as_raw()), (false, 1));
         let at_once = reaches_all && signal == Signal::KILL;
         if at_once || (!tell(signal, children, spared) && reaches_all) {
             let _ = sys::kill(Pid::from_raw(-1), Some(signal));

@@ -837,7 +837,9 @@ fn with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for() {
     if without_root("with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for") {
         return;
     }
-    scenarios::everybody_is_waited_for(init(["--wait-all", "-r", "15:12"]).pid1());
+    let setup = || init(["--wait-all", "-r", "15:12"]).pid1();
+    scenarios::everybody_is_waited_for(setup());
+    scenarios::everybody_is_waited_for(scenarios::without_proc(setup()));
 }
 
 #[test]
@@ -1247,18 +1249,18 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
     if without_root("with_wait_all_as_pid_1_kill_after_ends_every_process") {
         return;
     }
-    let mut run = init(["--wait-all", "--kill-after", "100ms"])
-        .pid1()
-        .script(["orphan far session", "fork near"])
-        .start();
-    run.wait("far", "ready");
-    run.wait("near", "ready");
-    run.signal(SIGTERM);
-    run.received("main", SIGTERM);
-    assert_eq!(run.status(), 137);
-    run.gone("far");
-    // What would have got TERM later got SIGKILL.
-    assert_eq!(run.signals("far"), []);
+    for surroundings in [|setup| setup, scenarios::without_proc] {
+        let setup = surroundings(init(["--wait-all", "--kill-after", "100ms"]).pid1());
+        let mut run = setup.script(["orphan far session", "fork near"]).start();
+        run.wait("far", "ready");
+        run.wait("near", "ready");
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        assert_eq!(run.status(), 137);
+        run.gone("far");
+        // What would have got TERM later got SIGKILL.
+        assert_eq!(run.signals("far"), []);
+    }
 }
 
 #[test]
