@@ -1039,14 +1039,14 @@ fn a_zombie_that_nobody_reaps_is_not_waited_for() {
         return;
     }
     let mut run = with_a_member_of_another_parent();
-    let (parent, member) = (run.pid_of("parent"), run.pid_of("member"));
+    let parent = run.pid_of("parent");
     run.signal(SIGTERM);
     run.message("waiting for what is left of its group");
     // Only now: the end of COMMAND, which orphans its group, would continue it.
     kill(parent, SIGSTOP);
     until_state(parent, 'T');
     run.tell("member", "exit 0");
-    until_state(member, 'Z');
+    // It is a zombie until the end of PID 1.
     assert_eq!(run.status(), 3);
 }
 
