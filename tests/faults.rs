@@ -400,6 +400,44 @@ fn a_full_pipe_of_another_user_does_not_hold_it_up() {
     }
 }
 
+#[test]
+fn a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way() {
+    // In another way it could wait, where somebody took the room meanwhile. Here
+    // there is room, so that it would arrive.
+    let name = "a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way";
+    if under_emulator(name, "the filter is the machine's own") || without_root(name) {
+        return;
+    }
+    let (pipe_reader, pipe) = pipe();
+    let (socket_reader, socket) = UnixStream::pair().unwrap();
+    let readers = [pipe_reader, fs::File::from(OwnedFd::from(socket_reader))];
+    for (mut reader, writer) in readers.into_iter().zip([pipe, socket.into()]) {
+        // Without /proc the pipe cannot be opened anew.
+        let setup = scenarios::without_proc(init(["-v"]).pid1());
+        let setup = setup.wrapped(by_storm(&["seccomp", "no-room-in-stderr"]));
+        works(setup.stderr(writer).start(), "no room");
+        let mut all = String::new();
+        reader.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "");
+    }
+}
+
+#[test]
+fn where_it_may_not_send_to_a_socket_its_messages_arrive() {
+    let name = "where_it_may_not_send_to_a_socket_its_messages_arrive";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        let setup = init(["-v"]).wrapped(by_storm(&["seccomp", "no-send-to-stderr"]));
+        works(at(place, setup.stderr(OwnedFd::from(writer))).start(), "no send");
+        let mut all = String::new();
+        reader.read_to_string(&mut all).unwrap();
+        assert!(all.contains("WINCH: received"), "{all}");
+    }
+}
+
 // --------------------------------------------------------------- containers
 
 #[test]

@@ -366,9 +366,15 @@ static STAT: &[libc::c_long] = &[libc::SYS_fstat, libc::SYS_newfstatat];
 
 static WAIT: &[libc::c_long] = &[libc::SYS_rt_sigtimedwait];
 
+static SEND: &[libc::c_long] = &[libc::SYS_sendto];
+
+/// The writes that do not block.
+static NOWAIT: &[libc::c_long] = &[libc::SYS_sendto, libc::SYS_pwritev2];
+
 /// `docker`; `old-kernel`, where the newer calls are not there; `old-runtime`,
-/// which refuses them with EPERM because it does not know them;
-/// `no-fstat-of-stderr`; `no-sigtimedwait`.
+/// which refuses them with EPERM because it does not know them; `no-sigtimedwait`;
+/// and of stderr alone `no-fstat-of-stderr`, `no-send-to-stderr` and
+/// `no-room-in-stderr`.
 fn install_filter(name: &str) {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 }; // ld [nr]
     let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
@@ -381,6 +387,8 @@ fn install_filter(name: &str) {
     let error = |errno: c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
     let (calls, with) = match name {
         "no-fstat-of-stderr" => (STAT, libc::EPERM),
+        "no-send-to-stderr" => (SEND, libc::EPERM),
+        "no-room-in-stderr" => (NOWAIT, libc::EAGAIN),
         "no-sigtimedwait" => (WAIT, libc::EPERM),
         "docker" => (DOCKER, libc::EPERM),
         "old-kernel" => (NEWER, libc::ENOSYS),
@@ -388,12 +396,13 @@ fn install_filter(name: &str) {
         other => panic!("no such filter: {other}"),
     };
     let mut program = vec![LOAD_NUMBER, equal(libc::SYS_clone3), answer(error(libc::ENOSYS))];
-    if calls == STAT {
-        // Of another descriptor the loader asks.
+    if name.ends_with("-stderr") {
+        // Of another descriptor the loader asks, and COMMAND writes to it.
         const LOAD_DESCRIPTOR: libc::sock_filter =
             libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 16 }; // ld [args[0]]
         let skips = |jf| libc::sock_filter { code: 0x15, jt: 0, jf, k: 2 };
-        program.extend([LOAD_DESCRIPTOR, skips(1 + 2 * 2), LOAD_NUMBER]);
+        let those = u8::try_from(1 + 2 * calls.len()).expect("some calls");
+        program.extend([LOAD_DESCRIPTOR, skips(those), LOAD_NUMBER]);
     }
     for &call in calls {
         program.extend([equal(call), answer(error(with))]);
