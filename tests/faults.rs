@@ -669,6 +669,24 @@ fn on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are() {
     }
 }
 
+#[test]
+fn on_an_old_kernel_it_closes_what_proc_lists_and_tries_no_other_number() {
+    let name = "on_an_old_kernel_it_closes_what_proc_lists_and_tries_no_other_number";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    let dir = TempDir::new();
+    let trace = dir.path("trace");
+    let strace = ["strace", "-qq", "--trace=prlimit64", "-o", trace.to_str().unwrap()];
+    for words in [vec![], by_storm(&["seccomp", "old-kernel"])] {
+        let words = words.into_iter().chain(strace.map(String::from));
+        assert_eq!(init::<_, &str>([]).wrapped(words).command(["true"]).finish().status, 0);
+        // The limit says how far to try where there is no /proc.
+        let asked = fs::read_to_string(&trace).unwrap();
+        assert!(!asked.contains("RLIMIT_NOFILE"), "{asked}");
+    }
+}
+
 // ------------------------------------------------------------- inheritances
 
 #[test]

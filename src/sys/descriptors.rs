@@ -17,11 +17,10 @@ pub fn close_from(first: c_int) {
     if answer == 0 || close_listed(first) {
         return;
     }
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit, or fails.
-    let answer = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    let most = if answer == 0 { limit.rlim_max } else { libc::RLIM_INFINITY };
-    let last = c_int::try_from(most).unwrap_or(c_int::MAX).min(65_536);
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the kernel writes one rlimit, or leaves it.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let last = c_int::try_from(limit.rlim_max).unwrap_or(c_int::MAX).min(65_536);
     for descriptor in first..last {
         close(descriptor);
     }
