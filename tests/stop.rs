@@ -1122,6 +1122,31 @@ fn with_wait_all_as_pid_1_nobody_is_told_twice() {
     }
 }
 
+#[test]
+fn with_wait_all_as_pid_1_who_came_behind_the_look_is_told_by_the_next() {
+    let name = "with_wait_all_as_pid_1_who_came_behind_the_look_is_told_by_the_next";
+    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
+        return;
+    }
+    let mut run = init(["--wait-all"]).pid1().script(["orphan far session"]).start();
+    run.wait("far", "ready");
+    let (pid, number) = (run.pid(), run.hello("far")[0]);
+    // /proc lists by numbers, and has listed this one. The one before was that of
+    // far's parent, and is free.
+    let held = Held::before_open(pid, &format!("/proc/{number}/stat"));
+    run.tell("main", "exit 7");
+    run.reaped("main");
+    run.tell("far", &format!("fork-as near {} session", number - 1));
+    run.wait("far", "fork-as true");
+    run.wait("near", "ready");
+    drop(held);
+    for name in ["far", "near"] {
+        run.received(name, SIGTERM);
+        run.tell(name, "exit 0");
+    }
+    assert_eq!(run.status(), 7);
+}
+
 // -------------------------------------------------------------- kill-after
 
 #[test]

@@ -93,8 +93,18 @@ impl Held {
         Self::by(pid, "write,sendto", "delay_enter")
     }
 
+    /// Lets the process begin to open this file, but not do it.
+    pub fn before_open(pid: Pid, path: &str) -> Self {
+        Self::by_more(pid, "?open,openat", "delay_enter", &["-P", path])
+    }
+
     fn by(pid: Pid, call: &str, delay: &str) -> Self {
+        Self::by_more(pid, call, delay, &[])
+    }
+
+    fn by_more(pid: Pid, call: &str, delay: &str, more: &[&str]) -> Self {
         let mut strace = Command::new("strace")
+            .args(more)
             .arg(format!("--trace={call}"))
             .arg(format!("--inject={call}:{delay}=60000000:when=1"))
             .args(["-o", "/dev/null", "-p", &pid.to_string()])
