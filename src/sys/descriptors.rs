@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr;
 
 use nix::errno::Errno;
@@ -39,8 +40,8 @@ fn close_listed(first: c_int) -> bool {
 /// false where it cannot be read. See getdents64(2): opendir(3) would need the C
 /// library's malloc.
 pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> bool {
-    /// The offsets of `d_reclen` and `d_name` in a `linux_dirent64`.
-    const LENGTH: usize = 16;
+    /// Where `d_reclen` and `d_name` are in a `linux_dirent64`.
+    const LENGTH: Range<usize> = 16..18;
     const NAME: usize = 19;
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: a C string.
@@ -58,8 +59,8 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
         if entries.is_empty() {
             break;
         }
-        while entries.len() > NAME {
-            let length = u16::from_ne_bytes([entries[LENGTH], entries[LENGTH + 1]]);
+        while let Some(&[one, other]) = entries.get(LENGTH) {
+            let length = u16::from_ne_bytes([one, other]);
             let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
             entries = rest;
             let name = entry.get(NAME..).and_then(|name| CStr::from_bytes_until_nul(name).ok());
