@@ -510,7 +510,9 @@ fn whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up() {
         return;
     }
     for &place in places(name) {
-        for (make, what) in [("mkfifo", "a FIFO"), ("echo text >", "a file")] {
+        for (make, what) in
+            [("mkfifo", "a FIFO"), ("echo text >", "a file"), ("ln -s /dev/zero", "another device")]
+        {
             let setup = init::<_, &str>([]).stop_cmd(&[]);
             let over = setup.path("over");
             let over = over.to_str().unwrap();

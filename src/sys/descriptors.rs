@@ -79,10 +79,8 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
 pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: a C string.
     let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if descriptor < 0 {
-        return None;
-    }
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`; of a file
+    // that could not be opened it says so once more.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     close(descriptor);
     buffer.get(..usize::try_from(count).ok()?)
