@@ -438,6 +438,23 @@ fn where_it_may_not_send_to_a_socket_its_messages_arrive() {
     }
 }
 
+#[test]
+fn a_full_stderr_that_only_poll_knows_of_does_not_hold_it_up() {
+    let name = "a_full_stderr_that_only_poll_knows_of_does_not_hold_it_up";
+    if under_emulator(name, "the filter is the machine's own") || without_root(name) {
+        return;
+    }
+    let (_socket_reader, socket) = UnixStream::pair().unwrap();
+    let (_master, terminal) = terminal_pair();
+    for stderr in [OwnedFd::from(socket), terminal] {
+        fill(&stderr);
+        // Without /proc the terminal cannot be opened anew, and takes no RWF_NOWAIT.
+        let setup = scenarios::without_proc(init(["-v"]).pid1());
+        let setup = setup.wrapped(by_storm(&["seccomp", "no-send-to-stderr"]));
+        works(setup.stderr(stderr).start(), "full");
+    }
+}
+
 // --------------------------------------------------------------- containers
 
 #[test]

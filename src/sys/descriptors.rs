@@ -225,7 +225,7 @@ pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()
 #[must_use]
 pub fn is_writable(descriptor: c_int) -> bool {
     let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the kernel reads and writes one pollfd.
-    let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    count > 0 && poll.revents & libc::POLLOUT != 0
+    // SAFETY: the kernel reads and writes one pollfd, or leaves it.
+    unsafe { libc::poll(&raw mut poll, 1, 0) };
+    poll.revents & libc::POLLOUT != 0
 }
