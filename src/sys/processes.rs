@@ -121,11 +121,12 @@ pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
 #[inline(never)] // So that only who asks has the path's 4 KiB on the stack.
 pub fn working_directory() -> Option<CString> {
     let mut path = [0_u8; libc::PATH_MAX as usize];
-    // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails.
-    let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails and
+    // leaves an empty one.
+    unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
     // From outside the root it begins with "(unreachable)".
     let path = CStr::from_bytes_until_nul(&path).ok()?;
-    (length > 0 && path.to_bytes().starts_with(b"/")).then(|| path.to_owned())
+    path.to_bytes().starts_with(b"/").then(|| path.to_owned())
 }
 
 #[cfg(test)]
