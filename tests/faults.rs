@@ -547,6 +547,23 @@ fn whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up() {
 }
 
 #[test]
+fn a_strange_terminal_as_dev_tty_does_not_become_its_controlling_terminal() {
+    let name = "a_strange_terminal_as_dev_tty_does_not_become_its_controlling_terminal";
+    if without_root(name) {
+        return;
+    }
+    let (_master, slave) = terminal_pair();
+    let strange = fs::read_link(format!("/proc/self/fd/{}", slave.as_raw_fd())).unwrap();
+    let line = format!("mount --bind {} /dev/tty", strange.display());
+    let mut run = init::<_, &str>([]).in_session().wrapped(in_mounts_of_its_own(&line)).start();
+    for signal in [SIGTSTP, SIGCONT, SIGWINCH] {
+        run.signal(signal);
+        run.received("main", signal);
+    }
+    assert_eq!(stat(run.pid()).unwrap().terminal, 0);
+}
+
+#[test]
 fn without_proc_and_dev_it_starts_drains_and_stops() {
     let name = "without_proc_and_dev_it_starts_drains_and_stops";
     if without_root(name) {
