@@ -46,15 +46,16 @@ fn the_exit_status_is_128_and_the_number_of_the_signal_that_killed_command() {
 fn the_exit_status_is_127_when_command_was_not_found() {
     let dir = TempDir::new();
     executable(&dir.path("file"), "#!/bin/sh\n");
-    for command in [
-        "no-such-command-anywhere".to_string(),
-        "/nowhere/at/all".to_string(),
-        dir.path("file/below").display().to_string(), // ENOTDIR
-        String::new(),
+    let below_a_file = dir.path("file/below").display().to_string();
+    for (command, why) in [
+        ("no-such-command-anywhere", "No such file or directory"),
+        ("/nowhere/at/all", "No such file or directory"),
+        (&below_a_file, "Not a directory"),
+        ("", "No such file or directory"),
     ] {
-        let finished = init::<_, &str>([]).command(["--", &command]).finish();
+        let finished = init::<_, &str>([]).command(["--", command]).finish();
         assert_eq!(finished.status, 127, "{command:?}: {}", finished.stderr);
-        one_line(&finished, &command);
+        one_line(&finished, &format!("cannot run '{command}': {why}\n"));
     }
 }
 
