@@ -225,7 +225,18 @@ row!(
     }
 );
 row!(
-    a_server_behind_sh_c_is_told_once_to_stop,
+    with_a_drain_a_server_behind_sh_c_is_told_once_to_stop,
+    what_a_server_left_behind_is_told,
+    inits,
+    || {
+        offered(&["--delay-term", "20ms"], || {
+            let told = scenarios::what_a_server_left_behind_is_told(draining().hosted());
+            holds(told == [SIGTERM])
+        })
+    }
+);
+row!(
+    without_a_drain_a_server_behind_sh_c_is_told_once_to_stop,
     what_a_server_left_behind_is_told,
     inits,
     || holds(scenarios::what_a_server_left_behind_is_told(init(group()).hosted()) == [SIGTERM])
