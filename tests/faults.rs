@@ -400,6 +400,11 @@ fn a_full_pipe_of_another_user_does_not_hold_it_up() {
     }
 }
 
+/// As PID 1 without /proc, behind this filter, with all its messages.
+fn verbose_without_proc(filter: &str) -> Setup {
+    scenarios::without_proc(init(["-v"])).wrapped(by_storm(&["seccomp", filter]))
+}
+
 #[test]
 fn a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way() {
     // In another way it could wait, where somebody took the room meanwhile. Here
@@ -413,8 +418,7 @@ fn a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way() {
     let readers = [pipe_reader, fs::File::from(OwnedFd::from(socket_reader))];
     for (mut reader, writer) in readers.into_iter().zip([pipe, socket.into()]) {
         // Without /proc the pipe cannot be opened anew.
-        let setup = scenarios::without_proc(init(["-v"]).pid1());
-        let setup = setup.wrapped(by_storm(&["seccomp", "no-room-in-stderr"]));
+        let setup = verbose_without_proc("no-room-in-stderr");
         works(setup.stderr(writer).start(), "no room");
         let mut all = String::new();
         reader.read_to_string(&mut all).unwrap();
@@ -449,8 +453,7 @@ fn a_full_stderr_that_only_poll_knows_of_does_not_hold_it_up() {
     for stderr in [OwnedFd::from(socket), terminal] {
         fill(&stderr);
         // Without /proc the terminal cannot be opened anew, and takes no RWF_NOWAIT.
-        let setup = scenarios::without_proc(init(["-v"]).pid1());
-        let setup = setup.wrapped(by_storm(&["seccomp", "no-send-to-stderr"]));
+        let setup = verbose_without_proc("no-send-to-stderr");
         works(setup.stderr(stderr).start(), "full");
     }
 }
