@@ -121,7 +121,8 @@ class Rehearsal(unittest.TestCase):
         self.environment = {
             key: value for key, value in os.environ.items()
             if not key.startswith(("APK_", "APT_", "RPM_", "GH_", "GITHUB_", "IMAGE", "REGISTRY_", "MAKE", "TAG"))}
-        self.environment |= {"DIST": str(self.dist), "GIT_CONFIG_GLOBAL": "/dev/null"}
+        # What skopeo remembers of a registry would be a leftover below the user's.
+        self.environment |= {"DIST": str(self.dist), "GIT_CONFIG_GLOBAL": "/dev/null", "XDG_DATA_HOME": str(self.work / "data")}
 
     def script(self, name, *arguments, **variables):
         """How the tree's packaging/NAME ends."""

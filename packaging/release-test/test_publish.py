@@ -229,21 +229,24 @@ class Image(Rehearsal):
                 return found[1]
         raise AssertionError("the registry ended before it listened")
 
+    def skopeo(self, *words):
+        return done("skopeo", *words, env=self.environment)
+
     def test_the_image_is_in_the_registry_under_its_digest_and_all_tags(self):
         image = f"{self.registry()}/drain-init/drain-init"
         variables = {"IMAGE": image, "SKOPEO_ARGUMENTS": "--dest-tls-verify=false"}
         said = self.succeeds("publish-image", **variables)
         digest = (self.dist / f"drain-init-{VERSION}.oci.digest").read_text().strip()
-        listed = json.loads(done("skopeo", "list-tags", "--tls-verify=false", f"docker://{image}"))["Tags"]
+        listed = json.loads(self.skopeo("list-tags", "--tls-verify=false", f"docker://{image}"))["Tags"]
         self.assertEqual(sorted(listed), sorted([VERSION, self.minor, self.major, "latest"]))
         self.assertEqual(said.count(digest), 4)
         for reference in (f"@{digest}", f":{VERSION}", ":latest"):
-            index = json.loads(done("skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{image}{reference}"))
+            index = json.loads(self.skopeo("inspect", "--tls-verify=false", "--raw", f"docker://{image}{reference}"))
             self.assertEqual(len(index["manifests"]), len(ARCHITECTURES))
         self.succeeds("publish-image", **variables)
         # Another image under the same version.
-        done("skopeo", "copy", "--quiet", "--dest-tls-verify=false",
-             f"oci-archive:{self.dist}/drain-init-{VERSION}.oci.tar", f"docker://{image}:{VERSION}")
+        self.skopeo("copy", "--quiet", "--dest-tls-verify=false",
+                    f"oci-archive:{self.dist}/drain-init-{VERSION}.oci.tar", f"docker://{image}:{VERSION}")
         self.fails("a new build needs a new version", "publish-image", **variables)
 
     def test_a_registry_that_does_not_answer(self):
