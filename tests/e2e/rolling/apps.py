@@ -40,17 +40,19 @@ def install():
 def versions():
     """What the figures are made with."""
     names = [name for name in PACKAGES if name != "python3-venv"]
+    # dpkg knows packages that are not installed, too, such as one that another conflicts with.
     lines = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names],
+        ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\n", *names],
         check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.splitlines()
+    installed = dict(line.split()[1:] for line in lines if line.startswith("installed "))
 
     def version_of(program):
         return subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE,
-                              text=True).stdout.split()[-1].lstrip("v")
+                              text=True).stdout.splitlines()[0].split()[-1].lstrip("v")
 
     return {
         "Linux": platform.release(), "processors": os.cpu_count(),
-        **dict(line.split() for line in lines),
+        **installed, **({} if "runc" in installed else {"runc": version_of("runc")}),
         **dict(pin.split("==") for pin in PYPI), "node": version_of("node"),
         **({"npm": version_of("npm")} if shutil.which("npm") else {}),
         "Python": platform.python_version(),
