@@ -66,10 +66,11 @@ class Run:
         self.dir.chmod(0o755)
         for name in files:
             shutil.copy(HERE / "apps" / name, self.dir)
-        # Short names of the page (drain-init, nginx) mean these programs.
+        # Short names of the page (drain-init, nginx) mean these programs. A copy: a
+        # server's own user may not be let into the tree.
         bin_dir = self.dir / "bin"
         bin_dir.mkdir()
-        (bin_dir / "drain-init").symlink_to(INIT)
+        shutil.copy(INIT, bin_dir / "drain-init")
         for name, script in (wrappers or {}).items():
             (bin_dir / name).write_text(f"#!/bin/sh\n{script}\n")
             (bin_dir / name).chmod(0o755)

@@ -219,12 +219,14 @@ class Built(Example):
         (self.dir / "storage.conf").write_text(
             f'[storage]\ndriver = "vfs"\ngraphroot = "{self.dir}/store"\nrunroot = "{self.dir}/run"\n')
 
-    def podman(self, *words, **options):
+    def podman(self, *words):
+        # The log has both outputs of the container; otherwise stderr is podman's own.
+        stderr = subprocess.STDOUT if words[0] == "logs" else subprocess.PIPE
         environment = {**os.environ, "CONTAINERS_CONF": f"{self.dir}/containers.conf",
                        "CONTAINERS_STORAGE_CONF": f"{self.dir}/storage.conf"}
         run = subprocess.run(["podman", *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True, timeout=120, **options)
-        self.assertEqual(run.returncode, 0, f"podman {words}: {run.stdout}")
+                             stderr=stderr, text=True, timeout=120)
+        self.assertEqual(run.returncode, 0, f"podman {words}: {run.stdout}{run.stderr or ''}")
         return run.stdout
 
     def build(self, tag, dockerfile, **files):
