@@ -63,11 +63,16 @@ impl Run {
                 }
                 next += 1;
             }
-            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(event) => self.take(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("waited for {what:?}; seen:\n{}", self.story())
-                }
+            self.take_next(what, deadline);
+        }
+    }
+
+    /// Waits for one event more.
+    fn take_next(&mut self, what: &dyn Debug, deadline: Instant) {
+        match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(event) => self.take(event),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                panic!("waited for {what:?}; seen:\n{}", self.story())
             }
         }
     }
@@ -330,16 +335,17 @@ impl Run {
     /// Waits until this probe has said this line, or the init has ended.
     pub fn ended_or(&mut self, name: &str, line: &str) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            if self.said(name).iter().any(|l| l == line) || self.has_ended() {
-                return;
+        let hosted = self.place == Place::Hosted;
+        // Each event is looked at once it was taken in, and in one look: what came
+        // between two would be waited for in vain.
+        let fits = |run: &Self, event: &Event| match event {
+            Event::Said { connection, line: said } if said == line => {
+                run.name_of(*connection) == Some(name)
             }
-            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(event) => self.take(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("waited for {line} or the end; seen:\n{}", self.story())
-                }
-            }
+            event => run.end_in(event, hosted).is_some(),
+        };
+        while !self.seen.iter().any(|(_, event)| fits(self, event)) {
+            self.take_next(&format!("{line} or the end"), deadline);
         }
     }
 
