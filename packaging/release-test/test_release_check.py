@@ -147,6 +147,26 @@ class ReleaseCheck(Rehearsal):
         self.finds("archives", "holds another program")
         self.finds("image", "holds another program")
 
+    def quote(self, words, size):
+        """Have README.md say SIZE behind these words."""
+        path = self.tree / "README.md"
+        path.write_text(re.sub(rf"({words})[\d,]+", rf"\g<1>{size:,}", path.read_text()))
+
+    def test_a_size_is_exact_and_a_compressed_one_within_a_hundredth(self):
+        deb, program = "the deb ", r"\| drain-init \| "
+        size = (self.dist / f"drain-init_{VERSION}_amd64.deb").stat().st_size
+        for sound in (size - size // 100, size + size // 100):
+            self.quote(deb, sound)
+            self.check("--only", "sizes")
+        for wrong in (size - size // 100 - 1, size + size // 100 + 1):
+            self.quote(deb, wrong)
+            self.finds("sizes", f"README.md says {wrong:,} for the deb for amd64")
+        self.quote(deb, size)
+        size = (self.dist / "drain-init-amd64").stat().st_size
+        for wrong in (size - 1, size + 1):
+            self.quote(program, wrong)
+            self.finds("sizes", f"README.md says {wrong:,} for drain-init-amd64")
+
     def test_page_with_another_size_than_what_is_built(self):
         for page, words in (("README.md", r"(\| drain-init \| )[\d,]+"), ("README.md", r"(\| arm64 \| )[\d,]+"),
                             ("README.md", r"(layer has )[\d,]+"), ("README.md", r"(the deb )[\d,]+"),
