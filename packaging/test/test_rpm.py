@@ -206,7 +206,7 @@ class Machine:
         self.configuration = root / "etc/dnf.conf"
         self.configuration.write_text(
             f"[main]\ngpgcheck=1\nreposdir={self.repositories}\ncachedir={root}/var/cache/dnf\nlogdir={root}/var/log\n"
-            f"proxy={site.proxy}\nsslcacert={site.certificate}\nretries=1\nmetadata_expire=0\nplugins=0\n")
+            f"proxy={site.proxy}\nsslcacert={site.certificate}\nretries=1\nplugins=0\n")
 
     def serve(self, repository, name="drain-init"):
         """Puts REPOSITORY on the web, and downloads its file: all that a user does."""
@@ -217,7 +217,8 @@ class Machine:
         shutil.copy(repository / "drain-init.repo", self.repositories)
 
     def dnf(self, *arguments, check=run):
-        return check("dnf", "-y", "-c", self.configuration, f"--installroot={self.root}", "--releasever=1", *arguments)
+        # --refresh: with metadata_expire=0 what was loaded in this same second still counts.
+        return check("dnf", "-y", "--refresh", "-c", self.configuration, f"--installroot={self.root}", "--releasever=1", *arguments)
 
     def installed(self):
         return set(run("rpm", "--root", self.root, "-qa", "--qf", "%{NAME}-%{VERSION}\n").split()) - {"gpg-pubkey"}
