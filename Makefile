@@ -216,7 +216,7 @@ soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
 	tests/soak
 
 .PHONY: newcomer
-newcomer: toolchain ## what a fresh Debian 12 and 13 make of this tree: an hour and more each (RELEASES, PLACES, STEPS)
+newcomer: toolchain ## what a fresh Debian 12 and 13 make of this tree: 45 minutes each (RELEASES, PLACES, STEPS)
 	tests/newcomer
 
 .PHONY: miri
