@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+# More than any run has servers.
+MOST_PORTS = 100
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = Path(__file__).resolve().parents[1] / "apps"
 # Set for the inner run: the directory for configurations, sockets and logs.
@@ -161,6 +163,11 @@ def port_base():
     text = os.environ.get("PORT_BASE", "18080")
     if not text.isdigit() or not 1024 <= int(text) <= 65000:
         sys.exit(f"PORT_BASE is '{text}', but must be a port from 1024 to 65000")
+    # A server cannot listen where a connection has taken the port first. See ip(7).
+    first, last = (int(port) for port in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    if first - MOST_PORTS < int(text) <= last and first >= 1024 + MOST_PORTS:
+        sys.exit(f"PORT_BASE is '{text}', but outgoing connections take the ports from {first} to {last}: "
+                 f"name one from 1024 to {first - MOST_PORTS}")
     return int(text)
 
 
