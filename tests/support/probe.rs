@@ -174,6 +174,9 @@ struct Probe {
     path: Vec<u8>,
     socket: UnixStream,
     signals: c_int,
+    /// Those that are read from there: not those that do what they do by themselves.
+    /// Their reading would take one that comes in the middle of it.
+    read: u64,
     started: Started,
     reactions: Vec<(c_int, Reaction)>,
     /// What was read from the socket and is not a whole line yet.
@@ -184,12 +187,13 @@ struct Probe {
 impl Probe {
     fn new(path: &[u8], started: Started) -> Self {
         change_mask(libc::SIG_SETMASK, !0);
-        let signals = signal_descriptor();
+        let signals = signal_descriptor(-1, !0);
         let socket = UnixStream::connect(OsStr::from_bytes(path)).unwrap_or_else(|_| end(98));
         Self {
             path: path.to_vec(),
             socket,
             signals,
+            read: !0,
             started,
             reactions: Vec::new(),
             unread: Vec::new(),
@@ -311,6 +315,8 @@ impl Probe {
             }
             // From now on this signal does what it does by itself.
             "default" => {
+                self.read &= !bit(number(1));
+                signal_descriptor(self.signals, self.read);
                 set_action(number(1), libc::SIG_DFL);
                 change_mask(libc::SIG_UNBLOCK, bit(number(1)));
             }
@@ -413,7 +419,7 @@ impl Probe {
         }
         self.socket =
             UnixStream::connect(OsStr::from_bytes(&self.path)).unwrap_or_else(|_| end(98));
-        self.signals = signal_descriptor();
+        self.signals = signal_descriptor(-1, self.read);
         self.reactions.clear();
         self.unread.clear();
         self.host_of = 0;
@@ -495,13 +501,12 @@ fn systemd() -> Vec<String> {
     }
 }
 
-/// A descriptor from which every signal can be read, 32 and 33 too. High up,
-/// so that the low numbers stay as they were.
-fn signal_descriptor() -> c_int {
-    let all = !0_u64;
+/// A descriptor from which these signals can be read, 32 and 33 too: this one, or a
+/// new one for -1. See signalfd(2).
+fn signal_descriptor(descriptor: c_int, set: u64) -> c_int {
     let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
     // SAFETY: the set is eight bytes, as the kernel's is.
-    unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const all, 8, flags) as c_int }
+    unsafe { libc::syscall(libc::SYS_signalfd4, descriptor, &raw const set, 8, flags) as c_int }
 }
 
 fn write_all(fd: c_int, text: &str) {
