@@ -19,8 +19,9 @@ PACKAGES = ["busybox=busybox", "catatonit", "dumb-init", "haproxy", "nginx-light
 
 def packages(full):
     """Debian's packages; its Node and runc only where the machine has none, and its
-    npm, which is some 400 packages and takes minutes, only for the full form."""
-    wanted = [*(name for name in PACKAGES if name != "runc"), "node=nodejs", "runc=runc"]
+    npm, which is some 400 packages and takes minutes, only for the full form.
+    Passenger calls ps, but its package does not ask for it."""
+    wanted = [*(name for name in PACKAGES if name != "runc"), "node=nodejs", "ps=procps", "runc=runc"]
     return wanted + (["npm=npm"] if full else [])
 
 
