@@ -174,9 +174,6 @@ struct Probe {
     path: Vec<u8>,
     socket: UnixStream,
     signals: c_int,
-    /// Those that are read from there: not those that do what they do by themselves.
-    /// Their reading would take one that comes in the middle of it.
-    read: u64,
     started: Started,
     reactions: Vec<(c_int, Reaction)>,
     /// What was read from the socket and is not a whole line yet.
@@ -187,13 +184,12 @@ struct Probe {
 impl Probe {
     fn new(path: &[u8], started: Started) -> Self {
         change_mask(libc::SIG_SETMASK, !0);
-        let signals = signal_descriptor(-1, !0);
+        let signals = signal_descriptor(-1);
         let socket = UnixStream::connect(OsStr::from_bytes(path)).unwrap_or_else(|_| end(98));
         Self {
             path: path.to_vec(),
             socket,
             signals,
-            read: !0,
             started,
             reactions: Vec::new(),
             unread: Vec::new(),
@@ -315,10 +311,9 @@ impl Probe {
             }
             // From now on this signal does what it does by itself.
             "default" => {
-                self.read &= !bit(number(1));
-                signal_descriptor(self.signals, self.read);
                 set_action(number(1), libc::SIG_DFL);
                 change_mask(libc::SIG_UNBLOCK, bit(number(1)));
+                signal_descriptor(self.signals);
             }
             // fork NAME [group|session|GROUP]: a child of this one.
             "fork" => {
@@ -419,7 +414,7 @@ impl Probe {
         }
         self.socket =
             UnixStream::connect(OsStr::from_bytes(&self.path)).unwrap_or_else(|_| end(98));
-        self.signals = signal_descriptor(-1, self.read);
+        self.signals = signal_descriptor(-1);
         self.reactions.clear();
         self.unread.clear();
         self.host_of = 0;
@@ -501,9 +496,11 @@ fn systemd() -> Vec<String> {
     }
 }
 
-/// A descriptor from which these signals can be read, 32 and 33 too: this one, or a
-/// new one for -1. See signalfd(2).
-fn signal_descriptor(descriptor: c_int, set: u64) -> c_int {
+/// A descriptor from which the blocked signals can be read, 32 and 33 too: this one,
+/// or a new one for -1. Of the others, reading would take one that comes in the middle
+/// of it. See signalfd(2).
+fn signal_descriptor(descriptor: c_int) -> c_int {
+    let set = change_mask(libc::SIG_BLOCK, 0);
     let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
     // SAFETY: the set is eight bytes, as the kernel's is.
     unsafe { libc::syscall(libc::SYS_signalfd4, descriptor, &raw const set, 8, flags) as c_int }
