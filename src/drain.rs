@@ -783,4 +783,6 @@ mod exhaustive;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod walk;
+#[cfg(test)]
 mod world;
