@@ -39,6 +39,7 @@ impl Signal {
     pub const HUP: Self = Self(1);
     pub const INT: Self = Self(2);
     pub const QUIT: Self = Self(3);
+    pub const TRAP: Self = Self(5);
     pub const ABRT: Self = Self(6);
     pub const KILL: Self = Self(9);
     pub const PIPE: Self = Self(13);
