@@ -40,6 +40,8 @@ pub struct Config {
     pub drain_cmd: Option<NamedCmd>,
     /// Run in place of the stop signal's delivery.
     pub stop_cmd: Option<NamedCmd>,
+    /// The signals that an option or a variable names to be sent.
+    pub named_signals: SignalSet,
     /// How much to say.
     pub level: Level,
     /// Say when an orphan was reaped.
@@ -322,24 +324,31 @@ fn merge(line: Settings, variables: Settings, dumb_init: &Settings, command: usi
     let single_child =
         line.single_child.or(variables.single_child).or(dumb_init.single_child).unwrap_or(false);
     let rewrites = line.rewrites.or(variables.rewrites).unwrap_or_default();
+    let drain_signal = line.drain_signal.or(variables.drain_signal);
+    let stop_signals = line.stop_signals.or(variables.stop_signals);
+    let mut named_signals = rewrites.replacements();
+    for signal in stop_signals.unwrap_or_default().iter().chain(drain_signal) {
+        // The drain signal is not rewritten.
+        if Some(signal) == drain_signal || rewrites.apply(signal) == Some(signal) {
+            named_signals.insert(signal);
+        }
+    }
     let given = |duration: &Duration| !duration.is_zero();
     Config {
         plan: Plan {
             delay: line.delay.or(variables.delay).filter(given),
-            drain_signal: line.drain_signal.or(variables.drain_signal),
+            drain_signal,
             drain_cmd: drain_cmd.is_some(),
             stop_cmd: stop_cmd.is_some(),
             kill_after: line.kill_after.or(variables.kill_after).filter(given),
-            stop_signals: line
-                .stop_signals
-                .or(variables.stop_signals)
-                .unwrap_or_else(|| SignalSet::of(&[Signal::TERM])),
+            stop_signals: stop_signals.unwrap_or_else(|| SignalSet::of(&[Signal::TERM])),
             rewrites,
             group: !single_child,
             wait_all: None,
         },
         drain_cmd,
         stop_cmd,
+        named_signals,
         level: line.level.or(variables.level).or(dumb_init.level).unwrap_or(Level::Notice),
         warn_on_reap: line.warn_on_reap || variables.warn_on_reap,
         subreaper: line.subreaper || variables.subreaper,

@@ -275,6 +275,18 @@ impl Rewrites {
 
     /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
     /// blanks before either number and after the last, a `+`, leading zeros;
+    /// The signals that are sent in place of others.
+    #[must_use]
+    pub fn replacements(&self) -> SignalSet {
+        let mut set = SignalSet::EMPTY;
+        for &replacement in &self.replacements {
+            if let Some(signal) = Signal::new(replacement.into()) {
+                set.insert(signal);
+            }
+        }
+        set
+    }
+
     /// and names. Returns `None`, having set nothing, for anything else.
     #[must_use]
     pub fn parse_and_set(&mut self, text: &[u8]) -> Option<()> {

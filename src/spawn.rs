@@ -28,6 +28,9 @@ pub struct Inheritance {
     pub environment: Words,
     /// Whether CHLD was ignored.
     pub sigchld_ignored: bool,
+    /// The signals that an option or a variable names to be sent: they must not reach
+    /// COMMAND ignored.
+    pub named_signals: SignalSet,
     /// The working directory's path, where a drain or stop command needs it.
     pub directory: Option<CString>,
     /// That it may fork.
@@ -148,7 +151,7 @@ pub fn start_command(
         let _ = unistd::setsid();
     }
     name_command(&mut given.environment, own_pid, unistd::getpid());
-    sys::hand_over_signals(given.sigchld_ignored);
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&given.argv, &given.environment);
     fail(&given.argv, error, reporter)
 }
@@ -203,7 +206,7 @@ pub fn start_helper(
     });
     let environment = Words::of(&mut others.chain([main_pid, signal].map(sys::leak)));
 
-    sys::hand_over_signals(given.sigchld_ignored);
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&argv, &environment);
     fail(&argv, error, reporter)
 }
