@@ -148,12 +148,21 @@ pub fn start_command(
     if stays {
         place(unistd::getpid());
     } else {
-        let _ = unistd::setsid();
+        lead_session();
     }
     name_command(&mut given.environment, own_pid, unistd::getpid());
     sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&given.argv, &given.environment);
     fail(&given.argv, error, reporter)
+}
+
+/// Gives the calling child a session, or if a filter refuses that at least a process
+/// group: otherwise signals would reach one process of it.
+fn lead_session() {
+    if unistd::setsid().is_err() {
+        let own_pid = unistd::getpid();
+        let _ = unistd::setpgid(own_pid, own_pid);
+    }
 }
 
 /// Where systemd's variables name drain-init, lets them name COMMAND, and takes
@@ -190,7 +199,7 @@ pub fn start_helper(
     if let Some(pid) = sys::fork(&given.one_thread)? {
         return Ok(pid);
     }
-    let _ = unistd::setsid();
+    lead_session();
     sys::empty_stdin();
     enter(given.directory.as_deref(), reporter);
 
