@@ -72,8 +72,8 @@ pub enum Event {
     CommandEnded {
         /// How.
         status: Status,
-        /// Whether somebody is left of its group.
-        group_left: bool,
+        /// Whether its group has members that drain-init may signal.
+        group_remains: bool,
     },
     /// COMMAND was stopped by a signal.
     CommandStopped {
@@ -84,10 +84,23 @@ pub enum Event {
     },
     /// COMMAND was continued.
     CommandContinued,
-    /// Nobody is left of COMMAND's group.
+    /// After COMMAND's end, another process of its group was stopped by a signal.
+    MemberStopped {
+        /// By which.
+        signal: Signal,
+        /// Who can continue it, where a terminal's job control stopped it.
+        job: Option<Job>,
+    },
+    /// COMMAND's group has no members.
     GroupGone,
-    /// Children were reaped, and others may have been adopted.
-    Reaped,
+    /// COMMAND's group has members, none of which drain-init may signal.
+    GroupForbidden,
+    /// Every remaining process of COMMAND's group ignores the signal that
+    /// [`Drain::sent_to_group`] returns.
+    GroupIgnores,
+    /// It is time to look for processes that were adopted or started: children were
+    /// reaped, or a second has passed.
+    Scan,
     /// A drain or stop command ended and was reaped.
     HelperEnded(Helper, Status),
     /// A drain or stop command could not be started.
@@ -129,6 +142,8 @@ pub enum Action {
     },
     /// Signal a drain or stop command's group, if it is still there.
     SignalHelper(Helper, Signal),
+    /// CONT to COMMAND's whole group, which a terminal has stopped.
+    ContinueGroup,
     /// Signal everybody for whom `--wait-all` is there: every process of the PID
     /// namespace, or every child. Nobody gets the same signal twice so.
     SignalAll {
@@ -214,6 +229,8 @@ pub enum Message {
     },
     /// COMMAND ended soon after that signal, and never saw a drain.
     DeliveredWithoutDrain(Signal, SignalSet),
+    /// The remaining processes cannot be signalled, and are not waited for.
+    GroupForbidden,
     /// The time of `--kill-after` is over.
     Killing(Duration),
     /// A signal came when there was nobody to deliver it to.
@@ -262,7 +279,8 @@ enum State {
     /// COMMAND has ended.
     Ended {
         status: Status,
-        /// Whether what is left of its group is waited for.
+        /// Whether its group is watched: it is waited for, or is part of what
+        /// `--wait-all` waits for.
         group: bool,
         /// Whether every child is waited for.
         children: bool,
@@ -280,10 +298,12 @@ pub struct Drain {
     kill_at: Option<Duration>,
     /// Whether it has been sent.
     killed: bool,
-    /// Whether the stop signal was delivered to COMMAND's group.
-    group_told: bool,
+    /// The stop signal that was last sent to COMMAND's group.
+    sent_to_group: Option<Signal>,
     /// Whether COMMAND is stopped, as far as is known.
     suspended: bool,
+    /// Whether a drain signal that suspends was sent in this step.
+    drain_signal_suspends: bool,
     drain_cmd_runs: bool,
     /// Whether the drain command was sent TERM.
     drain_cmd_told: bool,
@@ -299,8 +319,9 @@ impl Drain {
             state: State::Running { last: None },
             kill_at: None,
             killed: false,
-            group_told: false,
+            sent_to_group: None,
             suspended: false,
+            drain_signal_suspends: false,
             drain_cmd_runs: false,
             drain_cmd_told: false,
             stop_cmd_runs: false,
@@ -326,10 +347,24 @@ impl Drain {
         self.plan.group && self.plan.drains() && matches!(self.state, State::Stopping { .. })
     }
 
-    /// Whether [`Event::GroupGone`] is waited for.
+    /// Whether [`Event::GroupGone`], [`Event::GroupForbidden`] and
+    /// [`Event::GroupIgnores`] are wanted.
     #[must_use]
-    pub const fn waits_for_group(&self) -> bool {
+    pub const fn watches_group(&self) -> bool {
         matches!(self.state, State::Ended { group: true, .. })
+    }
+
+    /// Whether [`Event::Scan`] is wanted.
+    #[must_use]
+    pub const fn watches_children(&self) -> bool {
+        matches!(self.state, State::Ended { children: true, .. })
+    }
+
+    /// The stop signal that COMMAND's group has received, if its members may ignore it:
+    /// they would get TERM instead.
+    #[must_use]
+    pub fn sent_to_group(&self) -> Option<Signal> {
+        self.sent_to_group.filter(|&signal| signal != Signal::TERM && !self.killed)
     }
 
     /// Takes an event in, at the time that it is `now`, and hands out what to do.
@@ -337,32 +372,40 @@ impl Drain {
     pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
         let actions = &mut Actions(act);
         match event {
-            Event::CommandEnded { status, group_left } => {
-                self.command_ended(status, group_left, now, actions);
+            Event::CommandEnded { status, group_remains } => {
+                self.command_ended(status, group_remains, now, actions);
             }
-            Event::CommandStopped { signal, job } => self.command_stopped(signal, job, actions),
+            Event::CommandStopped { signal, job } => {
+                self.suspended = true;
+                self.stopped(signal, job, actions);
+            }
+            Event::MemberStopped { signal, job } => self.stopped(signal, job, actions),
             Event::CommandContinued => self.suspended = false,
             Event::HelperEnded(helper, status) => {
                 self.helper_ended(helper, Some(status), now, actions);
             }
             Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, actions),
-            Event::GroupGone => {
-                if let State::Ended { group, .. } = &mut self.state {
-                    *group = false;
+            Event::GroupGone => self.group_done(actions),
+            Event::GroupForbidden => {
+                // With --wait-all they are waited for as children.
+                if !self.watches_children() {
+                    actions.report(Message::GroupForbidden);
                 }
-                self.exit_if_done(actions);
+                self.group_done(actions);
             }
-            Event::Reaped => {
-                if self.plan.wait_all == Some(WaitAll::Children) {
-                    self.tell_all(actions);
+            Event::GroupIgnores => {
+                if self.watches_group() && self.sent_to_group().is_some() {
+                    self.stop_remaining(Signal::TERM, None, actions);
                 }
             }
+            Event::Scan => self.tell_all(actions),
             Event::NoChildren => {
                 // The stop command would be one.
-                if let State::Ended { children, .. } = &mut self.state
+                if let State::Ended { group, children: children @ true, .. } = &mut self.state
                     && !self.stop_cmd_runs
                 {
-                    *children = false;
+                    // A member of the group would be a child, or the child of one.
+                    (*group, *children) = (false, false);
                     self.exit_if_done(actions);
                 }
             }
@@ -477,8 +520,10 @@ impl Drain {
         match delivered {
             None => actions.report(Message::NotDelivered(received)),
             Some(_) if !self.plan.group => actions.report(Message::Dropped(received)),
+            Some(signal) if self.plan.stop_signals.contains(received) => {
+                self.stop_remaining(signal, Some(received), actions);
+            }
             Some(signal) => {
-                self.group_told |= self.plan.stop_signals.contains(received);
                 self.suspends_or_continues(signal);
                 actions.push(Action::DeliverToRest { signal, received: Some(received) });
             }
@@ -504,9 +549,9 @@ impl Drain {
         }
     }
 
-    /// COMMAND was stopped. What to do about it is the terminal's business.
-    fn command_stopped(&mut self, signal: Signal, job: Option<Job>, actions: &mut Actions) {
-        self.suspended = true;
+    /// COMMAND or a remaining process was stopped. If a terminal did it, some process
+    /// must continue it.
+    fn stopped(&mut self, signal: Signal, job: Option<Job>, actions: &mut Actions) {
         if !signal.is_of_job_control() {
             return;
         }
@@ -515,19 +560,43 @@ impl Drain {
             Some(Job::Shells) => actions.push(Action::Suspend),
             Some(Job::Own) if signal == Signal::TSTP => {
                 self.suspended = false;
-                actions.push(Action::Deliver(Signal::CONT));
+                actions.push(Action::ContinueGroup);
             }
             // It would stop again at once, as long as it is in the background.
             Some(Job::Own) => actions.push(Action::ContinueInForeground),
         }
     }
 
-    /// Delivers what stops COMMAND, also to one that is suspended: it would act
-    /// on nothing but KILL.
+    /// Delivers what stops COMMAND, and CONT, as a suspended process would act on
+    /// nothing but KILL.
     fn deliver_stop(&mut self, signal: Signal, actions: &mut Actions) {
         actions.push(Action::Deliver(signal));
-        self.group_told |= self.plan.group;
-        self.wake_command(actions);
+        if self.plan.group {
+            self.sent_to_group = Some(signal);
+        }
+        if self.continues_after(signal) {
+            actions.push(Action::Deliver(Signal::CONT));
+        }
+    }
+
+    /// Stops the remaining processes of COMMAND's group, as [`Drain::deliver_stop`]
+    /// does with COMMAND; of `received`, if that is the reason, reports that it was
+    /// dropped if none remains.
+    fn stop_remaining(&mut self, signal: Signal, received: Option<Signal>, actions: &mut Actions) {
+        self.sent_to_group = Some(signal);
+        actions.push(Action::DeliverToRest { signal, received });
+        if self.continues_after(signal) {
+            actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
+        }
+    }
+
+    /// Whether CONT follows a stop signal: with a drain, as any member of the group may
+    /// be suspended; without, if COMMAND is known to be. It would discard a signal that
+    /// suspends.
+    fn continues_after(&mut self, signal: Signal) -> bool {
+        let suspended = core::mem::take(&mut self.suspended);
+        let any_may_be = self.plan.drains() && !self.drain_signal_suspends;
+        (any_may_be || suspended) && !signal.stops_by_default()
     }
 
     fn wake_command(&mut self, actions: &mut Actions) {
@@ -565,7 +634,11 @@ impl Drain {
             actions.push(Action::Start(Helper::Drain, received));
         }
         if !waits {
+            // CONT in the same step would discard it.
+            self.drain_signal_suspends =
+                self.plan.drain_signal.is_some_and(Signal::stops_by_default);
             self.begin_stop(received, None, now, actions);
+            self.drain_signal_suspends = false;
         }
     }
 
@@ -688,7 +761,7 @@ impl Drain {
     fn command_ended(
         &mut self,
         status: Status,
-        group_left: bool,
+        group_remains: bool,
         now: Duration,
         actions: &mut Actions,
     ) {
@@ -702,7 +775,7 @@ impl Drain {
         let step = drained.is_some() || stopped.is_some() && (self.plan.drains() || self.killed);
         // Behind npm or a shell, which die of TERM at once, the server that was
         // told in the same instant still answers.
-        let waits = self.asks_for_group() && group_left;
+        let waits = self.asks_for_group() && group_remains;
         actions.report(Message::Ended { status, drained, stopped, step, waits });
         if let State::Running { last: Some((signal, when)) } = self.state
             && now.saturating_sub(when) < SOON
@@ -710,7 +783,8 @@ impl Drain {
             actions.report(Message::DeliveredWithoutDrain(signal, self.plan.stop_signals));
         }
         let children = self.plan.wait_all.is_some();
-        self.state = State::Ended { status, group: waits, children };
+        let group = waits || children && self.plan.group && group_remains;
+        self.state = State::Ended { status, group, children };
         self.start_kill_clock(now);
 
         // What goes to the whole namespace in a moment need not go to its parts
@@ -721,17 +795,13 @@ impl Drain {
             actions.push(Action::SignalHelper(Helper::Drain, self.ending(Signal::TERM)));
         }
         // A plain command line does as dumb-init does, and tells the rest again.
-        let told = self.group_told && (self.plan.drains() || children) && !self.killed;
+        let told = self.sent_to_group.is_some() && (self.plan.drains() || children) && !self.killed;
         if self.plan.group
             && !told
             && let Some(signal) = self.plan.rewrites.apply(Signal::TERM)
             && !(all_follows && signal == Signal::TERM)
         {
-            self.group_told = true;
-            actions.push(Action::DeliverToRest { signal: self.ending(signal), received: None });
-            if core::mem::take(&mut self.suspended) {
-                actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
-            }
+            self.stop_remaining(self.ending(signal), None, actions);
         }
         self.finish(actions);
     }
@@ -755,7 +825,7 @@ impl Drain {
         let waits =
             !self.stop_cmd_runs && matches!(self.state, State::Ended { children: true, .. });
         if waits || self.killed && self.plan.wait_all.is_some() {
-            let spare_command = self.group_told && !self.killed;
+            let spare_command = self.sent_to_group.is_some() && !self.killed;
             actions.push(Action::SignalAll {
                 signal: self.ending(Signal::TERM),
                 spare_command,
@@ -766,6 +836,14 @@ impl Drain {
                 actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
             }
         }
+    }
+
+    /// COMMAND's group is not waited for any more.
+    fn group_done(&mut self, actions: &mut Actions) {
+        if let State::Ended { group, .. } = &mut self.state {
+            *group = false;
+        }
+        self.exit_if_done(actions);
     }
 
     /// Exits when nobody is waited for any more.

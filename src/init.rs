@@ -8,18 +8,21 @@ use nix::unistd;
 
 use crate::config::Config;
 use crate::drain::{Action, Drain, Event, Helper, Message, WaitAll};
-use crate::processes::{Ended, JobChange, Processes, Started};
+use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::status::Status;
 use crate::sys;
 use crate::terminal;
-use crate::wording::{self, Target};
+use crate::wording;
 
-/// How often what is left of COMMAND's group is looked for: a member's parent may
-/// be another living process, to whom its CHLD goes.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the remaining processes are checked. A member's CHLD can go to another
+/// living process, and an orphan can be adopted without one.
+const GROUP_POLL: Duration = Duration::from_secs(1);
+
+/// How long to sleep between checks if signals cannot be waited for, in milliseconds.
+const SIGNAL_POLL: i32 = 100;
 
 /// The init, once COMMAND has been started.
 pub struct Init<'a> {
@@ -40,12 +43,11 @@ impl<'a> Init<'a> {
         reporter: Reporter<'a>,
         command: &spawn::Command,
     ) -> Self {
-        let started = Started::new(command.pid, config.plan.group);
         let executor = Executor {
             config,
             given,
             reporter,
-            processes: Processes::new(started),
+            processes: Processes::new(Child::new(command.pid)),
             has_terminal: command.has_terminal,
             job_is_stopped: false,
             exit: None,
@@ -59,20 +61,21 @@ impl<'a> Init<'a> {
     pub fn run(mut self) -> Status {
         let mut received = None;
         loop {
-            // Whatever woke us, the dead come first: sigtimedwait hands out the
-            // lowest signal, not the oldest, and TERM comes before CHLD. Where
-            // another signal woke us and no CHLD waits, nobody has ended: asking
-            // that costs less than a look at all the children.
-            if received.is_none()
-                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD))
-            {
-                self.reap();
-            }
+            // Exited children come first: sigtimedwait returns the lowest signal, not
+            // the oldest, and so TERM before CHLD. If another signal woke us and no CHLD
+            // is pending, no child has exited; to ask that is cheaper than a waitpid.
+            let is_idle = received.is_none();
+            let reaped = (is_idle
+                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD)))
+                && self.reap();
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time, sys::now());
             }
-            if self.drain.waits_for_group() && !self.executor.processes.is_group_left() {
-                self.feed(Event::GroupGone, sys::now());
+            if self.drain.watches_group() {
+                self.check_group();
+            }
+            if self.drain.watches_children() && (is_idle || reaped) {
+                self.feed(Event::Scan, sys::now());
             }
             if let Some(status) = self.executor.exit {
                 self.executor.take_terminal_back();
@@ -94,43 +97,48 @@ impl<'a> Init<'a> {
     fn wait(&mut self) -> Option<Signal> {
         let deadline = self.drain.deadline();
         let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
-        if self.drain.waits_for_group() {
-            timeout = Some(timeout.map_or(LOOK, |timeout| timeout.min(LOOK)));
+        if self.drain.watches_group() || self.drain.watches_children() {
+            timeout = Some(timeout.map_or(GROUP_POLL, |timeout| timeout.min(GROUP_POLL)));
         }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {
             Ok(signal) => Some(signal).filter(|signal| *signal != Signal::CHLD),
             Err(Errno::EAGAIN | Errno::EINTR) => None,
-            Err(error) => self.look(error),
+            Err(error) => self.poll_for_signal(error),
         }
     }
 
-    /// Where a filter does not let it wait for a signal, looks whether one has come,
-    /// a tenth of a second after the last look.
+    /// Takes a pending signal if a filter refuses to wait for one, a tenth of a second
+    /// after the last check.
     #[cold]
     #[inline(never)]
-    fn look(&mut self, error: Errno) -> Option<Signal> {
-        if !self.said {
-            self.said = true;
+    fn poll_for_signal(&mut self, error: Errno) -> Option<Signal> {
+        sys::sleep(SIGNAL_POLL);
+        // CHLD is no news, because every check reaps. Ignoring it would lose the
+        // statuses of children that exit meanwhile.
+        let taken = if let Some(pending) = sys::pending_signals() {
+            let signal = pending.iter().find(|signal| *signal != Signal::CHLD);
+            signal.ok_or(Errno::EAGAIN).inspect(|&signal| sys::discard(signal))
+        } else {
+            sys::take_signal_by_descriptor()
+        };
+        let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
+        if !core::mem::replace(&mut self.said, true) {
             self.executor.reporter.say(Level::Error, &|line| {
-                line.text(b"cannot wait for signals, will look for them: ").error(error);
+                wording::cannot_wait(line, is_refused).error(error);
             });
         }
-        sys::sleep(100);
-        // CHLD says nothing: the dead are looked for every time, and must not be
-        // lost while it is ignored.
-        let signal = sys::pending_signals()?.iter().find(|signal| *signal != Signal::CHLD)?;
-        sys::discard(signal);
-        Some(signal)
+        taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
 
-    /// Reaps all that has ended, and lets COMMAND's end count first.
-    fn reap(&mut self) {
-        let ended = self.executor.reap();
-        if let Some(change) = ended.job {
+    /// Reaps every child that has exited. COMMAND's exit counts before the others.
+    /// Returns whether any child was reaped.
+    fn reap(&mut self) -> bool {
+        let summary = self.executor.reap();
+        if let Some(change) = summary.job {
             let event = match change {
                 JobChange::Stopped(signal) => {
-                    // Nobody has to continue a job that is no more.
-                    let runs = ended.command.is_none();
+                    // After its end there is nothing to continue.
+                    let runs = summary.command.is_none();
                     let job = runs.then(|| terminal::job(signal)).flatten();
                     Event::CommandStopped { signal, job }
                 }
@@ -138,25 +146,53 @@ impl<'a> Init<'a> {
             };
             self.feed(event, sys::now());
         }
-        // That no child is left was said when the last one ended.
-        if !ended.any {
-            return;
+        if let Some(status) = summary.command {
+            let group_remains = self.executor.processes.command.group_exists() != Ok(false);
+            self.feed(Event::CommandEnded { status, group_remains }, sys::now());
+        }
+        if let Some(signal) = summary.member_stopped
+            && self.executor.processes.command.reaped
+        {
+            self.feed(Event::MemberStopped { signal, job: terminal::job(signal) }, sys::now());
+        }
+        // That no child remains was noticed when the last one exited.
+        if !summary.any {
+            return false;
         }
         let now = sys::now();
-        if let Some(status) = ended.command {
-            let group_left = self.executor.processes.command.is_group_left();
-            self.feed(Event::CommandEnded { status, group_left }, now);
-        }
-        if let Some(status) = ended.drain_cmd {
+        if let Some(status) = summary.drain_cmd {
             self.feed(Event::HelperEnded(Helper::Drain, status), now);
         }
-        if let Some(status) = ended.stop_cmd {
+        if let Some(status) = summary.stop_cmd {
             self.feed(Event::HelperEnded(Helper::Stop, status), now);
         }
-        self.feed(Event::Reaped, now);
-        if ended.no_children {
+        if summary.no_children {
             self.feed(Event::NoChildren, now);
         }
+        true
+    }
+
+    /// Looks at what remains of COMMAND's group.
+    fn check_group(&mut self) {
+        let sent = self.drain.sent_to_group();
+        let group = self.executor.processes.group(sent);
+        let event = match group {
+            Group::Gone => Event::GroupGone,
+            Group::Forbidden => Event::GroupForbidden,
+            Group::Remaining => return,
+            Group::Zombies(_) | Group::Ignoring(_) => {
+                self.reap();
+                if self.executor.processes.group(sent) != group || !processes::proc_lists_all() {
+                    return;
+                }
+                if matches!(group, Group::Zombies(_)) {
+                    Event::GroupGone
+                } else {
+                    Event::GroupIgnores
+                }
+            }
+        };
+        self.feed(event, sys::now());
     }
 
     /// Tells the state machine what happened, and does what it says.
@@ -189,18 +225,18 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    fn reap(&mut self) -> Ended {
+    fn reap(&mut self) -> ReapSummary {
         let (config, reporter) = (self.config, self.reporter);
-        let ended = self.processes.reap(&|pid, status| {
+        let summary = self.processes.reap(&|pid, status| {
             let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
             reporter.say(level, &|line| {
                 line.text(b"reaped the orphan ").pid(pid).text(b", which ").status(status);
             });
         });
-        if let Some(JobChange::Stopped(signal)) = ended.job {
+        if let Some(JobChange::Stopped(signal)) = summary.job {
             self.job_is_stopped = signal.is_of_job_control();
         }
-        ended
+        summary
     }
 
     /// Whoever shares drain-init's group had the terminal before.
@@ -216,45 +252,51 @@ impl Executor<'_> {
         let command = &mut self.processes.command;
         match action {
             Action::Deliver(signal) => {
-                // The terminal has stopped the whole group: all of it goes on.
+                // The terminal has stopped the whole group: all of it continues.
                 let whole = signal == Signal::CONT && core::mem::take(&mut self.job_is_stopped);
-                let by_group = whole || command.by_group;
-                let result = command.signal(signal, by_group);
-                self.report_delivery(signal, Target { by_group, ..self.target() }, result);
+                let target = if whole { self.group() } else { self.target() };
+                self.deliver(signal, target);
             }
             Action::DeliverToCommand(signal) => {
-                let result = command.signal(signal, false);
-                self.report_delivery(signal, Target { by_group: false, ..self.target() }, result);
+                let target = Target::Process(command.pid);
+                self.deliver(signal, target);
             }
             Action::DeliverToRest { signal, received } => {
-                match (command.signal(signal, command.by_group), received) {
+                let target = self.target();
+                match (self.processes.command.signal(target, signal), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
-                    (result, _) => self.report_delivery(signal, self.target(), result),
+                    (result, _) => self.report_delivery(signal, target, result),
                 }
             }
             Action::SignalHelper(helper, signal) => {
-                if let Some(started) = self.helper(helper) {
-                    // Where it is gone there is nothing to do.
-                    let _ = started.signal(signal, true);
+                if let Some(child) = self.helper(helper) {
+                    // It may have exited.
+                    let _ = child.signal(Target::Group(child.pid), signal);
                 }
+            }
+            Action::ContinueGroup => {
+                self.job_is_stopped = false;
+                self.deliver(Signal::CONT, self.group());
             }
             Action::SignalAll { signal, spare_command, spare_drain_cmd } => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
-                self.processes.tell_all(signal, children, [spare_command, spare_drain_cmd]);
-                let whom: &[u8] = if children { b" to every child" } else { b" to every process" };
-                self.reporter.say(Level::Verbose, &|line| {
-                    line.signal(signal).text(whom);
-                });
+                let spare = [spare_command, spare_drain_cmd];
+                if self.processes.signal_all(signal, children, spare) {
+                    self.reporter.say(Level::Verbose, &|line| {
+                        wording::signal_to_all(line, signal, children);
+                    });
+                }
             }
             Action::HandTerminalOn => {
-                if !command.reaped {
+                // Once the group is gone its ID may be reused.
+                if command.group_exists() != Ok(false) {
                     terminal::pass(unistd::getpgrp(), command.pid);
                 }
             }
             Action::ContinueInForeground => {
                 if terminal::give_to(command.pid) {
-                    return self.carry_out(Action::Deliver(Signal::CONT));
+                    return self.carry_out(Action::ContinueGroup);
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
@@ -283,7 +325,7 @@ impl Executor<'_> {
         let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
         match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
             Ok(pid) => {
-                *self.helper(helper) = Some(Started::new(pid, true));
+                *self.helper(helper) = Some(Child::new(pid));
                 None
             }
             Err(error) => {
@@ -298,16 +340,30 @@ impl Executor<'_> {
     }
 
     /// The drain or stop command, if it was started.
-    const fn helper(&mut self, helper: Helper) -> &mut Option<Started> {
+    const fn helper(&mut self, helper: Helper) -> &mut Option<Child> {
         match helper {
             Helper::Drain => &mut self.processes.drain_cmd,
             Helper::Stop => &mut self.processes.stop_cmd,
         }
     }
 
+    /// Where COMMAND's signals go.
     const fn target(&self) -> Target {
-        let command = &self.processes.command;
-        Target { pid: command.pid, by_group: command.by_group }
+        if self.config.plan.group {
+            self.group()
+        } else {
+            Target::Process(self.processes.command.pid)
+        }
+    }
+
+    /// COMMAND's process group.
+    const fn group(&self) -> Target {
+        Target::Group(self.processes.command.pid)
+    }
+
+    fn deliver(&mut self, signal: Signal, target: Target) {
+        let result = self.processes.command.signal(target, signal);
+        self.report_delivery(signal, target, result);
     }
 
     fn report_delivery(&self, signal: Signal, target: Target, result: nix::Result<()>) {

@@ -72,8 +72,19 @@ impl Signal {
     /// signal(7).
     #[must_use]
     pub const fn ends_by_default(self) -> bool {
-        !self.is_of_job_control()
-            && !matches!(self, Self::CHLD | Self::CONT | Self::STOP | Self::URG | Self::WINCH)
+        !self.stops_by_default() && !self.is_ignored_by_default()
+    }
+
+    /// Whether it suspends a process that neither catches nor ignores it.
+    #[must_use]
+    pub const fn stops_by_default(self) -> bool {
+        self.is_of_job_control() || matches!(self, Self::STOP)
+    }
+
+    /// Whether a running process that does not catch it does not notice it.
+    #[must_use]
+    pub const fn is_ignored_by_default(self) -> bool {
+        matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
     }
 
     /// Its number, 1 to 64.
@@ -264,17 +275,6 @@ impl Rewrites {
         }
     }
 
-    /// As [`Rewrites::apply`], but `default` where no rewrite names it.
-    #[must_use]
-    pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
-        match self.replacements[usize::from(received.0)] {
-            AS_RECEIVED => Some(default),
-            _ => self.apply(received),
-        }
-    }
-
-    /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
-    /// blanks before either number and after the last, a `+`, leading zeros;
     /// The signals that are sent in place of others.
     #[must_use]
     pub fn replacements(&self) -> SignalSet {
@@ -287,6 +287,17 @@ impl Rewrites {
         set
     }
 
+    /// As [`Rewrites::apply`], but `default` where no rewrite names it.
+    #[must_use]
+    pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
+        match self.replacements[usize::from(received.0)] {
+            AS_RECEIVED => Some(default),
+            _ => self.apply(received),
+        }
+    }
+
+    /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
+    /// blanks before either number and after the last, a `+`, leading zeros;
     /// and names. Returns `None`, having set nothing, for anything else.
     #[must_use]
     pub fn parse_and_set(&mut self, text: &[u8]) -> Option<()> {

@@ -1,19 +1,9 @@
 //! What a message says.
 
-use nix::unistd::Pid;
-
 use crate::drain::{Cause, Helper, Message, Stop};
+use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
-
-/// Whom signals go to.
-#[derive(Clone, Copy)]
-pub struct Target {
-    /// COMMAND's process ID, which is its group's, too.
-    pub pid: Pid,
-    /// Whether they go to its group.
-    pub by_group: bool,
-}
 
 /// How much is to be said for a message to be said.
 #[must_use]
@@ -80,7 +70,7 @@ pub fn describe(line: &mut Line, message: Message, target: Target) {
             signal_to(line, signal, target).text(b" after all");
         }
         Message::Ended { status, drained, stopped, waits, .. } => {
-            line.text(b"process ").pid(target.pid).text(b" ").status(status);
+            line.text(b"process ").pid(target.pid()).text(b" ").status(status);
             if let Some(drained) = drained {
                 line.text(b", ").elapsed(drained).text(b" into the drain");
             }
@@ -104,8 +94,14 @@ pub fn describe(line: &mut Line, message: Message, target: Target) {
         Message::Killing(after) => {
             line.duration(after).text(b" are over: KILL to what is left (see --kill-after)");
         }
+        Message::GroupForbidden => {
+            line.text(b"process group ").pid(target.pid()).text(
+                b": the remaining processes belong to another user and cannot be signalled, \
+                  not waiting",
+            );
+        }
         Message::Dropped(signal) => {
-            line.signal(signal).text(b": dropped, process ").pid(target.pid);
+            line.signal(signal).text(b": dropped, process ").pid(target.pid());
             line.text(b" has exited and left nobody to deliver it to");
         }
     }
@@ -113,8 +109,25 @@ pub fn describe(line: &mut Line, message: Message, target: Target) {
 
 /// `TERM to process group 7`.
 pub fn signal_to(line: &mut Line, signal: Signal, target: Target) -> &mut Line {
-    let whom: &[u8] = if target.by_group { b" to process group " } else { b" to process " };
-    line.signal(signal).text(whom).pid(target.pid)
+    let kind: &[u8] = match target {
+        Target::Process(_) => b" to process ",
+        Target::Group(_) => b" to process group ",
+    };
+    line.signal(signal).text(kind).pid(target.pid())
+}
+
+/// What `--wait-all` has sent.
+pub fn signal_to_all(line: &mut Line, signal: Signal, children: bool) {
+    line.signal(signal).text(if children { b" to every child" } else { b" to every process" });
+}
+
+/// Why signals are noticed late, or not at all.
+pub fn cannot_wait(line: &mut Line, is_refused: bool) -> &mut Line {
+    line.text(if is_refused {
+        b"cannot receive signals, only COMMAND's exit ends the container: "
+    } else {
+        b"cannot wait for signals, checking for them 10 times a second: "
+    })
 }
 
 /// What a helper is called.

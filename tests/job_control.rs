@@ -327,7 +327,7 @@ fn what_command_leaves_behind_is_not_hung_up_on() {
     run.signal(SIGTERM);
     run.reaped("main");
     run.ping("server");
-    assert_eq!(run.signals("server"), [SIGTERM]);
+    assert_eq!(run.signals("server"), [SIGTERM, SIGCONT]);
     run.tell("server", "exit 0");
     assert_eq!(run.status(), 3);
 }
