@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd;
 
 use crate::config::Config;
-use crate::drain::{Action, Drain, Event, Helper, Message, WaitAll};
+use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
 use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
@@ -49,7 +49,6 @@ impl<'a> Init<'a> {
             reporter,
             processes: Processes::new(Child::new(command.pid)),
             has_terminal: command.has_terminal,
-            job_is_stopped: false,
             exit: None,
         };
         Self { drain: Drain::new(config.plan.clone()), executor, said: false }
@@ -71,10 +70,10 @@ impl<'a> Init<'a> {
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time, sys::now());
             }
-            if self.drain.watches_group() {
+            if self.drain.waiting_for().group {
                 self.check_group();
             }
-            if self.drain.watches_children() && (is_idle || reaped) {
+            if self.drain.waiting_for().children && (is_idle || reaped) {
                 self.feed(Event::Scan, sys::now());
             }
             if let Some(status) = self.executor.exit {
@@ -82,12 +81,8 @@ impl<'a> Init<'a> {
                 return status;
             }
             if let Some(signal) = received {
-                let event = if terminal::may_have_sent(signal) {
-                    Event::ReceivedOnTerminal(signal)
-                } else {
-                    Event::Received(signal)
-                };
-                self.feed(event, sys::now());
+                let about_terminal = terminal::may_have_sent(signal);
+                self.feed(Event::Received { signal, about_terminal }, sys::now());
             }
             received = self.wait();
         }
@@ -97,7 +92,8 @@ impl<'a> Init<'a> {
     fn wait(&mut self) -> Option<Signal> {
         let deadline = self.drain.deadline();
         let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
-        if self.drain.watches_group() || self.drain.watches_children() {
+        let waiting_for = self.drain.waiting_for();
+        if waiting_for.group || waiting_for.children {
             timeout = Some(timeout.map_or(GROUP_POLL, |timeout| timeout.min(GROUP_POLL)));
         }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {
@@ -124,7 +120,7 @@ impl<'a> Init<'a> {
         let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
         if !core::mem::replace(&mut self.said, true) {
             self.executor.reporter.say(Level::Error, &|line| {
-                wording::cannot_wait(line, is_refused).error(error);
+                wording::cannot_wait(line, is_refused, error);
             });
         }
         taken.ok().filter(|signal| *signal != Signal::CHLD)
@@ -139,8 +135,8 @@ impl<'a> Init<'a> {
                 JobChange::Stopped(signal) => {
                     // After its end there is nothing to continue.
                     let runs = summary.command.is_none();
-                    let job = runs.then(|| terminal::job(signal)).flatten();
-                    Event::CommandStopped { signal, job }
+                    let continuer = runs.then(|| terminal::continuer(signal)).flatten();
+                    Event::CommandSuspended { signal, continuer }
                 }
                 JobChange::Continued => Event::CommandContinued,
             };
@@ -148,12 +144,13 @@ impl<'a> Init<'a> {
         }
         if let Some(status) = summary.command {
             let group_remains = self.executor.processes.command.group_exists() != Ok(false);
-            self.feed(Event::CommandEnded { status, group_remains }, sys::now());
+            self.feed(Event::CommandExited { status, group_remains }, sys::now());
         }
         if let Some(signal) = summary.member_stopped
             && self.executor.processes.command.reaped
         {
-            self.feed(Event::MemberStopped { signal, job: terminal::job(signal) }, sys::now());
+            let continuer = terminal::continuer(signal);
+            self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
         }
         // That no child remains was noticed when the last one exited.
         if !summary.any {
@@ -161,10 +158,10 @@ impl<'a> Init<'a> {
         }
         let now = sys::now();
         if let Some(status) = summary.drain_cmd {
-            self.feed(Event::HelperEnded(Helper::Drain, status), now);
+            self.feed(Event::HelperExited(Helper::Drain, status), now);
         }
         if let Some(status) = summary.stop_cmd {
-            self.feed(Event::HelperEnded(Helper::Stop, status), now);
+            self.feed(Event::HelperExited(Helper::Stop, status), now);
         }
         if summary.no_children {
             self.feed(Event::NoChildren, now);
@@ -182,7 +179,9 @@ impl<'a> Init<'a> {
             Group::Remaining => return,
             Group::Zombies(_) | Group::Ignoring(_) => {
                 self.reap();
-                if self.executor.processes.group(sent) != group || !processes::proc_lists_all() {
+                // No process survives KILL, whether /proc shows it or not.
+                let is_proof = self.drain.was_killed() || processes::proc_lists_all();
+                if self.executor.processes.group(sent) != group || !is_proof {
                     return;
                 }
                 if matches!(group, Group::Zombies(_)) {
@@ -218,8 +217,6 @@ struct Executor<'a> {
     processes: Processes,
     /// Whether COMMAND's group was given the terminal.
     has_terminal: bool,
-    /// Whether a terminal's job control has stopped COMMAND.
-    job_is_stopped: bool,
     /// What to exit with, once that is decided.
     exit: Option<Status>,
 }
@@ -227,16 +224,10 @@ struct Executor<'a> {
 impl Executor<'_> {
     fn reap(&mut self) -> ReapSummary {
         let (config, reporter) = (self.config, self.reporter);
-        let summary = self.processes.reap(&|pid, status| {
+        self.processes.reap(&|pid, status| {
             let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
-            reporter.say(level, &|line| {
-                line.text(b"reaped the orphan ").pid(pid).text(b", which ").status(status);
-            });
-        });
-        if let Some(JobChange::Stopped(signal)) = summary.job {
-            self.job_is_stopped = signal.is_of_job_control();
-        }
-        summary
+            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
+        })
     }
 
     /// Whoever shares drain-init's group had the terminal before.
@@ -251,44 +242,38 @@ impl Executor<'_> {
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         let command = &mut self.processes.command;
         match action {
-            Action::Deliver(signal) => {
-                // The terminal has stopped the whole group: all of it continues.
-                let whole = signal == Signal::CONT && core::mem::take(&mut self.job_is_stopped);
-                let target = if whole { self.group() } else { self.target() };
-                self.deliver(signal, target);
+            Action::Send(signal, recipient) => {
+                let target = match recipient {
+                    Recipient::Command => Target::Process(command.pid),
+                    Recipient::Group => Target::Group(command.pid),
+                };
+                let result = command.signal(target, signal);
+                self.report_sent(signal, target, result);
             }
-            Action::DeliverToCommand(signal) => {
-                let target = Target::Process(command.pid);
-                self.deliver(signal, target);
-            }
-            Action::DeliverToRest { signal, received } => {
-                let target = self.target();
-                match (self.processes.command.signal(target, signal), received) {
+            Action::SendToRemaining { signal, received } => {
+                let target = Target::Group(command.pid);
+                match (command.signal(target, signal), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
-                    (result, _) => self.report_delivery(signal, target, result),
+                    (result, _) => self.report_sent(signal, target, result),
                 }
             }
-            Action::SignalHelper(helper, signal) => {
+            Action::SendToHelper(helper, signal) => {
                 if let Some(child) = self.helper(helper) {
                     // It may have exited.
                     let _ = child.signal(Target::Group(child.pid), signal);
                 }
             }
-            Action::ContinueGroup => {
-                self.job_is_stopped = false;
-                self.deliver(Signal::CONT, self.group());
-            }
-            Action::SignalAll { signal, spare_command, spare_drain_cmd } => {
+            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
                 let spare = [spare_command, spare_drain_cmd];
                 if self.processes.signal_all(signal, children, spare) {
                     self.reporter.say(Level::Verbose, &|line| {
-                        wording::signal_to_all(line, signal, children);
+                        wording::sent_to_all(line, signal, children);
                     });
                 }
             }
-            Action::HandTerminalOn => {
+            Action::PassTerminal => {
                 // Once the group is gone its ID may be reused.
                 if command.group_exists() != Ok(false) {
                     terminal::pass(unistd::getpgrp(), command.pid);
@@ -296,11 +281,11 @@ impl Executor<'_> {
             }
             Action::ContinueInForeground => {
                 if terminal::give_to(command.pid) {
-                    return self.carry_out(Action::ContinueGroup);
+                    return self.carry_out(Action::Send(Signal::CONT, Recipient::Group));
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
-            Action::Suspend => {
+            Action::SuspendSelf => {
                 // PID 1 would not stop. A STOP takes a CONT that waits out, even
                 // where it is ignored; that one came later, and counts.
                 let pid = unistd::getpid();
@@ -329,11 +314,7 @@ impl Executor<'_> {
                 None
             }
             Err(error) => {
-                self.reporter.say(Level::Error, &|line| {
-                    wording::helper_name(line, helper)
-                        .text(b" could not be started: ")
-                        .error(error);
-                });
+                self.reporter.say(Level::Error, &|line| wording::cannot_start(line, helper, error));
                 Some(Event::HelperNotStarted(helper))
             }
         }
@@ -347,39 +328,15 @@ impl Executor<'_> {
         }
     }
 
-    /// Where COMMAND's signals go.
-    const fn target(&self) -> Target {
-        if self.config.plan.group {
-            self.group()
-        } else {
-            Target::Process(self.processes.command.pid)
-        }
-    }
-
-    /// COMMAND's process group.
-    const fn group(&self) -> Target {
-        Target::Group(self.processes.command.pid)
-    }
-
-    fn deliver(&mut self, signal: Signal, target: Target) {
-        let result = self.processes.command.signal(target, signal);
-        self.report_delivery(signal, target, result);
-    }
-
-    fn report_delivery(&self, signal: Signal, target: Target, result: nix::Result<()>) {
-        match result {
-            Ok(()) => self.reporter.say(Level::Verbose, &|line| {
-                wording::signal_to(line.text(b"delivered "), signal, target);
-            }),
-            Err(error) => self.reporter.say(Level::Notice, &|line| {
-                line.text(b"could not deliver ");
-                wording::signal_to(line, signal, target).text(b": ").error(error);
-            }),
-        }
+    fn report_sent(&self, signal: Signal, target: Target, result: nix::Result<()>) {
+        let level = if result.is_ok() { Level::Verbose } else { Level::Notice };
+        self.reporter.say(level, &|line| wording::sent(line, signal, target, result));
     }
 
     fn report(&self, message: Message) {
-        let target = self.target();
+        let command = self.processes.command.pid;
+        let target =
+            if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
         self.reporter.say(wording::level(message), &|line| {
             wording::describe(line, message, target);
         });

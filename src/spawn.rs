@@ -14,6 +14,7 @@ use crate::decimal;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::wording;
 
 const SHELL: &CStr = c"/bin/sh";
 
@@ -224,13 +225,8 @@ pub fn start_helper(
 fn enter(directory: Option<&CStr>, reporter: Reporter) {
     let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
     if let Err(error) = entered {
-        reporter.say(Level::Notice, &|line| {
-            line.text(b"the working directory ");
-            if let Some(directory) = directory {
-                line.text(directory.to_bytes()).text(b" ");
-            }
-            line.text(b"cannot be entered any more, / is used: ").error(error);
-        });
+        let directory = directory.map_or(&b""[..], CStr::to_bytes);
+        reporter.say(Level::Notice, &|line| wording::cannot_enter(line, directory, error));
     }
 }
 

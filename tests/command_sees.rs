@@ -534,5 +534,5 @@ fn a_parent_that_died_before_prctl_counts_as_well() {
     kill(shell, SIGKILL);
     until("the shell is gone", || stat(shell).is_none_or(|shell| shell.state == 'Z'));
     kill(strace, SIGKILL);
-    run.message("TERM: draining for");
+    run.message("received TERM: draining for");
 }

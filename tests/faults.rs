@@ -160,7 +160,7 @@ fn where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed() {
         let mut run = entering(at(place, init(["--drain-cmd=true"])), &group).start();
         group.set("pids.max", "1");
         run.signal(SIGTERM);
-        run.message("the drain command could not be started: ");
+        run.message("cannot start the drain command: ");
         run.received("main", SIGTERM);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
@@ -438,7 +438,7 @@ fn where_it_may_not_send_to_a_socket_its_messages_arrive() {
         works(at(place, setup.stderr(OwnedFd::from(writer))).start(), "no send");
         let mut all = String::new();
         reader.read_to_string(&mut all).unwrap();
-        assert!(all.contains("WINCH: received"), "{all}");
+        assert!(all.contains("received WINCH"), "{all}");
     }
 }
 
@@ -470,7 +470,7 @@ fn where_it_may_not_ask_what_stderr_is_its_messages_arrive() {
         let filtered = || by_storm(&["seccomp", "no-fstat-of-stderr"]);
         let mut run = at(place, init(["-v"]).wrapped(filtered())).start();
         run.signal(SIGWINCH);
-        run.message("WINCH: received");
+        run.message("received WINCH");
         run.received("main", SIGWINCH);
         works_after(run, SIGWINCH);
         let end = at(place, init(["--no-such"]).wrapped(filtered())).finish();
@@ -810,7 +810,7 @@ fn in_a_working_directory_that_is_gone_it_starts_drains_and_stops() {
         let mut run = at(place, setup).start();
         assert!(!directory.exists());
         run.signal(SIGTERM);
-        run.message("cannot be entered any more, / is used");
+        run.message("again, using /");
         run.received("main", SIGUSR1);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
@@ -995,7 +995,7 @@ fn what_is_not_delivered_and_what_goes_to_every_process_is_said_verbosely() {
     let mut run = setup.script(["orphan far session"]).start();
     run.wait("far", "ready");
     run.signal(SIGHUP);
-    run.message("HUP: rewritten to 0, not delivered");
+    run.message("HUP is rewritten to 0: not sent");
     run.tell("main", "exit 7");
     run.message("TERM to every process");
     run.received("far", SIGTERM);
@@ -1008,6 +1008,6 @@ fn all_stop_signals_are_named_where_another_one_bypassed_the_drain() {
     let options = ["--delay-term=1s", "--stop-signal=TERM", "--stop-signal=INT"];
     let mut run = init(options).exits_on(SIGQUIT, 7).start();
     run.signal(SIGQUIT);
-    run.message("QUIT was delivered without a drain: the stop signal is INT or TERM");
+    run.message("sent QUIT without a drain, because the stop signal is INT or TERM");
     assert_eq!(run.status(), 7);
 }

@@ -137,7 +137,7 @@ fn the_init_stops_itself_in_the_drain() {
     run.continued();
     run.received("main", SIGCONT);
     run.signal(SIGTERM);
-    run.message("swallowed, still draining");
+    run.message("ignored, already draining");
 }
 
 #[test]
@@ -258,11 +258,11 @@ fn in_single_child_mode_it_says_that_the_whole_group_goes_on_after_ctrl_z() {
     let mut run = on_terminal(&["-c", "-v"]).script(["default 20"]).start();
     let main = run.pid_of("main");
     run.type_in(b"\x1a");
-    run.message(&format!("delivered CONT to process group {main}"));
+    run.message(&format!("sent CONT to process group {main}"));
     run.received("main", SIGCONT);
     // That was the terminal's stop; one from outside goes to COMMAND alone.
     run.signal(SIGCONT);
-    run.message(&format!("delivered CONT to process {main}"));
+    run.message(&format!("sent CONT to process {main}"));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn as_pid_1_ctrl_z_does_not_hang_command_either() {
 fn what_is_typed_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
         let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));
-        assert!(!run.stderr().contains("INT: received"), "{}", run.stderr());
+        assert!(!run.stderr().contains("received INT"), "{}", run.stderr());
     }
 }
 
