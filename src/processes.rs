@@ -303,6 +303,19 @@ impl Signalled {
         self.bit(pid).is_some_and(|(word, bit)| *word & bit != 0)
     }
 
+    fn contains_ancestor(&mut self, process: &Process, own_pid: Pid) -> bool {
+        let mut ancestor = process.parent;
+        loop {
+            if self.contains(ancestor) {
+                return true;
+            }
+            match read_stat(ancestor) {
+                Ok(process) if ancestor != own_pid => ancestor = process.parent,
+                _ => return false,
+            }
+        }
+    }
+
     /// Adds a process. Returns whether it is new.
     fn insert(&mut self, pid: Pid) -> bool {
         self.bit(pid).is_some_and(|(word, bit)| {
@@ -326,8 +339,8 @@ impl Signalled {
     ///
     /// First all that exist are noted, then they are signalled: what a process starts
     /// in its TERM handler must not be taken for one of them. A later process is
-    /// signalled if it is an orphan, or if its parent was not signalled. Otherwise it
-    /// is its parent's business: a `pg_ctl stop`, say.
+    /// signalled if it is an orphan, or if none of its ancestors was. Otherwise it is
+    /// their business: the `pg_ctl stop` of a TERM handler, for example.
     fn sweep(
         &mut self,
         signal: Signal,
@@ -362,7 +375,8 @@ impl Signalled {
         }
         self.scan_and_signal(signal, own_pid, spared, &|signalled, pid, process| {
             let is_orphan = process.parent == own_pid;
-            let is_due = is_orphan || !only_children && !signalled.contains(process.parent);
+            let is_due =
+                is_orphan || !only_children && !signalled.contains_ancestor(process, own_pid);
             is_due && (signalled.insert(pid) || signal == Signal::KILL)
         })
     }
@@ -405,9 +419,7 @@ impl Signalled {
     /// Signals every other process in one call, once. Returns whether it was sent.
     fn kill_all(&mut self, signal: Signal) -> bool {
         self.all = true;
-        let sent = sys::kill(EVERY_PROCESS, Some(signal)).is_ok();
-        let _ = sys::kill(EVERY_PROCESS, Some(Signal::CONT));
-        sent
+        sys::kill(EVERY_PROCESS, Some(signal)).is_ok()
     }
 }
 
