@@ -107,7 +107,7 @@ pub enum Event {
     GroupGone,
     /// COMMAND's group has members, none of which drain-init may signal.
     GroupForbidden,
-    /// Every remaining member of COMMAND's group ignores the signal that
+    /// Every remaining member of COMMAND's group ignores all of the signals that
     /// [`Drain::sent_to_group`] returns.
     GroupIgnores,
     /// A drain or stop command has exited and was reaped.
@@ -364,8 +364,10 @@ pub struct Drain {
     plan: Plan,
     phase: Phase,
     kill_clock: KillClock,
-    /// The stop signal that was last sent to COMMAND's group.
-    sent_to_group: Option<Signal>,
+    /// The stop signals that were sent to COMMAND's group.
+    sent_to_group: SignalSet,
+    /// Whether `--wait-all` has sent TERM to the group's members, too.
+    sent_to_all: bool,
     suspended: Suspended,
     drain_command: DrainCommand,
 }
@@ -378,7 +380,8 @@ impl Drain {
             plan,
             phase: Phase::Running { bypassed: None },
             kill_clock: KillClock::Unset,
-            sent_to_group: None,
+            sent_to_group: SignalSet::EMPTY,
+            sent_to_all: false,
             suspended: Suspended::No,
             drain_command: DrainCommand::NotRunning,
         }
@@ -402,8 +405,7 @@ impl Drain {
     }
 
     /// What drain-init waits for after COMMAND's exit. While that includes the group,
-    /// the events about the group are due; while it includes the children,
-    /// [`Event::Scan`] is.
+    /// the events about the group are wanted.
     #[must_use]
     pub const fn waiting_for(&self) -> WaitingFor {
         match self.phase {
@@ -412,11 +414,17 @@ impl Drain {
         }
     }
 
-    /// The stop signal that COMMAND's group was sent, if the group gets TERM in case
-    /// that all remaining members ignore it.
+    /// The stop signals that COMMAND's group was sent. If all remaining members ignore
+    /// all of them, the group gets TERM. `None` if it was sent TERM, KILL or nothing.
     #[must_use]
-    pub fn sent_to_group(&self) -> Option<Signal> {
-        self.sent_to_group.filter(|&signal| signal != Signal::TERM && !self.was_killed())
+    pub fn sent_to_group(&self) -> Option<SignalSet> {
+        let sent = self.sent_to_group;
+        let has_term = sent.contains(Signal::TERM) || self.sent_to_all || self.was_killed();
+        (self.group_was_signalled() && !has_term).then_some(sent)
+    }
+
+    fn group_was_signalled(&self) -> bool {
+        self.sent_to_group != SignalSet::EMPTY
     }
 
     /// Whether `--kill-after` has sent KILL.
@@ -437,15 +445,11 @@ impl Drain {
             Event::CommandExited { status, group_remains } => {
                 self.command_exited(status, group_remains, now, actions);
             }
-            Event::CommandSuspended { signal, continuer } => {
-                self.suspended =
-                    if signal.is_of_job_control() { Suspended::Group } else { Suspended::Command };
-                self.undo_suspension(signal, continuer, actions);
+            Event::CommandSuspended { signal, continuer }
+            | Event::MemberSuspended { signal, continuer } => {
+                self.was_suspended(signal, continuer, actions);
             }
             Event::CommandContinued => self.suspended = Suspended::No,
-            Event::MemberSuspended { signal, continuer } => {
-                self.undo_suspension(signal, continuer, actions);
-            }
             Event::GroupGone => self.stop_waiting_for_group(actions),
             Event::GroupForbidden => {
                 // --wait-all still waits for them if they are children.
@@ -677,7 +681,7 @@ impl Drain {
     fn send_stop(&mut self, signal: Signal, just_suspended: bool, actions: &mut Actions) {
         actions.push(Action::Send(signal, self.recipient(signal)));
         if self.plan.group {
-            self.sent_to_group = Some(signal);
+            self.sent_to_group.insert(signal);
         }
         let recipient = self.recipient(Signal::CONT);
         if self.continues_after(signal, just_suspended) {
@@ -687,7 +691,7 @@ impl Drain {
 
     /// Sends the remaining processes of COMMAND's group what stops them, and CONT.
     fn stop_remaining(&mut self, signal: Signal, received: Option<Signal>, actions: &mut Actions) {
-        self.sent_to_group = Some(signal);
+        self.sent_to_group.insert(signal);
         actions.push(Action::SendToRemaining { signal, received });
         if self.continues_after(signal, false) {
             actions.push(Action::SendToRemaining { signal: Signal::CONT, received: None });
@@ -857,12 +861,12 @@ impl Drain {
     /// The signal that remaining processes get, and whether COMMAND's and the drain
     /// command's groups are left out: each process receives one stop signal, because
     /// many programs treat a second TERM as "quit now".
-    const fn signal_for_remaining(&self) -> (Signal, bool, bool) {
+    fn signal_for_remaining(&self) -> (Signal, bool, bool) {
         if self.was_killed() {
             (Signal::KILL, false, false)
         } else {
             let drain_command = matches!(self.drain_command, DrainCommand::Signalled);
-            (Signal::TERM, self.sent_to_group.is_some(), drain_command)
+            (Signal::TERM, self.group_was_signalled(), drain_command)
         }
     }
 
@@ -880,9 +884,10 @@ impl Drain {
         (!all_follow || rewritten != signal).then_some(rewritten)
     }
 
-    /// Whether the processes that `--wait-all` waits for are to be signalled now. The
-    /// stop command is one of them, and may finish first.
-    fn stops_all(&self) -> bool {
+    /// Whether the processes that `--wait-all` waits for are to be signalled, and
+    /// [`Event::Scan`] is wanted. The stop command is one of them, and may finish first.
+    #[must_use]
+    pub const fn stops_all(&self) -> bool {
         let waiting_for = self.waiting_for();
         waiting_for.children && !waiting_for.stop_command
             || self.was_killed() && self.plan.wait_all.is_some()
@@ -894,6 +899,7 @@ impl Drain {
             return;
         }
         let (signal, spare_command, spare_drain_cmd) = self.signal_for_remaining();
+        self.sent_to_all |= !spare_command;
         actions.push(Action::SendToAll { signal, spare_command, spare_drain_cmd });
     }
 
@@ -928,15 +934,17 @@ impl Drain {
 
     /// COMMAND or a remaining process was suspended. If a terminal's job control did
     /// that, some process must continue it.
-    fn undo_suspension(
+    fn was_suspended(
         &mut self,
         signal: Signal,
         continuer: Option<Continuer>,
         actions: &mut Actions,
     ) {
         if !signal.is_of_job_control() {
+            self.suspended = Suspended::Command;
             return;
         }
+        self.suspended = Suspended::Group;
         match continuer {
             None => {}
             Some(Continuer::Shell) => actions.push(Action::SuspendSelf),

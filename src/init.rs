@@ -73,7 +73,7 @@ impl<'a> Init<'a> {
             if self.drain.waiting_for().group {
                 self.check_group();
             }
-            if self.drain.waiting_for().children && (is_idle || reaped) {
+            if self.drain.stops_all() && (is_idle || reaped) {
                 self.feed(Event::Scan, sys::now());
             }
             if let Some(status) = self.executor.exit {
@@ -92,8 +92,7 @@ impl<'a> Init<'a> {
     fn wait(&mut self) -> Option<Signal> {
         let deadline = self.drain.deadline();
         let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
-        let waiting_for = self.drain.waiting_for();
-        if waiting_for.group || waiting_for.children {
+        if self.drain.waiting_for().group || self.drain.stops_all() {
             timeout = Some(timeout.map_or(GROUP_POLL, |timeout| timeout.min(GROUP_POLL)));
         }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {

@@ -136,8 +136,8 @@ pub enum Group {
     Remaining,
     /// A scan saw no running member. The number is [`Members::ids`].
     Zombies(u32),
-    /// In a scan every running member ignored the signal that was asked about. The
-    /// number is [`Members::ids`].
+    /// In a scan every running member ignored the signals that it was sent. The number
+    /// is [`Members::ids`].
     Ignoring(u32),
 }
 
@@ -218,11 +218,11 @@ impl Processes {
         }
     }
 
-    /// Looks at what remains of COMMAND's group, and at whether all of it ignores
-    /// `sent`, if that is a signal. [`Group::Zombies`] and [`Group::Ignoring`] are
+    /// Looks at what remains of COMMAND's group, and at whether all of it ignores all of
+    /// the signals in `sent`. [`Group::Zombies`] and [`Group::Ignoring`] are
     /// proof only if a second look, with a reap in between, has the same result, and
     /// if [`proc_lists_all`]: a member can fork and exit while /proc is read.
-    pub fn group(&mut self, sent: Option<Signal>) -> Group {
+    pub fn group(&mut self, sent: Option<SignalSet>) -> Group {
         let has_members = match self.command.group_exists() {
             Ok(false) => return Group::Gone,
             Err(Errno::EPERM) => return Group::Forbidden,
@@ -430,15 +430,15 @@ struct Members {
     ids: u32,
     /// Whether a member is not a zombie.
     running: bool,
-    /// Whether every member that is not a zombie ignores the signal.
+    /// Whether every member that is not a zombie ignores the signals.
     ignoring: bool,
 }
 
 impl Members {
     /// Looks at a group's members. Returns `None` if the scan proves nothing, because
     /// some process could not be read.
-    fn of(group: Pid, signal: Option<Signal>) -> Option<Self> {
-        let mut members = Self { ids: 0, running: false, ignoring: signal.is_some() };
+    fn of(group: Pid, sent: Option<SignalSet>) -> Option<Self> {
+        let mut members = Self { ids: 0, running: false, ignoring: sent.is_some() };
         let mut is_whole = true;
         is_whole &= for_each_process(unistd::getpid(), &mut |pid, process| {
             let Ok(process) = process else {
@@ -449,8 +449,7 @@ impl Members {
                 members.ids = members.ids.wrapping_add(pid.as_raw().unsigned_abs());
                 if !process.is_zombie {
                     members.running = true;
-                    members.ignoring =
-                        members.ignoring && signal.is_some_and(|signal| ignores(pid, signal));
+                    members.ignoring = members.ignoring && sent.is_some_and(|it| ignores(pid, it));
                 }
             }
         });
@@ -458,10 +457,10 @@ impl Members {
     }
 }
 
-/// Whether a process ignores a signal: by its disposition, or because it neither
-/// catches a signal whose default is to be ignored. A signal that it blocks it can
+/// Whether a process ignores all of the signals: by its disposition, or because it does
+/// not catch a signal whose default is to be ignored. A signal that it blocks it can
 /// still take by sigwait(3). Returns false if that cannot be read.
-fn ignores(pid: Pid, signal: Signal) -> bool {
+fn ignores(pid: Pid, signals: SignalSet) -> bool {
     let mut path = [0; 24];
     let Some(path) = numbered(b"/proc/", pid, b"/status", &mut path) else { return false };
     // The Groups line before the masks can be longer than any buffer.
@@ -485,8 +484,10 @@ fn ignores(pid: Pid, signal: Signal) -> bool {
     else {
         return false;
     };
-    !blocked.contains(signal)
-        && (ignored.contains(signal) || signal.is_ignored_by_default() && !caught.contains(signal))
+    signals.iter().all(|signal| {
+        let by_default = signal.is_ignored_by_default() && !caught.contains(signal);
+        !blocked.contains(signal) && (ignored.contains(signal) || by_default)
+    })
 }
 
 /// Whether /proc lists every process of the PID namespace: no mount option hides any.
@@ -576,6 +577,7 @@ fn number(digits: &[u8]) -> Option<Pid> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::process::{Command, Stdio};
 
     use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -586,114 +588,185 @@ mod tests {
     const NOBODY: Pid = Pid::from_raw(i32::MAX);
 
     #[test]
-    fn each_process_id_has_a_place_of_its_own() {
+    fn each_process_id_has_its_own_bit() {
         let numbers = [0, 1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, (1 << 22) - 1];
-        let place_of = |number: i32| {
-            place(Pid::from_raw(number)).map(|(word, bit)| (core::ptr::from_ref(word), bit))
-        };
-        for (index, &number) in numbers.iter().enumerate() {
-            let (_, bit) = place_of(number).unwrap();
-            assert_eq!(bit.count_ones(), 1, "{number}");
-            for &earlier in &numbers[..index] {
-                assert_ne!(place_of(earlier), place_of(number), "{earlier}, {number}");
+        for number in numbers.map(Pid::from_raw) {
+            let mut set = signalled();
+            assert!(set.insert(number), "{number}");
+            assert!(!set.insert(number), "{number}");
+            for other in numbers.map(Pid::from_raw) {
+                assert_eq!(set.contains(other), other == number, "{number}, {other}");
             }
-        }
-        for number in [-1, 1 << 22, i32::MAX] {
-            assert_eq!(place_of(number), None, "{number}");
+            set.forget(number);
+            assert!(!set.contains(number), "{number}");
         }
     }
 
     #[test]
-    fn who_has_ended_is_forgotten_and_nobody_else() {
-        // No other test tells these.
-        let [first, second, third] = [4_000_000, 4_000_001, 4_000_002].map(Pid::from_raw);
-        for pid in [first, second] {
-            let (word, bit) = place(pid).unwrap();
-            word.fetch_or(bit, Relaxed);
-        }
-        let told = || [first, second, third].map(was_told);
-        assert_eq!(told(), [true, true, false]);
-        forget(third);
-        assert_eq!(told(), [true, true, false]);
-        forget(first);
-        assert_eq!(told(), [false, true, false]);
-        forget(second);
-        assert_eq!(told(), [false, false, false]);
-        forget(NOBODY);
-        assert!(!was_told(NOBODY));
+    fn only_the_process_that_was_reaped_is_forgotten() {
+        let mut set = signalled();
+        let [first, second] = [4_000_000, 4_000_001].map(Pid::from_raw);
+        set.insert(first);
+        set.insert(second);
+        set.forget(first);
+        assert!(!set.contains(first) && set.contains(second));
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "Miri knows no kill(2)")]
-    fn a_group_that_is_not_yet_there_is_not_gone() {
+    fn a_process_id_out_of_range_is_never_in_the_set() {
+        let mut set = signalled();
+        for number in [-1, 1 << 22, i32::MAX].map(Pid::from_raw) {
+            assert!(!set.insert(number) && !set.contains(number), "{number}");
+            set.forget(number);
+        }
+    }
+
+    fn signalled() -> Signalled {
+        Signalled { bits: sys::map_zeros(WORDS), ..Signalled::new() }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no kill(2)")]
+    fn a_group_that_does_not_exist_yet_is_not_gone() {
         // Between fork and setsid.
-        let mut started = Started::new(NOBODY, true);
-        assert!(started.is_group_left());
-        started.mark_as_reaped();
-        assert!(!started.is_group_left());
-        let mut alone = Started::new(unistd::getpid(), false);
-        alone.mark_as_reaped();
-        assert!(!alone.is_group_left(), "it leads no group");
+        let mut child = Child::new(NOBODY);
+        assert_eq!(child.group_exists(), Ok(true));
+        child.reaped = true;
+        assert_eq!(child.group_exists(), Ok(false));
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "Miri knows no kill(2)")]
-    fn a_process_that_was_reaped_is_sent_nothing() {
-        let mut own = Started::new(unistd::getpid(), false);
-        assert_eq!(own.signal(Signal::CONT, false), Ok(()));
-        own.mark_as_reaped();
-        assert_eq!(own.signal(Signal::CONT, false), Err(Errno::ESRCH));
-        assert_eq!(own.signal(Signal::CONT, true), Err(Errno::ESRCH));
-        // Its group is not there: a process that runs is signalled instead of it.
-        let mut starting = Started::new(NOBODY, true);
-        assert_eq!(starting.signal(Signal::CONT, true), Err(Errno::ESRCH));
-        assert!(starting.is_group_left(), "the process was asked, not the group");
-        // It leads no group; once it has been reaped its number can be another's.
-        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let mut started = Started::new(Pid::from_raw(child.id().cast_signed()), true);
-        assert_eq!(started.signal(Signal::CONT, true), Ok(()));
-        started.mark_as_reaped();
-        assert_eq!(started.signal(Signal::CONT, true), Err(Errno::ESRCH));
-        drop(child.stdin.take());
-        child.wait().unwrap();
+    #[cfg_attr(miri, ignore = "Miri has no kill(2)")]
+    fn nothing_is_sent_to_a_process_that_was_reaped() {
+        let own_pid = unistd::getpid();
+        let mut own = Child::new(own_pid);
+        assert_eq!(own.signal(Target::Process(own_pid), Signal::CONT), Ok(()));
+        own.reaped = true;
+        assert_eq!(own.signal(Target::Process(own_pid), Signal::CONT), Err(Errno::ESRCH));
+        // While it runs it is signalled in place of a group that does not exist.
+        let mut starting = Child::new(NOBODY);
+        assert_eq!(starting.signal(Target::Group(NOBODY), Signal::CONT), Err(Errno::ESRCH));
+        assert_eq!(starting.group_exists(), Ok(true), "the group may still be created");
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(cat.id()).unwrap());
+        let mut child = Child::new(pid);
+        assert_eq!(child.signal(Target::Group(pid), Signal::CONT), Ok(()));
+        child.reaped = true;
+        assert_eq!(child.signal(Target::Group(pid), Signal::CONT), Err(Errno::ESRCH));
+        drop(cat.stdin.take());
+        cat.wait().unwrap();
+    }
+
+    fn fields(stat: &str) -> Option<(i32, i32, bool, bool)> {
+        let process = parse_stat(stat.as_bytes())?;
+        let (parent, group) = (process.parent.as_raw(), process.group.as_raw());
+        Some((parent, group, process.is_zombie, process.is_stopped))
+    }
+
+    /// The fields between pgrp and num_threads.
+    const BETWEEN: &str = "3 0 -1 4194560 1 2 3 4 5 6 7 8 20 0";
+
+    #[test]
+    fn the_name_in_a_stat_line_can_contain_anything() {
+        for name in ["sh", "", ")", "a) Z 1 1 ", "(x", "a\nb", ") S 9 9 9"] {
+            let stat = format!("7 ({name}) S 1 2 {BETWEEN} 1 0 99 ");
+            assert_eq!(fields(&stat), Some((1, 2, false, false)), "{name:?}");
+        }
     }
 
     #[test]
-    fn a_path_is_numbered_as_far_as_the_buffer_goes() {
-        let mut buffer = [0; 24];
-        assert_eq!(
-            numbered(b"/proc/", 4_194_303, b"/stat", &mut buffer),
-            Some(c"/proc/4194303/stat")
-        );
-        assert_eq!(numbered(b"/proc/", 1, b"/stat", &mut [0; 24]), Some(c"/proc/1/stat"));
-        assert_eq!(numbered(b"/proc/", 1, b"/stat", &mut [0; 12]), None);
+    fn a_zombie_with_running_threads_has_not_exited() {
+        for (state, threads, is_zombie) in
+            [("Z", 0, true), ("Z", 1, true), ("Z", 2, false), ("X", 1, true), ("S", 1, false)]
+        {
+            let stat = format!("7 (sh) {state} 1 2 {BETWEEN} {threads} 0 99 ");
+            assert_eq!(fields(&stat), Some((1, 2, is_zombie, false)), "{state} {threads}");
+        }
+        let stopped = fields(&format!("7 (sh) T 1 2 {BETWEEN} 1 0 "));
+        assert_eq!(stopped, Some((1, 2, false, true)));
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "Miri knows no fork(2)")]
-    fn proc_tells_parent_group_and_zombies() {
+    fn a_stat_line_that_is_cut_off_is_refused() {
+        let whole = format!("7 (sh) S 1 2 {BETWEEN} 12 ");
+        assert!(fields(&whole).is_some());
+        for length in 0..whole.len() {
+            assert_eq!(fields(&whole[..length]), None, "{:?}", &whole[..length]);
+        }
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_its_buffer_is_refused() {
+        let path = |pid: i32, buffer: &mut [u8]| {
+            numbered(b"/proc/", Pid::from_raw(pid), b"/stat", buffer).map(CStr::to_owned)
+        };
+        assert_eq!(path(4_194_303, &mut [0; 24]).as_deref(), Some(c"/proc/4194303/stat"));
+        assert_eq!(path(1, &mut [0; 24]).as_deref(), Some(c"/proc/1/stat"));
+        assert_eq!(path(1, &mut [0; 12]), None);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no fork(2)")]
+    fn proc_shows_parent_group_and_zombies() {
         let own_pid = unistd::getpid();
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let child_pid = Pid::from_raw(child.id().cast_signed());
-        let look = || look_at(child_pid.as_raw()).map(|it| (it.parent, it.group, it.is_zombie));
-        assert_eq!(look(), Some((own_pid, unistd::getpgrp(), false)));
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let read = || read_stat(pid).map(|it| (it.parent, it.group, it.is_zombie));
+        assert_eq!(read(), Ok((own_pid, unistd::getpgrp(), false)));
         drop(child.stdin.take());
-        waitid(Id::Pid(child_pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
-        assert_eq!(look(), Some((own_pid, unistd::getpgrp(), true)));
+        waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+        assert_eq!(read(), Ok((own_pid, unistd::getpgrp(), true)));
         let mut seen = false;
-        assert!(for_each_process(own_pid, &mut |pid, process| {
-            assert_ne!(pid, own_pid);
-            if pid == child_pid {
+        assert!(for_each_process(own_pid, &mut |listed, process| {
+            assert_ne!(listed, own_pid);
+            if listed == pid {
                 seen = true;
-                assert_eq!(process.parent, own_pid);
+                assert_eq!(process.unwrap().parent, own_pid);
             }
         }));
         assert!(seen);
         child.wait().unwrap();
-        assert_eq!(look(), None);
-        // Where /proc is another PID namespace's, the link has another number.
-        assert!(!for_each_process(Pid::from_raw(own_pid.as_raw() + 1), &mut |_, _| {
-            panic!("handed out a stranger");
-        }));
+        assert_eq!(read(), Err(Errno::ENOENT));
+        // If /proc is another PID namespace's, the link has another number.
+        let other = Pid::from_raw(own_pid.as_raw() + 1);
+        assert!(!for_each_process(other, &mut |_, _| panic!("listed another namespace")));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no fork(2)")]
+    fn a_signal_is_ignored_by_disposition_or_by_default() {
+        let child = |prelude: &str| {
+            let line = format!("{prelude}; echo; exec cat");
+            let mut child = Command::new("sh")
+                .args(["-c", &line])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // The disposition is set once it has answered.
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            child
+        };
+        let mut plain = child(":");
+        let mut ignoring = child("trap '' INT QUIT");
+        let pid = |child: &std::process::Child| Pid::from_raw(i32::try_from(child.id()).unwrap());
+        for (signal, by_default, by_disposition) in [
+            (Signal::TERM, false, false),
+            (Signal::INT, false, true),
+            (Signal::QUIT, false, true),
+            (Signal::WINCH, true, true),
+            (Signal::new(34).unwrap(), false, false),
+        ] {
+            let set = SignalSet::of(&[signal]);
+            assert_eq!(ignores(pid(&plain), set), by_default, "{signal:?}");
+            assert_eq!(ignores(pid(&ignoring), set), by_disposition, "{signal:?}");
+        }
+        let both = SignalSet::of(&[Signal::INT, Signal::TERM]);
+        assert!(!ignores(pid(&ignoring), both), "it does not ignore TERM");
+        assert!(!ignores(NOBODY, SignalSet::of(&[Signal::WINCH])), "it cannot be read");
+        for child in [&mut plain, &mut ignoring] {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
     }
 }

@@ -56,7 +56,8 @@ const SIGNALS: [Signal; 5] =
 /// What may happen in this world.
 fn turns(world: &World) -> Vec<Turn> {
     let mut turns = vec![];
-    let mut push = |passed, what| turns.push(Turn { passed, what, cannot_start: [false; 2] });
+    let turn = |passed, what| Turn { passed, what, cannot_start: [false; 2], blind: false };
+    let mut push = |passed, what| turns.push(turn(passed, what));
     let until_due = world.drain.deadline().map(|deadline| deadline.saturating_sub(world.now));
     for signal in SIGNALS {
         push(TICK, Move::Receive(signal));
@@ -72,8 +73,19 @@ fn turns(world: &World) -> Vec<Turn> {
         push(TICK, Move::Suspend(Signal::STOP, None));
         push(TICK, Move::Suspend(Signal::TSTP, None));
         for signal in [Signal::TSTP, Signal::TTIN] {
-            for job in [Job::Own, Job::Shells].into_iter().filter(|_| world.on_terminal) {
-                push(TICK, Move::Suspend(signal, Some(job)));
+            for it in [Continuer::Init, Continuer::Shell].into_iter().filter(|_| world.on_terminal)
+            {
+                push(TICK, Move::Suspend(signal, Some(it)));
+            }
+        }
+    }
+    if world.processes[REMAINING].alive {
+        if world.plan.drains() {
+            push(TICK, Move::SuspendUnseen);
+        }
+        if !command.alive && world.on_terminal {
+            for it in [Continuer::Init, Continuer::Shell] {
+                push(TICK, Move::SuspendRemaining(Signal::TSTP, it));
             }
         }
     }
@@ -97,9 +109,12 @@ fn turns(world: &World) -> Vec<Turn> {
         }
     }
     for ends in together {
-        push(TICK, Move::End(ends));
+        turns.push(turn(TICK, Move::End(ends)));
+        if ends[REMAINING].is_some() {
+            turns.push(Turn { blind: true, ..turn(TICK, Move::End(ends)) });
+        }
         if let Some(until_due) = until_due {
-            push(until_due, Move::End(ends));
+            turns.push(turn(until_due, Move::End(ends)));
         }
     }
     // These statuses make a difference only if no other process ends.
@@ -109,7 +124,7 @@ fn turns(world: &World) -> Vec<Turn> {
         if world.processes[it].alive {
             let mut ends = [None; 5];
             ends[it] = Some(status);
-            push(TICK, Move::End(ends));
+            turns.push(turn(TICK, Move::End(ends)));
         }
     }
     turns
@@ -161,43 +176,54 @@ fn key(world: &World) -> u128 {
     } = world;
     let Drain {
         plan: _,
-        state,
-        kill_at,
-        killed,
-        group_told,
+        phase: state,
+        kill_clock: clock,
+        sent_to_group,
+        sent_to_all,
         suspended,
-        drain_cmd_runs,
-        drain_cmd_told,
-        stop_cmd_runs,
+        drain_command,
     } = drain;
 
     let (kind, signal, flags) = match state {
-        State::Running { last } => {
-            let fresh = last.filter(|(_, when)| now.saturating_sub(*when) < SOON);
-            (0, fresh.map(|(signal, _)| signal), [false; 2])
+        super::Phase::Running { bypassed } => {
+            let fresh = bypassed.filter(|(_, when)| now.saturating_sub(*when) < SOON);
+            (0, fresh.map(|(signal, _)| signal), [false; 3])
         }
-        State::Draining { received, since: _, ends } => {
-            (1, Some(*received), [ends.is_some(), false])
+        super::Phase::Draining { received, since: _, ends } => {
+            (1, Some(*received), [ends.is_some(), false, false])
         }
-        State::Stopping { received, since: _, cause: _ } => (2, Some(*received), [false; 2]),
-        State::Ended { status: _, group, children } => (3, None, [*group, *children]),
+        super::Phase::Stopping { received, since: _, cause: _, stop_command, reported: _ } => {
+            (2, Some(*received), [*stop_command, false, false])
+        }
+        super::Phase::Ended { status: _, waiting_for } => {
+            let WaitingFor { group, children, stop_command } = *waiting_for;
+            (3, None, [group, children, stop_command])
+        }
     };
     key.one_of(4, kind);
     key.signal(signal);
     key.flags(flags);
+    key.one_of(
+        3,
+        match clock {
+            super::KillClock::Unset => 0,
+            super::KillClock::Due(_) => 1,
+            super::KillClock::Fired => 2,
+        },
+    );
+    // Any other signal than TERM is like all others.
     key.flags([
-        kill_at.is_some(),
-        *killed,
-        *group_told,
-        *suspended,
-        *drain_cmd_runs,
-        *drain_cmd_told,
-        *stop_cmd_runs,
+        *sent_to_group != SignalSet::EMPTY,
+        sent_to_group.contains(Signal::TERM),
+        *sent_to_all,
     ]);
+    key.one_of(3, *suspended as u128);
+    key.one_of(3, *drain_command as u128);
 
     for process in processes.iter().chain([adopted]) {
-        let Process { alive, signalled, signalled_with_all, killed, suspended } = *process;
-        key.flags([alive, signalled, signalled_with_all, killed, suspended]);
+        let Process { alive, signalled, signalled_with_all, killed, suspended, ignores, forbidden } =
+            *process;
+        key.flags([alive, signalled, signalled_with_all, killed, suspended, ignores, forbidden]);
     }
     let (kind, status) = match phase {
         Phase::Running => (0, 0),
@@ -246,10 +272,18 @@ impl<'a> Search<'a> {
     /// Finds every world that can be reached in so many turns.
     fn explore(plan: &'a Plan, on_terminal: bool, depth: usize) -> Result<Self, Broken> {
         let mut search = Self::default();
-        for remaining in [false, true] {
-            for others in [false, true] {
-                search.find(World::new(plan, on_terminal, remaining, others), None)?;
-            }
+        let plain = Process::default();
+        let ignores = Process { ignores: true, ..plain };
+        let forbidden = Process { forbidden: true, ..plain };
+        for (remaining, others) in [
+            (None, false),
+            (None, true),
+            (Some(plain), false),
+            (Some(plain), true),
+            (Some(ignores), false),
+            (Some(forbidden), true),
+        ] {
+            search.find(World::new(plan, on_terminal, remaining, others), None)?;
         }
         let mut next = 0;
         for _ in 0..depth {

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::world::{COMMAND, Move, Turn, World};
-use super::{Job, Plan, Rewrites, Signal, SignalSet, Status, WaitAll};
+use super::world::{COMMAND, Move, Process, REMAINING, Turn, World};
+use super::{Continuer, Plan, Rewrites, Signal, SignalSet, Status, WaitAll};
 
 /// Bytes as choices. After the last one they are zeros.
 struct Bytes<'a>(&'a [u8]);
@@ -76,7 +76,7 @@ impl Bytes<'_> {
 
     fn turn(&mut self, world: &World) -> Turn {
         let choice = self.next();
-        let alive = world.processes[COMMAND].alive;
+        let [alive, remaining] = [COMMAND, REMAINING].map(|it| world.processes[it].alive);
         let what = match choice % 8 {
             0 => {
                 let which = self.next();
@@ -93,11 +93,15 @@ impl Bytes<'_> {
                 let byte = self.next();
                 let signals = [Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU];
                 let signal = signals[usize::from(byte % 4)];
-                let job = if byte & 4 != 0 { Job::Own } else { Job::Shells };
                 let by_terminal = world.on_terminal && signal.is_of_job_control();
-                Move::Suspend(signal, by_terminal.then_some(job))
+                let continuer = if byte & 4 != 0 { Continuer::Init } else { Continuer::Shell };
+                Move::Suspend(signal, by_terminal.then_some(continuer))
             }
             3 if alive => Move::Continue,
+            2 if remaining && world.on_terminal => {
+                Move::SuspendRemaining(Signal::TSTP, Continuer::Init)
+            }
+            3 if remaining && world.plan.drains() => Move::SuspendUnseen,
             4 => Move::Receive(Signal::TERM),
             5 => Move::Receive(self.catchable()),
             _ => Move::Nothing,
@@ -111,7 +115,8 @@ impl Bytes<'_> {
             }
             _ => Duration::from_millis(1),
         };
-        Turn { passed, what, cannot_start: [choice & 64 != 0, choice & 128 != 0] }
+        let cannot_start = [choice & 64 != 0, choice & 128 != 0];
+        Turn { passed, what, cannot_start, blind: choice & 32 != 0 }
     }
 }
 
@@ -124,7 +129,9 @@ pub fn walk(data: &[u8]) -> Result<(), String> {
     let mut bytes = Bytes(data);
     let plan = bytes.plan();
     let around = bytes.next();
-    let [on_terminal, remaining, others] = [1, 2, 4].map(|bit| around & bit != 0);
+    let [on_terminal, remaining, others, ignores, forbidden] =
+        [1, 2, 4, 8, 16].map(|bit| around & bit != 0);
+    let remaining = remaining.then_some(Process { ignores, forbidden, ..Process::default() });
     let first = World::new(&plan, on_terminal, remaining, others);
     let mut world = first.clone();
     let mut turns = vec![];

@@ -8,7 +8,9 @@
 
 use std::time::Duration;
 
-use super::{Action, Drain, Event, Helper, Job, Message, Plan, Signal, Status, WaitAll};
+use super::{
+    Action, Continuer, Drain, Event, Helper, Message, Plan, Recipient, Signal, Status, WaitAll,
+};
 
 /// The rule that was broken, as a sentence.
 pub type Kept = Result<(), &'static str>;
@@ -45,12 +47,16 @@ pub struct Process {
     pub alive: bool,
     /// It received a stop signal.
     pub signalled: bool,
-    /// `SignalAll` reached it, which signals each process once.
+    /// `SendToAll` reached it, which signals each process once.
     pub signalled_with_all: bool,
     /// It received KILL as a stop.
     pub killed: bool,
     /// A signal stopped it, and no CONT has come since.
     pub suspended: bool,
+    /// It ignores every stop signal but TERM.
+    pub ignores: bool,
+    /// It belongs to another user: drain-init may not signal it.
+    pub forbidden: bool,
 }
 
 /// The progress of a stop, as the world sees it.
@@ -86,9 +92,14 @@ pub enum Move {
     /// An orphan becomes drain-init's child, because its parent ended.
     Adopt,
     /// A signal stops COMMAND.
-    Suspend(Signal, Option<Job>),
+    Suspend(Signal, Option<Continuer>),
     /// COMMAND is continued.
     Continue,
+    /// A signal stops the other members of COMMAND's group, which drain-init does not
+    /// notice.
+    SuspendUnseen,
+    /// A terminal stops the remaining processes.
+    SuspendRemaining(Signal, Continuer),
 }
 
 /// A move, and the circumstances of it.
@@ -99,6 +110,18 @@ pub struct Turn {
     pub what: Move,
     /// Whether the drain command and the stop command fail to start in this turn.
     pub cannot_start: [bool; 2],
+    /// Whether /proc cannot tell in this turn what remains of the group.
+    pub blind: bool,
+}
+
+impl Turn {
+    /// Nothing happens but that /proc can tell again.
+    const LAST: Self = Self {
+        passed: Duration::from_millis(1),
+        what: Move::Nothing,
+        cannot_start: [false; 2],
+        blind: false,
+    };
 }
 
 /// What the machine owes in answer to one event.
@@ -107,6 +130,10 @@ pub struct Turn {
 pub struct Step {
     /// It may forward one stop signal from outside.
     forwards: bool,
+    /// It must send the drain signal, if there is one.
+    begins_drain: bool,
+    /// It sent a signal that suspends, which CONT would discard.
+    suspends: bool,
     /// It must ignore the stop signal and report that.
     ignores: bool,
     ignored: bool,
@@ -150,7 +177,12 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// COMMAND was just started.
-    pub fn new(plan: &'a Plan, on_terminal: bool, remaining: bool, others: bool) -> Self {
+    pub fn new(
+        plan: &'a Plan,
+        on_terminal: bool,
+        remaining: Option<Process>,
+        others: bool,
+    ) -> Self {
         let started = |alive| Process { alive, ..Process::default() };
         let mut stop_signals = plan.stop_signals;
         stop_signals.insert(Signal::TERM);
@@ -159,6 +191,10 @@ impl<'a> World<'a> {
             signal.is_of_job_control()
                 || matches!(delivered, Some(Signal::KILL | Signal::CONT | Signal::STOP))
         };
+        let mut processes = [true, false, false, false, others].map(started);
+        if let Some(remaining) = remaining {
+            processes[REMAINING] = Process { alive: true, ..remaining };
+        }
         Self {
             drain: Drain::new(plan.clone()),
             plan,
@@ -166,7 +202,7 @@ impl<'a> World<'a> {
             now: Duration::from_millis(7),
             phase: Phase::Running,
             kill_clock: KillClock::Unset,
-            processes: [true, false, false, remaining, others].map(started),
+            processes,
             adopted: started(true),
             first_stop: None,
             drain_signal_sent: false,
@@ -200,8 +236,13 @@ impl<'a> World<'a> {
         self.now = self.now.saturating_add(turn.passed);
         match turn.what {
             Move::Nothing | Move::Receive(_) => {}
-            Move::Suspend(signal, job) => {
-                self.feed(Event::CommandStopped { signal, job }, turn)?;
+            Move::Suspend(signal, continuer) => {
+                self.feed(Event::CommandSuspended { signal, continuer }, turn)?;
+            }
+            Move::SuspendUnseen => self.processes[REMAINING].suspended = true,
+            Move::SuspendRemaining(signal, continuer) => {
+                let continuer = Some(continuer);
+                self.feed(Event::MemberSuspended { signal, continuer }, turn)?;
             }
             Move::Continue => self.feed(Event::CommandContinued, turn)?,
             Move::Adopt => {
@@ -219,18 +260,15 @@ impl<'a> World<'a> {
                     }
                 }
                 if let Some(status) = statuses[COMMAND] {
-                    let group_left = self.processes[REMAINING].alive;
-                    self.feed(Event::CommandEnded { status, group_left }, turn)?;
+                    let group_remains = self.processes[REMAINING].alive;
+                    self.feed(Event::CommandExited { status, group_remains }, turn)?;
                 }
                 for helper in [Helper::Drain, Helper::Stop] {
                     if let Some(status) = statuses[index(helper)] {
-                        self.feed(Event::HelperEnded(helper, status), turn)?;
+                        self.feed(Event::HelperExited(helper, status), turn)?;
                     }
                 }
             }
-        }
-        if matches!(turn.what, Move::End(_) | Move::Adopt) {
-            self.feed(Event::Reaped, turn)?;
         }
         if !ALL.into_iter().any(|it| self.processes[it].alive) {
             self.feed(Event::NoChildren, turn)?;
@@ -243,24 +281,34 @@ impl<'a> World<'a> {
                 "a deadline that has passed is acted on, and the loop sleeps",
             )?;
         }
-        if self.drain.waits_for_group() && !self.processes[REMAINING].alive {
-            self.feed(Event::GroupGone, turn)?;
+        self.look_at_group(turn)?;
+        if self.drain.stops_all() && !matches!(turn.what, Move::Receive(_)) {
+            self.feed(Event::Scan, turn)?;
         }
         if self.exited.is_none()
             && let Move::Receive(signal) = turn.what
         {
-            let terminals =
-                signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH);
-            self.feed(
-                if self.on_terminal && terminals {
-                    Event::ReceivedOnTerminal(signal)
-                } else {
-                    Event::Received(signal)
-                },
-                turn,
-            )?;
+            let about_terminal = self.on_terminal
+                && (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH));
+            self.feed(Event::Received { signal, about_terminal }, turn)?;
         }
-        self.check_turn()
+        self.check_turn(turn)
+    }
+
+    fn look_at_group(&mut self, turn: Turn) -> Kept {
+        if !self.drain.waiting_for().group {
+            return Ok(());
+        }
+        let remaining = self.processes[REMAINING];
+        if !remaining.alive && !turn.blind {
+            self.feed(Event::GroupGone, turn)
+        } else if remaining.forbidden {
+            self.feed(Event::GroupForbidden, turn)
+        } else if remaining.ignores && !turn.blind && self.drain.sent_to_group().is_some() {
+            self.feed(Event::GroupIgnores, turn)
+        } else {
+            Ok(())
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -295,19 +343,19 @@ impl<'a> World<'a> {
     fn happens(&mut self, event: Event) {
         self.step = Step::default();
         match event {
-            Event::Received(signal) | Event::ReceivedOnTerminal(signal) => {
+            Event::Received { signal, .. } => {
                 if self.plan.stop_signals.contains(signal) {
                     self.receives_stop_signal(signal);
                 }
             }
-            Event::CommandEnded { status, .. } => {
+            Event::CommandExited { status, .. } => {
                 self.awaits_group =
                     self.plan.group && self.plan.drains() && self.phase == Phase::Stopping;
                 self.phase = Phase::Ended(status);
                 self.processes[COMMAND] = Process::default();
                 self.start_kill_clock();
             }
-            Event::CommandStopped { signal, .. } => {
+            Event::CommandSuspended { signal, .. } => {
                 self.processes[COMMAND].suspended = true;
                 // Ctrl-Z stops the whole group.
                 let group = signal.is_of_job_control() && self.plan.group;
@@ -317,7 +365,14 @@ impl<'a> World<'a> {
                 self.processes[COMMAND].suspended = false;
                 self.processes[REMAINING].suspended = false;
             }
-            Event::HelperEnded(helper, status) => {
+            Event::MemberSuspended { signal, continuer } => {
+                let remaining = &mut self.processes[REMAINING];
+                remaining.suspended = true;
+                self.step.owes_cont = continuer == Some(Continuer::Init)
+                    && signal == Signal::TSTP
+                    && !remaining.forbidden;
+            }
+            Event::HelperExited(helper, status) => {
                 self.processes[index(helper)] = Process::default();
                 self.stop_cmd_succeeded |= helper == Helper::Stop && status == Status::Exited(0);
                 self.drain_cmd_is_over(helper);
@@ -335,7 +390,11 @@ impl<'a> World<'a> {
                     self.kill_clock = KillClock::Fired;
                 }
             }
-            Event::GroupGone | Event::Reaped | Event::NoChildren => {}
+            Event::GroupGone
+            | Event::GroupForbidden
+            | Event::GroupIgnores
+            | Event::Scan
+            | Event::NoChildren => {}
         }
     }
 
@@ -347,6 +406,7 @@ impl<'a> World<'a> {
         };
         self.step.forwards = !self.step.ignores;
         if self.phase == Phase::Running {
+            self.step.begins_drain = true;
             self.first_stop = Some(signal);
             let ends = self.plan.delay.map(|delay| self.now.saturating_add(delay));
             self.phase = Phase::Draining { ends };
@@ -379,10 +439,11 @@ impl<'a> World<'a> {
     /// command, the group after a stop with a drain, and every child with
     /// `--wait-all`.
     fn awaits(&self, it: usize) -> bool {
-        self.processes[it].alive
+        let Process { alive, forbidden, .. } = self.processes[it];
+        alive
             && (it == COMMAND
                 || it == STOP_CMD
-                || (it == REMAINING && self.awaits_group)
+                || (it == REMAINING && self.awaits_group && !forbidden)
                 || self.plan.wait_all.is_some())
     }
 
@@ -391,56 +452,32 @@ impl<'a> World<'a> {
     fn act(&mut self, event: Event, action: Action) -> Kept {
         let command = self.processes[COMMAND];
         match action {
-            Action::Deliver(_)
-            | Action::DeliverToCommand(_)
-            | Action::Start(..)
-            | Action::ContinueInForeground => self.check_alive(COMMAND)?,
-            _ => {}
-        }
-        match action {
-            Action::Deliver(signal) => {
-                let is_stop = match event {
-                    Event::Received(received) | Event::ReceivedOnTerminal(received) => {
-                        self.plan.stop_signals.contains(received)
-                    }
-                    Event::CommandStopped { .. } => false,
-                    _ => true,
-                };
-                let outside = core::mem::take(&mut self.step.forwards);
-                self.stop_delivered |= is_stop;
-                self.signal(COMMAND, signal, is_stop, outside)?;
-                if self.plan.group {
-                    self.signal(REMAINING, signal, is_stop, outside)?;
-                }
+            Action::Send(signal, recipient) => {
+                self.check_alive(COMMAND)?;
+                self.send(event, signal, recipient)?;
             }
-            Action::DeliverToCommand(signal) => {
-                let sent = core::mem::replace(&mut self.drain_signal_sent, true);
+            Action::SendToRemaining { signal, received } => {
+                rule(!command.alive, "remaining processes are signalled once COMMAND has ended")?;
                 rule(
-                    !sent && Some(signal) == self.plan.drain_signal,
-                    "the drain signal is delivered once",
-                )?;
-            }
-            Action::DeliverToRest { signal, received } => {
-                rule(
-                    !command.alive && self.plan.group,
-                    "remaining processes are signalled in group mode, once COMMAND has ended",
+                    self.plan.group || signal == Signal::CONT,
+                    "remaining processes are signalled in group mode",
                 )?;
                 let is_stop = received.is_none_or(|it| self.plan.stop_signals.contains(it));
+                self.check_cont(signal, received.is_none())?;
                 self.signal(REMAINING, signal, is_stop, received.is_some())?;
-                // CONT after a forwarded signal is the sender's business.
-                self.step.owes_cont &= received.is_none();
             }
-            Action::SignalHelper(helper, signal) => {
+            Action::SendToHelper(helper, signal) => {
                 // KILL goes to the helper's group, which may outlive the helper.
                 if signal != Signal::KILL {
                     self.check_alive(index(helper))?;
                 }
                 self.signal(index(helper), signal, true, false)?;
             }
-            Action::SignalAll { signal, spare_command, spare_drain_cmd } => {
+            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
                 self.signal_all(signal, spare_command, spare_drain_cmd)?;
             }
             Action::Start(helper, received) => {
+                self.check_alive(COMMAND)?;
                 self.step.starts += 1;
                 let again = core::mem::replace(&mut self.started[helper as usize], true);
                 rule(
@@ -452,28 +489,35 @@ impl<'a> World<'a> {
                     "CONT goes before the stop command",
                 )?;
             }
-            Action::Suspend => rule(
+            Action::SuspendSelf => rule(
                 match event {
-                    Event::ReceivedOnTerminal(signal) => signal.is_of_job_control(),
-                    Event::CommandStopped { job, .. } => job == Some(Job::Shells),
+                    Event::Received { signal, about_terminal } => {
+                        about_terminal && signal.is_of_job_control()
+                    }
+                    Event::CommandSuspended { continuer, .. }
+                    | Event::MemberSuspended { continuer, .. } => {
+                        continuer == Some(Continuer::Shell)
+                    }
                     _ => false,
                 },
                 "drain-init stops itself only on a terminal, as part of a shell's job",
             )?,
-            Action::HandTerminalOn => rule(
-                event == Event::ReceivedOnTerminal(Signal::CONT),
+            Action::PassTerminal => rule(
+                event == Event::Received { signal: Signal::CONT, about_terminal: true },
                 "the terminal is handed on when the job is continued",
             )?,
             Action::ContinueInForeground => rule(
-                matches!(event, Event::CommandStopped { job: Some(Job::Own), .. }),
-                "COMMAND is continued if no shell is there to do it",
+                matches!(
+                    event,
+                    Event::CommandSuspended { continuer: Some(Continuer::Init), .. }
+                        | Event::MemberSuspended { continuer: Some(Continuer::Init), .. }
+                ),
+                "the group is continued if no shell is there to do it",
             )?,
-            Action::Report(
-                Message::SwallowedDraining(signal) | Message::SwallowedStopping(signal),
-            ) => {
+            Action::Report(Message::IgnoredDraining(signal) | Message::IgnoredStopping(signal)) => {
                 self.step.ignored = true;
                 rule(
-                    event == Event::Received(signal) || event == Event::ReceivedOnTerminal(signal),
+                    matches!(event, Event::Received { signal: it, .. } if it == signal),
                     "the signal that is reported as ignored is the one received",
                 )?;
             }
@@ -490,11 +534,60 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    fn send(&mut self, event: Event, signal: Signal, recipient: Recipient) -> Kept {
+        let is_drain_signal = self.step.begins_drain
+            && !self.drain_signal_sent
+            && self.plan.drain_signal == Some(signal)
+            && recipient == Recipient::Command;
+        if is_drain_signal {
+            self.drain_signal_sent = true;
+            self.step.suspends |= signal.stops_by_default();
+            return Ok(());
+        }
+        rule(
+            self.plan.group == (recipient == Recipient::Group) || signal == Signal::CONT,
+            "signals go to the group, and with -c to COMMAND alone",
+        )?;
+        let received = match event {
+            Event::Received { signal, .. } => Some(signal),
+            _ => None,
+        };
+        let is_stop = match event {
+            Event::Received { signal, .. } => self.plan.stop_signals.contains(signal),
+            Event::CommandSuspended { .. } => false,
+            _ => true,
+        };
+        self.check_cont(
+            signal,
+            received != Some(Signal::CONT)
+                && received.is_none_or(|it| self.plan.rewrites.apply(it) != Some(Signal::CONT)),
+        )?;
+        let outside = core::mem::take(&mut self.step.forwards);
+        self.stop_delivered |= is_stop;
+        self.signal(COMMAND, signal, is_stop, outside)?;
+        if recipient == Recipient::Group {
+            self.signal(REMAINING, signal, is_stop, outside)?;
+        }
+        self.step.suspends |= is_stop && signal.stops_by_default();
+        Ok(())
+    }
+
+    /// CONT that the machine sends by itself, in `signal`'s place.
+    fn check_cont(&self, signal: Signal, by_itself: bool) -> Kept {
+        rule(
+            signal != Signal::CONT
+                || !by_itself
+                || !self.step.suspends
+                || self.processes[COMMAND].suspended,
+            "CONT does not discard a signal that suspends",
+        )
+    }
+
     /// What a signal does to a process. `is_stop`: it asks the process to stop.
     /// `outside`: drain-init forwards it.
     fn signal(&mut self, it: usize, signal: Signal, is_stop: bool, outside: bool) -> Kept {
         let process = &mut self.processes[it];
-        if !process.alive {
+        if !process.alive || process.forbidden {
             return Ok(());
         }
         match signal {
@@ -510,6 +603,7 @@ impl<'a> World<'a> {
                 self.step.owes_cont = false;
             }
             Signal::STOP => process.suspended = true,
+            _ if is_stop && process.ignores && signal != Signal::TERM => {}
             _ if is_stop && !self.unusual => {
                 // As from dumb-init, a plain command line's remaining processes get TERM
                 // in any case.
@@ -519,7 +613,11 @@ impl<'a> World<'a> {
                     "a process receives the stop signal only once from drain-init itself",
                 )?;
                 process.signalled = true;
-                self.step.owes_cont |= process.suspended;
+                // CONT for the group would discard a drain signal that has just suspended
+                // COMMAND.
+                self.step.owes_cont |= process.suspended
+                    && !signal.stops_by_default()
+                    && (it == COMMAND || !self.step.suspends);
             }
             _ => {}
         }
@@ -543,6 +641,9 @@ impl<'a> World<'a> {
                 rule(kill || it != STOP_CMD, "the stop command may finish")?;
                 rule(kill || it != COMMAND, "all are signalled once COMMAND has ended")?;
                 self.signal(it, signal, true, false)?;
+                // What is stopped gets CONT at once.
+                self.processes[it].suspended = false;
+                self.step.owes_cont = false;
                 self.processes[it].signalled_with_all |= !kill;
             }
         }
@@ -563,7 +664,12 @@ impl<'a> World<'a> {
 
     /// After an event.
     fn check_step(&self) -> Kept {
-        let Step { forwards: _, ignores, ignored, owes_cont, starts } = self.step;
+        let Step { forwards: _, begins_drain, suspends: _, ignores, ignored, owes_cont, starts } =
+            self.step;
+        rule(
+            !begins_drain || self.drain_signal_sent || self.plan.drain_signal.is_none(),
+            "the drain begins with the drain signal",
+        )?;
         rule(starts <= 1, "no step starts two helpers")?;
         rule(!owes_cont, "a suspended process that receives a stop signal gets CONT")?;
         rule(
@@ -595,7 +701,7 @@ impl<'a> World<'a> {
     }
 
     /// After a turn.
-    fn check_turn(&self) -> Kept {
+    fn check_turn(&self, turn: Turn) -> Kept {
         let [command, drain_cmd, stop_cmd, _, _] = self.processes;
         rule(
             !matches!(self.phase, Phase::Draining { .. })
@@ -613,8 +719,8 @@ impl<'a> World<'a> {
             _ => true,
         };
         let survives = |it: &usize| {
-            let Process { alive, killed, .. } = self.processes[*it];
-            alive && !killed && gets_kill(*it)
+            let Process { alive, killed, forbidden, .. } = self.processes[*it];
+            alive && !killed && !forbidden && gets_kill(*it)
         };
         rule(
             self.kill_clock != KillClock::Fired || self.unusual || !ALL.iter().any(survives),
@@ -631,8 +737,9 @@ impl<'a> World<'a> {
             _ => false,
         };
         let waits_in_vain = |it: &usize| {
-            let Process { signalled, killed, .. } = self.processes[*it];
-            self.awaits(*it) && gets_term(*it) && !signalled && !killed
+            let Process { signalled, killed, forbidden, ignores, .. } = self.processes[*it];
+            let cannot_be = forbidden || ignores && turn.blind;
+            self.awaits(*it) && gets_term(*it) && !signalled && !killed && !cannot_be
         };
         rule(
             !matches!(self.phase, Phase::Ended(_))
@@ -641,7 +748,9 @@ impl<'a> World<'a> {
             "every process that is waited for was signalled",
         )?;
         rule(
-            self.exited.is_some() || ALL.into_iter().any(|it| self.awaits(it)),
+            self.exited.is_some()
+                || ALL.into_iter().any(|it| self.awaits(it))
+                || turn.blind && self.drain.waiting_for().group,
             "drain-init exits as soon as it waits for nothing",
         )
     }
@@ -656,6 +765,9 @@ impl<'a> World<'a> {
             }
             // The drain command's end may have started it.
             world.end(&[STOP_CMD])?;
+            if world.exited.is_none() {
+                world.play(Turn::LAST)?;
+            }
             rule(world.exited.is_some(), "when all processes have ended drain-init exits")?;
         }
         Ok(())
@@ -670,6 +782,6 @@ impl<'a> World<'a> {
         // The stop command fails, and no other status is COMMAND's.
         let statuses = [3, 0, 1, 0, 0].map(Status::Exited);
         let what = Move::End(ALL.map(|it| ends(it).then_some(statuses[it])));
-        self.play(Turn { passed: Duration::from_millis(1), what, cannot_start: [false; 2] })
+        self.play(Turn { what, ..Turn::LAST })
     }
 }
