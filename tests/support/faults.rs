@@ -95,18 +95,23 @@ impl Held {
 
     /// Lets the process begin to open this file, but not do it.
     pub fn before_open(pid: Pid, path: &str) -> Self {
-        Self::by_more(pid, "?open,openat", "delay_enter", &["-P", path])
+        Self::by_more(pid, "?open,openat", "delay_enter", 1, &["-P", path])
+    }
+
+    /// Lets the process begin to open this file for the second time, but not do it.
+    pub fn before_second_open(pid: Pid, path: &str) -> Self {
+        Self::by_more(pid, "?open,openat", "delay_enter", 2, &["-P", path])
     }
 
     fn by(pid: Pid, call: &str, delay: &str) -> Self {
-        Self::by_more(pid, call, delay, &[])
+        Self::by_more(pid, call, delay, 1, &[])
     }
 
-    fn by_more(pid: Pid, call: &str, delay: &str, more: &[&str]) -> Self {
+    fn by_more(pid: Pid, call: &str, delay: &str, when: u32, more: &[&str]) -> Self {
         let mut strace = Command::new("strace")
             .args(more)
             .arg(format!("--trace={call}"))
-            .arg(format!("--inject={call}:{delay}=60000000:when=1"))
+            .arg(format!("--inject={call}:{delay}=60000000:when={when}"))
             .args(["-o", "/dev/null", "-p", &pid.to_string()])
             .stderr(Stdio::piped())
             .spawn()
@@ -127,10 +132,15 @@ impl Drop for Held {
 
 /// From now on a process cannot open a descriptor above 2.
 pub fn no_more_descriptors(pid: Pid) {
-    let three = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+    limit_descriptors(pid, 3);
+}
+
+/// From now on a process cannot open this descriptor or a greater one.
+pub fn limit_descriptors(pid: Pid, first: u64) {
+    let limit = libc::rlimit { rlim_cur: first, rlim_max: first };
     // SAFETY: the limit is valid.
     let done =
-        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const three, std::ptr::null_mut()) };
+        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
     assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }
 
