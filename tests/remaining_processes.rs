@@ -2,6 +2,8 @@
 //! THE STOP, STEP BY STEP: which processes still count as alive, and which of them
 //! get TERM or CONT, so that no answer is cut and no container hangs.
 
+#![allow(unsafe_code)]
+
 #[allow(clippy::duplicate_mod)]
 mod reliability;
 mod support;
@@ -341,4 +343,295 @@ fn free_number_before(run: &mut Run, number: Pid) {
     assert_eq!(run.hello("gap")[0], number - 1, "{}", run.story());
     run.tell("gap", "exit 0");
     run.reaped("gap");
+}
+
+// ------------------------------------- processes that ignore the stop signal
+
+/// `helper` ignores this signal, as what a shell starts with `&` ignores INT and QUIT.
+fn ignores(run: &mut Run, helper: &str, signal: i32) {
+    run.tell(helper, &format!("ignore {signal}"));
+    run.ping(helper);
+}
+
+/// COMMAND has exited. The helper, which did not notice why, receives TERM once and has
+/// time to exit.
+fn helper_receives_term(mut run: Run, init: Pid) {
+    run.received("helper", SIGTERM);
+    still_waits(&mut run, init, "helper");
+    assert_eq!(stops(&mut run, "helper"), [SIGTERM]);
+    run.tell("helper", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn a_helper_that_ignores_the_rewritten_signal_receives_term_once() {
+    if without_root("a_helper_that_ignores_the_rewritten_signal_receives_term_once") {
+        return;
+    }
+    // A real-time signal's place is beyond the masks of /proc/PID/stat.
+    for signal in [SIGHUP, SIGINT, SIGQUIT, 34, 64] {
+        let options = ["--rewrite", &format!("TERM:{signal}")];
+        let mut run = pid_1(&options, signal, &["fork helper"]).spawn();
+        let init = started(&mut run, &["helper"]);
+        ignores(&mut run, "helper", signal);
+        stop(&mut run, init, SIGTERM);
+        helper_receives_term(run, init);
+    }
+}
+
+#[test]
+fn a_helper_that_ignores_the_images_stop_signal_receives_term_once() {
+    if without_root("a_helper_that_ignores_the_images_stop_signal_receives_term_once") {
+        return;
+    }
+    let mut run = pid_1(&["--stop-signal=QUIT"], SIGQUIT, &["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    ignores(&mut run, "helper", SIGQUIT);
+    stop(&mut run, init, SIGQUIT);
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn a_helper_for_which_the_stop_signal_means_nothing_receives_term_once() {
+    let name = "a_helper_for_which_the_stop_signal_means_nothing_receives_term_once";
+    if without_root(name) {
+        return;
+    }
+    // Apache stops on WINCH. A helper that neither catches nor blocks it never notices.
+    for signal in [SIGWINCH, SIGURG, SIGCHLD] {
+        let options = ["--rewrite", &format!("TERM:{signal}")];
+        let mut run = pid_1(&options, signal, &["fork helper"]).spawn();
+        let init = started(&mut run, &["helper"]);
+        run.tell("helper", &format!("default {signal}"));
+        run.ping("helper");
+        stop(&mut run, init, SIGTERM);
+        helper_receives_term(run, init);
+    }
+}
+
+#[test]
+fn what_a_shell_starts_in_the_background_does_not_hold_the_container() {
+    if without_root("what_a_shell_starts_in_the_background_does_not_hold_the_container") {
+        return;
+    }
+    let setup = init(["--delay-term=20ms", "--rewrite=TERM:QUIT"]).pid1();
+    let probe = setup.probe_words("main", &["on 3 exit 0"]);
+    let line = "tail -f /dev/null & exec \"$@\"";
+    let words = ["--", "sh", "-c", line, "sh"].map(std::ffi::OsString::from);
+    let mut run = setup.command(words.into_iter().chain(probe)).start();
+    run.signal(SIGTERM);
+    assert_eq!(run.status(), 0);
+}
+
+#[test]
+fn every_helper_that_ignores_the_stop_signal_receives_term_once() {
+    if without_root("every_helper_that_ignores_the_stop_signal_receives_term_once") {
+        return;
+    }
+    let script = ["fork helper", "fork other"];
+    let mut run = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &script).spawn();
+    let init = started(&mut run, &["helper", "other"]);
+    for helper in ["helper", "other"] {
+        ignores(&mut run, helper, SIGQUIT);
+    }
+    stop(&mut run, init, SIGTERM);
+    run.received("other", SIGTERM);
+    still_waits(&mut run, init, "other");
+    assert_eq!(stops(&mut run, "other"), [SIGTERM]);
+    run.tell("other", "exit 0");
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn with_wait_all_a_helper_that_ignores_the_stop_signal_receives_term_once() {
+    let name = "with_wait_all_a_helper_that_ignores_the_stop_signal_receives_term_once";
+    if without_root(name) || without_subreaper(name) {
+        return;
+    }
+    // Without a drain, too: the group received the stop signal, and is left out.
+    let setup = || init(["--wait-all", "--rewrite=TERM:QUIT"]).exits_on(SIGQUIT, 3);
+    for setup in [setup().pid1(), setup().hosted(), setup().arg("--delay-term=20ms").pid1()] {
+        let mut run = setup.script(["fork helper"]).spawn();
+        let init = started(&mut run, &["helper"]);
+        ignores(&mut run, "helper", SIGQUIT);
+        stop(&mut run, init, SIGTERM);
+        helper_receives_term(run, init);
+    }
+}
+
+#[test]
+fn a_helper_that_ignores_the_signal_after_a_stop_command_receives_term_once() {
+    let name = "a_helper_that_ignores_the_signal_after_a_stop_command_receives_term_once";
+    if without_root(name) {
+        return;
+    }
+    // The stop command stops COMMAND alone, as `nginx -s quit` does.
+    let setup = init(["--rewrite=TERM:QUIT", "--stop-cmd=kill -USR1 $MAINPID"]).pid1();
+    let mut run = setup.exits_on(SIGUSR1, 3).script(["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    ignores(&mut run, "helper", SIGQUIT);
+    stop(&mut run, init, SIGTERM);
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn a_zombie_beside_a_helper_that_ignores_the_stop_signal_does_not_count() {
+    let name = "a_zombie_beside_a_helper_that_ignores_the_stop_signal_does_not_count";
+    if without_root(name) {
+        return;
+    }
+    let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
+    let (mut run, init) = with_a_member_of_another_parent(setup);
+    run.wait("helper", "ready");
+    ignores(&mut run, "helper", SIGQUIT);
+    leave_a_zombie_with_command(&mut run, init);
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once() {
+    let name = "a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once";
+    if without_root(name) {
+        return;
+    }
+    // They stand in /proc/PID/status before what is looked for there.
+    let groups: Vec<u32> = (1_000_000_000..1_000_060_000).collect();
+    let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
+    let setup = setup.before_exec(move || {
+        // SAFETY: the kernel reads that many numbers.
+        unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+        Ok(())
+    });
+    let mut run = setup.spawn();
+    let init = started(&mut run, &["helper"]);
+    ignores(&mut run, "helper", SIGQUIT);
+    assert!(status_line(run.pid_of("helper"), "Groups").len() > 500_000);
+    stop(&mut run, init, SIGTERM);
+    helper_receives_term(run, init);
+}
+
+/// With `TERM:INT`: COMMAND exits, and `master` and `worker` remain. The worker ignores
+/// INT, as those of Celery and puma do while their master finishes.
+fn with_a_worker() -> (Run, Pid) {
+    let script = ["fork master", "fork worker"];
+    let mut run = pid_1(&["--rewrite=TERM:INT"], SIGINT, &script).spawn();
+    let init = started(&mut run, &["master", "worker"]);
+    ignores(&mut run, "worker", SIGINT);
+    (run, init)
+}
+
+/// The worker's requests are not lost as long as this master runs.
+fn worker_is_spared(run: &mut Run, init: Pid) {
+    stop(run, init, SIGTERM);
+    still_waits(run, init, "worker");
+    // A look that no signal brings about comes once a second.
+    std::thread::sleep(ms(1200));
+    still_waits(run, init, "worker");
+    assert_eq!(stops(run, "worker"), [0; 0]);
+}
+
+#[test]
+fn workers_that_ignore_the_stop_signal_receive_none_while_their_master_finishes() {
+    let name = "workers_that_ignore_the_stop_signal_receive_none_while_their_master_finishes";
+    if without_root(name) {
+        return;
+    }
+    let (mut run, init) = with_a_worker();
+    // The other way of not ignoring it than the probe's own, which blocks all signals.
+    run.tell("master", &format!("catch {SIGINT}"));
+    run.ping("master");
+    worker_is_spared(&mut run, init);
+    run.wait("master", "caught 02");
+    run.tell("worker", "exit 0");
+    run.tell("master", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn workers_that_ignore_the_stop_signal_receive_term_once_their_master_has_exited() {
+    let name = "workers_that_ignore_the_stop_signal_receive_term_once_their_master_has_exited";
+    if without_root(name) {
+        return;
+    }
+    let (mut run, init) = with_a_worker();
+    worker_is_spared(&mut run, init);
+    run.tell("master", "exit 0");
+    run.received("worker", SIGTERM);
+    run.tell("worker", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it() {
+    let name = "a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it";
+    if without_root(name) {
+        return;
+    }
+    // Also one whose default is to be ignored, as sigwait(3) takes it then.
+    for signal in [SIGINT, SIGWINCH] {
+        let options = ["--rewrite", &format!("TERM:{signal}")];
+        let mut run = pid_1(&options, signal, &SERVER).spawn();
+        let init = started(&mut run, &["server"]);
+        stop(&mut run, init, SIGTERM);
+        run.received("server", signal);
+        still_waits(&mut run, init, "server");
+        assert_eq!(stops(&mut run, "server"), [signal]);
+        run.tell("server", "exit 0");
+        assert_eq!(run.status(), 3);
+    }
+}
+
+#[test]
+fn a_process_that_blocks_an_ignored_stop_signal_and_waits_for_it_does_not_ignore_it() {
+    let name = "a_process_that_blocks_an_ignored_stop_signal_and_waits_for_it_does_not_ignore_it";
+    if without_root(name) {
+        return;
+    }
+    // As an init below this one does, which a shell has started with `&`.
+    let mut run = pid_1(&["--rewrite=TERM:INT"], SIGINT, &SERVER).spawn();
+    let init = started(&mut run, &["server"]);
+    run.tell("server", &format!("ignore-blocked {SIGINT}"));
+    run.ping("server");
+    stop(&mut run, init, SIGTERM);
+    run.received("server", SIGINT);
+    still_waits(&mut run, init, "server");
+    assert_eq!(stops(&mut run, "server"), [SIGINT]);
+    run.tell("server", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn a_helper_that_ignores_term_as_well_is_waited_for() {
+    if without_root("a_helper_that_ignores_term_as_well_is_waited_for") {
+        return;
+    }
+    for rewrite in ["TERM:QUIT", "TERM:TERM"] {
+        let mut run =
+            pid_1(&["--rewrite", rewrite], SIGTERM, &["on 3 exit 3", "fork helper"]).spawn();
+        let init = started(&mut run, &["helper"]);
+        ignores(&mut run, "helper", SIGQUIT);
+        ignores(&mut run, "helper", SIGTERM);
+        stop(&mut run, init, SIGTERM);
+        still_waits(&mut run, init, "helper");
+        run.tell("helper", "exit 0");
+        assert_eq!(run.status(), 3);
+    }
+}
+
+#[test]
+fn a_hidden_process_that_ignores_the_stop_signal_is_waited_for() {
+    if without_root("a_hidden_process_that_ignores_the_stop_signal_is_waited_for") {
+        return;
+    }
+    // What it does with the signal cannot be read.
+    let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &SERVER);
+    let mut run = hiding(setup, "hidepid=2").spawn();
+    let init = started(&mut run, &["server"]);
+    ignores(&mut run, "server", SIGQUIT);
+    hide(&mut run, "server");
+    stop(&mut run, init, SIGTERM);
+    still_waits(&mut run, init, "server");
+    assert_eq!(stops(&mut run, "server"), [0; 0]);
+    run.tell("server", "exit 0");
+    assert_eq!(run.status(), 3);
 }
