@@ -635,3 +635,259 @@ fn a_hidden_process_that_ignores_the_stop_signal_is_waited_for() {
     run.tell("server", "exit 0");
     assert_eq!(run.status(), 3);
 }
+
+// --------------------------------------------------------- stopped processes
+
+/// Stops a process as a debugger or `kill -STOP` does.
+fn suspend(run: &mut Run, name: &str) {
+    let pid = run.pid_of(name);
+    kill(pid, SIGSTOP);
+    until_state(pid, 'T');
+}
+
+#[test]
+fn a_member_that_is_stopped_receives_the_stop_signal_and_is_continued() {
+    if without_root("a_member_that_is_stopped_receives_the_stop_signal_and_is_continued") {
+        return;
+    }
+    let mut run = pid_1(&[], SIGTERM, &["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    suspend(&mut run, "helper");
+    stop(&mut run, init, SIGTERM);
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn a_member_that_is_stopped_is_continued_while_command_still_runs() {
+    // COMMAND may wait for it.
+    let mut run = init(["--delay-term=20ms"]).script(["fork helper"]).start();
+    run.wait("helper", "ready");
+    suspend(&mut run, "helper");
+    run.signal(SIGTERM);
+    run.received("helper", SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 3");
+    run.tell("helper", "exit 0");
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn a_member_that_is_stopped_when_a_stop_command_has_ended_command_is_continued() {
+    let name = "a_member_that_is_stopped_when_a_stop_command_has_ended_command_is_continued";
+    if without_root(name) {
+        return;
+    }
+    let setup = init(["--stop-cmd=kill -USR1 $MAINPID"]).pid1().exits_on(SIGUSR1, 3);
+    let mut run = setup.script(["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    suspend(&mut run, "helper");
+    stop(&mut run, init, SIGTERM);
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn a_member_that_is_stopped_when_a_stop_command_has_failed_is_continued() {
+    let name = "a_member_that_is_stopped_when_a_stop_command_has_failed_is_continued";
+    if without_root(name) {
+        return;
+    }
+    let setup = init(["--stop-cmd=exit 1"]).pid1().exits_on(SIGTERM, 3);
+    let mut run = setup.script(["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    suspend(&mut run, "helper");
+    stop(&mut run, init, SIGTERM);
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn a_stopped_helper_that_ignored_the_stop_signal_receives_term_and_is_continued() {
+    let name = "a_stopped_helper_that_ignored_the_stop_signal_receives_term_and_is_continued";
+    if without_root(name) {
+        return;
+    }
+    let setup = init(["--delay-term=20ms", "--rewrite=TERM:QUIT"]).pid1();
+    let mut run = setup.script(["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    ignores(&mut run, "helper", SIGQUIT);
+    kill(init, SIGTERM);
+    run.received("main", SIGQUIT);
+    // After the CONT that followed QUIT.
+    until_idle(init);
+    suspend(&mut run, "helper");
+    run.tell("main", "exit 3");
+    helper_receives_term(run, init);
+}
+
+#[test]
+fn cont_follows_the_stop_signal_of_a_drain_once() {
+    let mut run = init(["--delay-term=20ms"]).script(["fork child"]).start();
+    run.wait("child", "ready");
+    run.signal(SIGTERM);
+    for name in ["main", "child"] {
+        run.received(name, SIGCONT);
+        run.ping(name);
+        assert_eq!(run.signals(name), [SIGTERM, SIGCONT]);
+    }
+    run.signal(SIGUSR1);
+    run.received("main", SIGUSR1);
+    assert_eq!(run.signals("main"), [SIGTERM, SIGCONT, SIGUSR1]);
+}
+
+#[test]
+fn with_c_cont_follows_the_stop_signal_of_a_drain_to_command_alone() {
+    let mut run = init(["-c", "--delay-term=20ms"]).script(["fork child"]).start();
+    run.wait("child", "ready");
+    run.signal(SIGTERM);
+    run.received("main", SIGCONT);
+    run.barrier();
+    assert_eq!(run.signals("main"), [SIGTERM, SIGCONT, SIGWINCH]);
+    run.ping("child");
+    assert_eq!(run.signals("child"), [0; 0]);
+}
+
+#[test]
+fn without_a_drain_no_cont_follows_the_stop_signal() {
+    for options in [&[][..], &["--kill-after=60"]] {
+        let mut run = init(options).start();
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        run.barrier();
+        assert_eq!(run.signals("main"), [SIGTERM, SIGWINCH], "{options:?}");
+    }
+}
+
+#[test]
+fn no_cont_follows_a_stop_signal_that_it_would_discard() {
+    for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
+        let rewrite = format!("TERM:{signal}");
+        let mut run = init(["--delay-term=20ms", "--rewrite", &rewrite]).start();
+        run.signal(SIGTERM);
+        run.received("main", signal);
+        run.barrier();
+        assert_eq!(run.signals("main"), [signal, SIGWINCH]);
+    }
+}
+
+#[test]
+fn no_cont_follows_a_stop_signal_that_is_rewritten_to_stop() {
+    let options = ["--delay-term=20ms", "--rewrite=TERM:STOP", "--kill-after=400ms"];
+    let mut run = init(options).start();
+    let main = run.pid_of("main");
+    run.signal(SIGTERM);
+    until_state(main, 'T');
+    assert_eq!(run.status(), 137);
+    assert_eq!(run.signals("main"), [0; 0]);
+}
+
+#[test]
+fn no_cont_discards_a_drain_signal_of_the_same_step() {
+    for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
+        // A drain of no length: both are sent in one step.
+        let mut run = init(["--drain-signal", &signal.to_string()]).start();
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        run.barrier();
+        let mut received = run.signals("main");
+        received.sort_unstable();
+        let mut expected = [signal, SIGTERM, SIGWINCH];
+        expected.sort_unstable();
+        assert_eq!(received, expected);
+    }
+}
+
+#[test]
+fn a_command_that_is_known_to_be_stopped_is_continued_after_any_drain_signal() {
+    let mut run = init(["--drain-signal=TSTP"]).start();
+    suspend(&mut run, "main");
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.received("main", SIGCONT);
+}
+
+#[test]
+fn cont_follows_the_stop_signal_after_a_drain_signal_of_an_earlier_step() {
+    let mut run = init(["--delay-term=50ms", "--drain-signal=TSTP"]).start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTSTP);
+    run.received("main", SIGCONT);
+    run.ping("main");
+    assert_eq!(run.signals("main"), [SIGTSTP, SIGTERM, SIGCONT]);
+}
+
+// ------------------------------------------- processes of another user
+
+/// A drain-init of an ordinary user, in whose COMMAND's group a setuid program, `helper`,
+/// may become root. None if no such program can be run here.
+fn with_a_setuid_helper(name: &str, setup: Setup) -> Option<(Run, Pid)> {
+    if without_root(name) {
+        return None;
+    }
+    let setup = setup.for_any_user();
+    let program = setup.path("setuid");
+    executable(&program, std::fs::read(probe_path()).unwrap());
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    std::fs::set_permissions(&program, mode).unwrap();
+    let main = setup.probe_words("main", &["on 15 exit 3"]);
+    let socket = main[1].to_str().unwrap();
+    let line = format!("{} {socket} helper & exec \"$@\"", program.display());
+    let words = ["--", "sh", "-c", &line, "sh"].map(std::ffi::OsString::from);
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut run = setup.wrapped(user).command(words.into_iter().chain(main)).spawn();
+    let init = started(&mut run, &["helper"]);
+    run.tell("helper", "become 0");
+    let answers = ["become 0".to_string(), "become -1".to_string()];
+    until("the answer", || run.said("helper").iter().any(|line| answers.contains(line)));
+    if !run.said("helper").contains(&answers[0]) {
+        skip(name, "/tmp is mounted with nosuid");
+        return None;
+    }
+    Some((run, init))
+}
+
+const NOT_WAITING: &str =
+    "the remaining processes belong to another user and cannot be signalled, not waiting";
+
+#[test]
+fn remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for() {
+    let name = "remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for";
+    let setup = init(["--delay-term=20ms"]).pid1();
+    let Some((mut run, init)) = with_a_setuid_helper(name, setup) else { return };
+    let group = run.hello("helper")[2];
+    stop(&mut run, init, SIGTERM);
+    run.message(&format!("process group {group}: {NOT_WAITING}"));
+    assert_eq!(run.status(), 3);
+    assert_eq!(run.signals("helper"), [0; 0]);
+    run.drain_output();
+    assert_eq!(run.stderr().matches(NOT_WAITING).count(), 1);
+}
+
+#[test]
+fn a_process_of_ones_own_beside_one_that_cannot_be_signalled_is_waited_for() {
+    let name = "a_process_of_ones_own_beside_one_that_cannot_be_signalled_is_waited_for";
+    let setup = init(["--delay-term=20ms"]).pid1();
+    let Some((mut run, init)) = with_a_setuid_helper(name, setup) else { return };
+    run.tell("main", "fork server");
+    run.wait("server", "ready");
+    stop(&mut run, init, SIGTERM);
+    still_waits(&mut run, init, "server");
+    run.tell("server", "exit 0");
+    run.message(NOT_WAITING);
+    assert_eq!(run.status(), 3);
+}
+
+#[test]
+fn kill_after_still_ends_a_process_that_could_not_be_signalled_before() {
+    let name = "kill_after_still_ends_a_process_that_could_not_be_signalled_before";
+    // The stop command is still waited for, and the number of the group stays valid.
+    let setup = init(["--kill-after=1s"]).stop_cmd(&[]).hosted();
+    let Some((mut run, init)) = with_a_setuid_helper(name, setup) else { return };
+    kill(init, SIGTERM);
+    run.wait("stop", "ready");
+    run.tell("main", "exit 3");
+    run.reaped("main");
+    until_idle(init);
+    run.tell("helper", "become 65534");
+    run.gone("helper");
+    assert_eq!(run.signals("helper"), [0; 0]);
+    assert_eq!(run.status(), 3);
+}
