@@ -58,14 +58,6 @@ fn works(mut run: Run, what: &str) {
     assert_eq!(run.status(), 7, "{what}");
 }
 
-/// Sets a limit of a process that runs.
-fn limit(pid: i32, resource: libc::__rlimit_resource_t, value: u64) {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the kernel reads one rlimit.
-    let done = unsafe { libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
-}
-
 /// Enters a control group before exec.
 fn entering(setup: Setup, group: &Group) -> Setup {
     let procs = CString::new(group.procs().as_os_str().as_bytes()).unwrap();

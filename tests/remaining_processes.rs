@@ -257,13 +257,13 @@ fn kill_after_ends_a_server_that_proc_hides() {
 }
 
 /// The init has no descriptor left in the moment in which COMMAND exits.
-fn a_server_may_finish_with_descriptors(name: &str, limit: u64) {
+fn a_server_may_finish_with_descriptors(name: &str, descriptors: u64) {
     if without_root(name) {
         return;
     }
     let mut run = pid_1(&[], SIGTERM, &SERVER).spawn();
     let init = started(&mut run, &["server"]);
-    limit_descriptors(init, limit);
+    limit(init, libc::RLIMIT_NOFILE, descriptors);
     stop(&mut run, init, SIGTERM);
     waits_for_server(run, init);
 }

@@ -132,16 +132,15 @@ impl Drop for Held {
 
 /// From now on a process cannot open a descriptor above 2.
 pub fn no_more_descriptors(pid: Pid) {
-    limit_descriptors(pid, 3);
+    limit(pid, libc::RLIMIT_NOFILE, 3);
 }
 
-/// From now on a process cannot open this descriptor or a greater one.
-pub fn limit_descriptors(pid: Pid, first: u64) {
-    let limit = libc::rlimit { rlim_cur: first, rlim_max: first };
-    // SAFETY: the limit is valid.
-    let done =
-        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+/// Sets a limit of a process that runs.
+pub fn limit(pid: Pid, resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the kernel reads one rlimit.
+    let done = unsafe { libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
 }
 
 /// Writes to a descriptor until it takes no more, and leaves its flags alone.
