@@ -37,6 +37,11 @@ fn main() {
             surrounded(&args[2..], || (1..=64).for_each(|signal| set_action(signal, IGNORED)));
         }
         Some("blocking-all") => surrounded(&args[2..], || mask(libc::SIG_SETMASK, ALL)),
+        // The program's first instruction is preceded by a TRAP for the parent then.
+        // SAFETY: the other arguments are not read.
+        Some("traced") => surrounded(&args[2..], || unsafe {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+        }),
         Some("without-arguments") => without_arguments(&args[2]),
         Some("seccomp") => {
             let filter = args[2].clone();
