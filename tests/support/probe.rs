@@ -432,10 +432,13 @@ impl Probe {
                 }
                 self.say("burst done");
             }
-            // kill PID SIGNAL, as seen from this namespace.
+            // kill PID SIGNAL, as seen from this namespace; $MAINPID for COMMAND's.
             "kill" => {
+                let main = || std::env::var("MAINPID").expect("MAINPID").parse();
+                let pid =
+                    if words[1] == "$MAINPID" { main().expect("a number") } else { number(1) };
                 // SAFETY: kill touches no memory.
-                let done = unsafe { libc::kill(number(1), number(2)) };
+                let done = unsafe { libc::kill(pid, number(2)) };
                 self.say(&format!("kill {done}"));
             }
             // parting SIGNAL STATUS: a signal to the parent, then exit at once.
