@@ -246,7 +246,7 @@ fn a_stop_signal_that_is_given_is_not_ignored() {
     assert_eq!(passes_on(init(["--stop-signal=QUIT"]), &ignored), [SIGINT, SIGTERM]);
     let both = ["--stop-signal=QUIT", "--stop-signal=TERM"];
     assert_eq!(passes_on(init(both), &ignored), [SIGINT]);
-    // It is never sent where it is rewritten: what it is rewritten to is.
+    // A rewritten stop signal is never sent itself.
     let rewritten = ["--stop-signal=QUIT", "--rewrite=QUIT:TERM"];
     assert_eq!(passes_on(init(rewritten), &ignored), [SIGINT, SIGQUIT]);
 }

@@ -494,7 +494,7 @@ fn a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once(
     if without_root(name) {
         return;
     }
-    // They stand in /proc/PID/status before what is looked for there.
+    // In /proc/PID/status they come before the signal masks.
     let groups: Vec<u32> = (1_000_000_000..1_000_060_000).collect();
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
     let setup = setup.before_exec(move || {

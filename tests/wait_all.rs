@@ -154,7 +154,7 @@ fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
         run.received("far", SIGTERM);
         run.tell("far", "fork cleanup session");
         run.wait("cleanup", "ready");
-        // Nothing but time tells the init of this one: far has reaped its parent.
+        // The init receives no CHLD for this one, because far has reaped its parent.
         run.tell("far", "orphan late session");
         run.received("late", SIGTERM);
         run.ping("cleanup");
@@ -239,7 +239,7 @@ fn an_orphan_that_another_process_has_made_one_receives_term() {
     if skipped(name) {
         return;
     }
-    // No CHLD tells the init of it: far reaps the orphan's parent.
+    // The init receives no CHLD for it, because far reaps the orphan's parent.
     for setup in places() {
         let (mut run, _) = with_an_orphan(setup);
         run.tell("main", "exit 7");

@@ -390,7 +390,7 @@ static WAIT_ASK_AND_READ: &[libc::c_long] = &[
     libc::SYS_rt_sigtimedwait, libc::SYS_rt_sigpending, libc::SYS_signalfd4, SIGNALFD,
 ];
 
-/// The older signalfd, where the machine has it.
+/// The older signalfd, which newer machines do not have.
 #[cfg(target_arch = "x86_64")]
 const SIGNALFD: libc::c_long = libc::SYS_signalfd;
 #[cfg(not(target_arch = "x86_64"))]

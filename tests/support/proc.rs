@@ -114,8 +114,8 @@ pub fn until_idle(pid: Pid) {
 
 /// Waits until a process that strace holds is about to open this file.
 pub fn until_before_open(pid: Pid, path: &str) {
-    // The path is openat(2)'s second argument, and open(2)'s first, which musl calls
-    // where it exists.
+    // The path is openat(2)'s second argument, and open(2)'s first, which musl calls on
+    // x86-64.
     let open = if cfg!(target_arch = "x86_64") { "2 " } else { "none" };
     let calls = [(open.to_string(), 1), (number_of(libc::SYS_openat), 2)];
     until(&format!("the opening of {path}"), || {
