@@ -544,10 +544,15 @@ fn where_it_reads_its_signals_every_one_arrives() {
     for &place in places(name) {
         let setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "no-sigpending"]));
         let mut run = at(place, setup).start();
-        for signal in every_signal() {
+        for signal in [SIGHUP, SIGTERM, SIGWINCH, 32, 34, 64] {
+            run.signal(signal);
+            run.received("main", signal);
+        }
+        // Of a real-time signal each one counts.
+        for signal in [64, SIGUSR2, 64] {
             run.signal(signal);
         }
-        for signal in every_signal() {
+        for signal in [SIGUSR2, 64, 64] {
             run.received("main", signal);
         }
     }

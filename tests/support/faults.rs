@@ -98,9 +98,9 @@ impl Held {
         Self::by_more(pid, "?open,openat", "delay_enter", 1, &["-P", path])
     }
 
-    /// Lets the process begin to open this file for the second time, but not do it.
-    pub fn before_second_open(pid: Pid, path: &str) -> Self {
-        Self::by_more(pid, "?open,openat", "delay_enter", 2, &["-P", path])
+    /// Lets the process begin to open this file for the nth time, but not do it.
+    pub fn before_nth_open(pid: Pid, path: &str, n: u32) -> Self {
+        Self::by_more(pid, "?open,openat", "delay_enter", n, &["-P", path])
     }
 
     fn by(pid: Pid, call: &str, delay: &str) -> Self {
