@@ -246,6 +246,28 @@ fn where_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
 }
 
 #[test]
+fn where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
+    let name = "where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing";
+    if without_root(name) || without_subreaper(name) {
+        return;
+    }
+    if under_emulator(name, "strace would make the emulator's own calls fail") {
+        return;
+    }
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-P", "/proc/self/mounts"];
+    let fails = ["--trace=?open,openat", "--inject=?open,openat:error=EACCES"];
+    let setup = init(["--delay-term=20ms", "--kill-after=800ms"]).hosted();
+    let setup = setup.wrapped(strace.into_iter().chain(fails)).exits_on(SIGTERM, 3);
+    let (mut run, init) = with_a_member_of_another_parent(setup);
+    let start = Instant::now();
+    leave_a_zombie_with_command(&mut run, init);
+    kill(init, SIGUSR2);
+    let (at, status) = run.status_at();
+    assert_eq!(status, 3);
+    took(start, at, ms(800));
+}
+
+#[test]
 fn kill_after_ends_a_server_that_proc_hides() {
     let name = "kill_after_ends_a_server_that_proc_hides";
     if without_root(name) {

@@ -120,6 +120,28 @@ fn a_limit_of_500_kilobytes_of_data_is_enough() {
     }
 }
 
+// ------------------------------------------------------- stopped processes
+
+#[test]
+fn a_stopped_process_receives_term_and_is_continued() {
+    let name = "a_stopped_process_receives_term_and_is_continued";
+    if skipped(name) {
+        return;
+    }
+    let drains = init(["--wait-all", "--delay-term=20ms"]).pid1();
+    for setup in places().into_iter().chain([drains]) {
+        let (mut run, init) = with_an_orphan(setup);
+        let far = run.pid_of("far");
+        kill(far, SIGSTOP);
+        until_state(far, 'T');
+        kill(init, SIGTERM);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        end(run, &["far"]);
+    }
+}
+
 // ------------------------------------------------------- processes that come later
 
 #[test]
