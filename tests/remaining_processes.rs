@@ -665,6 +665,24 @@ fn a_hidden_process_that_ignores_the_stop_signal_is_waited_for() {
     assert_eq!(run.status(), 3);
 }
 
+#[test]
+fn a_process_whose_dispositions_cannot_be_read_is_waited_for() {
+    let name = "a_process_whose_dispositions_cannot_be_read_is_waited_for";
+    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
+        return;
+    }
+    let mut run = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]).spawn();
+    let init = started(&mut run, &["helper"]);
+    ignores(&mut run, "helper", SIGQUIT);
+    let number = run.hello("helper")[0];
+    let held = Held::off(init, &format!("/proc/{number}/status"));
+    stop(&mut run, init, SIGTERM);
+    still_waits(&mut run, init, "helper");
+    assert_eq!(stops(&mut run, "helper"), [0; 0]);
+    drop(held);
+    helper_receives_term(run, init);
+}
+
 // --------------------------------------------------------- stopped processes
 
 /// Stops a process as a debugger or `kill -STOP` does.

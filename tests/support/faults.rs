@@ -79,7 +79,7 @@ impl Setup {
     }
 }
 
-/// A process that strace holds back until this is dropped.
+/// A process that strace holds back, or from a file, until this is dropped.
 pub struct Held(Child);
 
 impl Held {
@@ -103,15 +103,24 @@ impl Held {
         Self::by_more(pid, "?open,openat", "delay_enter", n, &["-P", path])
     }
 
+    /// Lets the process fail to open this file, each time.
+    pub fn off(pid: Pid, path: &str) -> Self {
+        let inject = "?open,openat:error=EACCES";
+        Self::attached(pid, "?open,openat", inject, &["-P", path])
+    }
+
     fn by(pid: Pid, call: &str, delay: &str) -> Self {
         Self::by_more(pid, call, delay, 1, &[])
     }
 
     fn by_more(pid: Pid, call: &str, delay: &str, when: u32, more: &[&str]) -> Self {
+        Self::attached(pid, call, &format!("{call}:{delay}=60000000:when={when}"), more)
+    }
+
+    fn attached(pid: Pid, call: &str, inject: &str, more: &[&str]) -> Self {
         let mut strace = Command::new("strace")
             .args(more)
-            .arg(format!("--trace={call}"))
-            .arg(format!("--inject={call}:{delay}=60000000:when={when}"))
+            .args([format!("--trace={call}"), format!("--inject={inject}")])
             .args(["-o", "/dev/null", "-p", &pid.to_string()])
             .stderr(Stdio::piped())
             .spawn()
