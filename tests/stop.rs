@@ -1225,14 +1225,14 @@ fn kill_after_ends_the_stop_command_too() {
 
 #[test]
 fn kill_after_ends_a_stop_command_that_outlives_command() {
-    let mut run = init(["--kill-after", "200ms"]).stop_cmd(&[]).start();
+    // The stop command ends COMMAND itself, before the clock can.
+    let setup = init(["--kill-after", "1s"]).exits_on(SIGUSR1, 4);
+    let mut run = setup.stop_cmd(&["kill $MAINPID 10"]).start();
     let start = Instant::now();
     run.signal(SIGTERM);
-    run.wait("stop", "ready");
-    run.tell("main", "exit 4");
     let (at, status) = run.status_at();
     assert_eq!(status, 4);
-    took(start, at, ms(200));
+    took(start, at, ms(1000));
     run.gone("stop");
 }
 
