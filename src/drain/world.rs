@@ -3,8 +3,13 @@
 //! for itself what the machine should do, and names a rule that was broken.
 //!
 //! The exhaustive search, the random walk and the fuzz target share it. The fuzz
-//! target includes this file by its path, so that it uses only what `drain.rs`
-//! makes public.
+//! target includes this file by its path, so it uses only what `drain.rs` makes
+//! public.
+//!
+//! To teach it a new fact: add a field to [`Process`] or [`World`], let a [`Move`]
+//! change it, feed the machine what the loop would see of it in [`World::play`], and
+//! write the rule into one of the three `check_` functions. The compiler then asks
+//! for the field in `exhaustive.rs`, and `turns` there and in `walk.rs` makes the move.
 
 use std::time::Duration;
 
@@ -154,8 +159,8 @@ pub struct World<'a> {
     pub phase: Phase,
     pub kill_clock: KillClock,
     pub processes: [Process; ALL.len()],
-    /// What an orphan has already received when drain-init adopts it: what was sent
-    /// to the whole namespace.
+    /// What an orphan has received by the time that drain-init adopts it: what was
+    /// sent to the whole namespace.
     pub adopted: Process,
     /// The signal that began the stop.
     pub first_stop: Option<Signal>,
@@ -247,8 +252,8 @@ impl<'a> World<'a> {
             Move::Continue => self.feed(Event::CommandContinued, turn)?,
             Move::Adopt => {
                 let others = &mut self.processes[OTHERS];
-                // The model has one process there: it keeps the one that is more
-                // of a test.
+                // These count as one process: a new one that was not signalled
+                // takes the place of one that was.
                 if !others.alive || !(self.adopted.signalled || self.adopted.killed) {
                     *others = self.adopted;
                 }
@@ -467,7 +472,7 @@ impl<'a> World<'a> {
                 self.signal(REMAINING, signal, is_stop, received.is_some())?;
             }
             Action::SendToHelper(helper, signal) => {
-                // KILL goes to the helper's group, which may outlive the helper.
+                // KILL also goes to a helper's group that outlives the helper.
                 if signal != Signal::KILL {
                     self.check_alive(index(helper))?;
                 }
@@ -724,7 +729,7 @@ impl<'a> World<'a> {
         };
         rule(
             self.kill_clock != KillClock::Fired || self.unusual || !ALL.iter().any(survives),
-            "every remaining process is killed once the time of --kill-after is over",
+            "every remaining process is killed once the time of --kill-after has passed",
         )?;
 
         // Not if TERM is rewritten to 0, which means that the group gets nothing. With
