@@ -1,15 +1,17 @@
 //! CMD, the word that `--drain-cmd` and `--stop-cmd` take: a JSON array of
 //! strings (the exec form of a Dockerfile), or a line for `/bin/sh`.
 
-use std::ffi::CString;
+use core::ffi::CStr;
+
+use crate::sys;
 
 /// A drain or stop command.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cmd {
     /// The program and its arguments; never empty, nor is the program.
-    Exec(Vec<CString>),
+    Exec(&'static [&'static CStr]),
     /// A line for `/bin/sh -c`.
-    Shell(CString),
+    Shell(&'static CStr),
 }
 
 /// What is wrong with a word, and what would be right.
@@ -35,7 +37,7 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     let whole = reader.rest;
     if whole[0] == b'[' {
         match reader.array() {
-            Ok(words) => return Ok(Some(Cmd::Exec(words))),
+            Ok(words) => return Ok(Some(Cmd::Exec(words.leak()))),
             Err(_) if matches!(behind_bracket(word), Some(b' ' | b'\t')) => {}
             Err(wrong) => return Err([wrong, RIGHT]),
         }
@@ -51,7 +53,10 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
         let right = ": leave them out, or write a JSON array of strings";
         return Err(["is in quotes as a whole", right]);
     }
-    CString::new(word).map(|line| Some(Cmd::Shell(line))).map_err(|_| ["has a NUL", RIGHT])
+    if word.contains(&0) {
+        return Err(["has a NUL", RIGHT]);
+    }
+    Ok(Some(Cmd::Shell(sys::word(&[word]))))
 }
 
 /// The byte behind the first bracket.
@@ -91,7 +96,7 @@ impl Reader<'_> {
     }
 
     /// An array of strings that is all there is.
-    fn array(&mut self) -> Parsed<Vec<CString>> {
+    fn array(&mut self) -> Parsed<Vec<&'static CStr>> {
         let mut words = Vec::new();
         if !self.takes(b'[') {
             return Err("is no JSON array");
@@ -119,7 +124,7 @@ impl Reader<'_> {
     }
 
     /// A string whose opening quote has been taken.
-    fn string(&mut self) -> Parsed<CString> {
+    fn string(&mut self) -> Parsed<&'static CStr> {
         let mut text = Vec::new();
         loop {
             match self.next().ok_or("has a string without an end")? {
@@ -132,7 +137,10 @@ impl Reader<'_> {
         if core::str::from_utf8(&text).is_err() {
             return Err("is not UTF-8, as JSON must be");
         }
-        CString::new(text).map_err(|_| "has a NUL in a string")
+        if text.contains(&0) {
+            return Err("has a NUL in a string");
+        }
+        Ok(sys::word(&[&text]))
     }
 
     /// An escape whose backslash has been taken.
@@ -186,14 +194,14 @@ mod tests {
     /// What a parse of the exec form gives.
     #[allow(clippy::unnecessary_wraps)]
     fn exec(words: &[&str]) -> Result<Option<Cmd>, Wrong> {
-        let words = words.iter().map(|word| CString::new(*word).unwrap());
-        Ok(Some(Cmd::Exec(words.collect())))
+        let words: Vec<_> = words.iter().map(|word| sys::word(&[word.as_bytes()])).collect();
+        Ok(Some(Cmd::Exec(words.leak())))
     }
 
     /// What a parse of the shell form gives.
     #[allow(clippy::unnecessary_wraps)]
     fn shell(line: &str) -> Result<Option<Cmd>, Wrong> {
-        Ok(Some(Cmd::Shell(CString::new(line).unwrap())))
+        Ok(Some(Cmd::Shell(sys::word(&[line.as_bytes()]))))
     }
 
     #[test]
@@ -300,7 +308,7 @@ mod tests {
         for line in ["true", " sleep 1; true ", "{\"a\"}", "\"[\" a", "x[1]"] {
             assert_eq!(parse(line.as_bytes()), shell(line), "{line:?}");
         }
-        assert_eq!(parse(b"caf\xe9"), Ok(Some(Cmd::Shell(CString::new(&b"caf\xe9"[..]).unwrap()))));
+        assert_eq!(parse(b"caf\xe9"), Ok(Some(Cmd::Shell(c"caf\xe9"))));
         assert!(parse(b"a\0b").is_err());
     }
 }

@@ -324,7 +324,7 @@ fn variables_configure_as_options_do() {
     assert!(config.wait_all && config.subreaper && !config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
     let asked_by = b"DRAIN_INIT_STOP_CMD".to_vec();
-    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b".to_owned()), asked_by };
+    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
     assert_eq!((config.drain_cmd, config.plan.kill_after), (None, None));
 }
@@ -371,7 +371,7 @@ fn the_command_line_wins_over_the_environment() {
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::HUP]));
     assert!(config.remap_exit.contains(2) && !config.remap_exit.contains(1));
     let asked_by = b"--stop-cmd".to_vec();
-    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b".to_owned()), asked_by };
+    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
     assert_eq!(config.drain_cmd, None);
     assert_eq!(config.level, Level::Error);

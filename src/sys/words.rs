@@ -3,7 +3,6 @@
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
-use std::ffi::CString;
 
 use nix::errno::Errno;
 
@@ -24,7 +23,7 @@ impl Words {
     #[must_use]
     pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
         if array.is_null() {
-            return Self::new(Vec::new());
+            return Self::of(&mut core::iter::empty());
         }
         let mut count = 0;
         // SAFETY: the caller vouches for an array that ends with NULL; no
@@ -39,13 +38,7 @@ impl Words {
         }
     }
 
-    /// An array of these words.
-    #[must_use]
-    pub fn new(words: Vec<CString>) -> Self {
-        Self::of(&mut words.into_iter().map(leak))
-    }
-
-    /// An array of words that stay where they are.
+    /// An array of these words, which it does not copy.
     #[must_use]
     pub fn of(words: &mut dyn Iterator<Item = &'static CStr>) -> Self {
         let mut pointers = Vec::new();
@@ -90,15 +83,15 @@ impl Words {
         self.pointers = &mut pointers[..kept];
     }
 
-    /// Puts other words in the place of those for which `with` has one.
-    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<CString>) {
+    /// Replaces the words for which `with` has another one.
+    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<&'static CStr>) {
         for word in &mut *self.pointers {
             if word.is_null() {
                 continue;
             }
             // SAFETY: as in `iter`: what is not NULL is a C string.
             if let Some(other) = with(unsafe { CStr::from_ptr(*word) }) {
-                *word = other.into_raw();
+                *word = other.as_ptr();
             }
         }
     }
@@ -109,10 +102,13 @@ impl Words {
     }
 }
 
-/// Lets a word live as long as the process.
+/// A word that consists of these parts and lives as long as the process. It ends at the
+/// first NUL in them.
 #[must_use]
-pub fn leak(word: CString) -> &'static CStr {
-    Box::leak(word.into_boxed_c_str())
+pub fn word(parts: &[&[u8]]) -> &'static CStr {
+    let mut bytes = parts.concat();
+    bytes.push(0);
+    CStr::from_bytes_until_nul(bytes.leak()).unwrap_or_default()
 }
 
 /// The environment that the process was started with, its array taken over.
@@ -145,10 +141,9 @@ mod tests {
 
     #[test]
     fn words_are_an_array_for_execve() {
-        let own = |words: &[&CStr]| Words::new(words.iter().map(|&word| word.to_owned()).collect());
-        let mut words = own(&[c"a", c"b=1", c"c", c"b=2"]);
+        let mut words = Words::of(&mut [c"a", c"b=1", c"c", c"b=2"].into_iter());
         words.retain(|word| word != c"c");
-        words.replace(|word| (word == c"b=2").then(|| c"d".to_owned()));
+        words.replace(|word| (word == c"b=2").then_some(c"d"));
         assert_eq!(words.iter().collect::<Vec<_>>(), [c"a", c"b=1", c"d"]);
         assert!(words.pointers.last().unwrap().is_null());
         let rest = words.skip(2);
@@ -156,5 +151,12 @@ mod tests {
         assert_eq!(rest.skip(1).iter().count(), 0);
         // SAFETY: NULL is allowed.
         assert_eq!(unsafe { Words::from_raw(ptr::null_mut()) }.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_word_is_its_parts_up_to_the_first_nul() {
+        assert_eq!(word(&[b"NAME", b"=", b"7"]), c"NAME=7");
+        assert_eq!(word(&[]), c"");
+        assert_eq!(word(&[b"a", b"b\0c", b"d"]), c"ab");
     }
 }
