@@ -57,29 +57,30 @@ pub struct Config {
 }
 
 /// A drain or stop command, and where it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamedCmd {
     /// The command.
     pub cmd: Cmd,
     /// The name of the option or variable, for an error that names it.
-    pub asked_by: Vec<u8>,
+    pub asked_by: &'static [u8],
 }
 
-/// A usage error: one line, without its end.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Error(Vec<u8>);
+/// A usage error: one line, without its end. Like everything that is parsed, it is leaked:
+/// the program's allocator frees nothing, and code that frees would only be in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error(&'static [u8]);
 
 impl Error {
     /// An error of these parts.
     #[must_use]
     pub fn new(parts: &[&[u8]]) -> Self {
-        Self(parts.concat())
+        Self(parts.concat().leak())
     }
 
     /// The line. It may hold what the user typed, byte for byte.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0
     }
 }
 
@@ -92,12 +93,15 @@ enum Source {
 
 impl Source {
     /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.
-    fn name(self, known: &Spelling) -> Vec<u8> {
+    fn name(self, known: &Spelling) -> &'static [u8] {
         match self {
-            Self::Option => [b"--", known.long.as_bytes()].concat(),
+            Self::Option => [b"--", known.long.as_bytes()].concat().leak(),
             Self::Variable => {
-                let suffix = known.long.bytes().map(variable_byte);
-                PREFIX.iter().copied().chain(suffix).collect()
+                let mut name = PREFIX.to_vec();
+                for byte in known.long.bytes() {
+                    name.push(variable_byte(byte));
+                }
+                name.leak()
             }
         }
     }
@@ -108,7 +112,7 @@ impl Source {
             Self::Option => b" '",
             Self::Variable => b"='",
         };
-        Error::new(&[&self.name(known), equals, value, b"': ", right])
+        Error::new(&[self.name(known), equals, value, b"': ", right])
     }
 }
 
@@ -268,9 +272,8 @@ pub fn parse<'a>(
                 (Opt::Version, _) => return Ok(Request::Version),
                 (_, Takes::Nothing) => settings.apply(known, b"", Source::Option)?,
                 (_, Takes::Value(what) | Takes::Values(what)) => {
-                    let missing = || {
-                        Error::new(&[&Source::Option.name(known), b" needs a ", what.as_bytes()])
-                    };
+                    let missing =
+                        || Error::new(&[Source::Option.name(known), b" needs a ", what.as_bytes()]);
                     let attached = parser.optional_value();
                     let value = match &attached {
                         Some(value) => value.as_bytes(),
@@ -312,11 +315,11 @@ pub fn parse<'a>(
             return Err(Error::new(&[PREFIX, name, b" and ", PREFIX, its_opposite, right]));
         }
     }
-    Ok(Request::Run(Box::new(merge(settings, variables, &dumb_init, command))))
+    Ok(Request::Run(Box::new(merge(&settings, &variables, &dumb_init, command))))
 }
 
 /// The command line wins over the variables, and those over dumb-init's.
-fn merge(line: Settings, variables: Settings, dumb_init: &Settings, command: usize) -> Config {
+fn merge(line: &Settings, variables: &Settings, dumb_init: &Settings, command: usize) -> Config {
     let drain_cmd = line.drain_cmd.or(variables.drain_cmd).flatten();
     let stop_cmd = line.stop_cmd.or(variables.stop_cmd).flatten();
     let single_child =

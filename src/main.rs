@@ -56,13 +56,13 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
             return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"], reporter);
         }
         Ok(Request::Run(config)) => config,
-        Err(error) => return refuse(&error, reporter),
+        Err(error) => return refuse(error, reporter),
     };
     let reporter = reporter.at(config.level);
     environment.retain(|word| !split(word).is_some_and(|(name, _)| config::is_own_variable(name)));
-    for named in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
+    for named in [config.drain_cmd, config.stop_cmd].into_iter().flatten() {
         if let Err(error) = spawn::check(named, &environment) {
-            return refuse(&error, reporter);
+            return refuse(error, reporter);
         }
     }
     report_slips(&environment, reporter);
@@ -159,7 +159,7 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
 }
 
 /// Says what is wrong with the command line or the environment.
-fn refuse(error: &Error, reporter: Reporter) -> u8 {
+fn refuse(error: Error, reporter: Reporter) -> u8 {
     reporter.say(Level::Error, &|line| {
         line.text(error.as_bytes());
     });

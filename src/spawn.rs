@@ -77,7 +77,7 @@ fn is_executable(path: &CStr) -> bool {
 /// # Errors
 ///
 /// A usage error that names the program.
-pub fn check(named: &NamedCmd, environment: &Words) -> Result<(), Error> {
+pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
     let (program, right): (_, &[u8]) = match named.cmd {
         Cmd::Shell(_) if is_executable(SHELL) => return Ok(()),
         Cmd::Shell(_) => (SHELL, b"write a JSON array of strings, which needs no shell"),
@@ -87,7 +87,7 @@ pub fn check(named: &NamedCmd, environment: &Words) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(&[
-        &named.asked_by,
+        named.asked_by,
         b": '",
         program.to_bytes(),
         b"' is missing, not a regular file or not executable: ",

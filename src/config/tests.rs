@@ -201,10 +201,10 @@ fn every_option_reaches_the_configuration() {
     assert_eq!(config.plan.kill_after, seconds(60));
     assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
     assert!(config.plan.drain_cmd && config.plan.stop_cmd);
-    let named = |named: &Option<NamedCmd>| named.as_ref().map(|named| named.asked_by.clone());
+    let named = |named: Option<NamedCmd>| named.map(|named| named.asked_by);
     assert!(matches!(config.drain_cmd, Some(NamedCmd { cmd: Cmd::Shell(_), .. })));
     assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
-    assert_eq!(named(&config.drain_cmd), Some(b"--drain-cmd".to_vec()));
+    assert_eq!(named(config.drain_cmd), Some(&b"--drain-cmd"[..]));
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
     assert!(config.wait_all && config.subreaper && config.warn_on_reap);
     assert_eq!(config.pdeathsig, Some(Signal::HUP));
@@ -282,7 +282,7 @@ fn every_long_option_but_help_and_version_is_a_variable() {
         options::SPELLINGS.iter().map(|known| (known.opt, Source::Variable.name(known))).collect();
     for (opt, name) in names {
         let has_variable = !matches!(opt, Opt::Help | Opt::Version);
-        assert_eq!(is_own_variable(&name), has_variable, "{opt:?}");
+        assert_eq!(is_own_variable(name), has_variable, "{opt:?}");
     }
     assert!(is_own_variable(b"DRAIN_INIT_DELAY_TERM"));
     for other in [
@@ -323,7 +323,7 @@ fn variables_configure_as_options_do() {
     assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
     assert!(config.wait_all && config.subreaper && !config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
-    let asked_by = b"DRAIN_INIT_STOP_CMD".to_vec();
+    let asked_by = b"DRAIN_INIT_STOP_CMD";
     let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
     assert_eq!((config.drain_cmd, config.plan.kill_after), (None, None));
@@ -370,7 +370,7 @@ fn the_command_line_wins_over_the_environment() {
     assert_eq!(config.plan.rewrites.apply(Signal::HUP), Some(Signal::HUP));
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::HUP]));
     assert!(config.remap_exit.contains(2) && !config.remap_exit.contains(1));
-    let asked_by = b"--stop-cmd".to_vec();
+    let asked_by = b"--stop-cmd";
     let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
     assert_eq!(config.drain_cmd, None);
