@@ -196,7 +196,7 @@ fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
     }
     // Anything else ends it, and what was met on the way is the reason.
     for (error, reason) in [
-        ("EIO", "I/O error"),
+        ("EIO", "Input/output error"),
         ("ETXTBSY", "Text file busy"),
         ("EACCES", "Permission denied"),
         ("ESTALE", "Stale file handle"),
@@ -208,8 +208,7 @@ fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
         let finished = search(error, &path);
         assert_eq!(finished.status, 126, "{error}: {}", finished.stderr);
         assert!(finished.stderr.contains("cannot run 'prog': "), "{}", finished.stderr);
-        let said = finished.stderr.to_lowercase().replace("input/output", "i/o");
-        assert!(said.contains(&reason.to_lowercase()), "{said}");
+        assert!(finished.stderr.contains(reason), "{}", finished.stderr);
     }
 }
 

@@ -1,7 +1,6 @@
-//! Words as execve(2) takes them: argument lists and environments; and the
-//! system's words for an error.
+//! Words as execve(2) takes them (argument lists and environments), and the texts of errors.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char};
 use core::ptr;
 
 use nix::errno::Errno;
@@ -126,13 +125,42 @@ pub unsafe fn take_environment() -> Words {
     unsafe { Words::from_raw(environ) }
 }
 
-/// The words for an error, as strerror(3) has them.
+/// The texts of the errors that drain-init may have to report, as glibc's strerror(3) has
+/// them. The C library's own table would be four times as long.
+const ERRORS: [(Errno, &str); 27] = [
+    (Errno::EPERM, "Operation not permitted"),
+    (Errno::ENOENT, "No such file or directory"),
+    (Errno::ESRCH, "No such process"),
+    (Errno::EIO, "Input/output error"),
+    (Errno::E2BIG, "Argument list too long"),
+    (Errno::ENOEXEC, "Exec format error"),
+    (Errno::EBADF, "Bad file descriptor"),
+    (Errno::EAGAIN, "Resource temporarily unavailable"),
+    (Errno::ENOMEM, "Cannot allocate memory"),
+    (Errno::EACCES, "Permission denied"),
+    (Errno::EEXIST, "File exists"),
+    (Errno::ENODEV, "No such device"),
+    (Errno::ENOTDIR, "Not a directory"),
+    (Errno::EISDIR, "Is a directory"),
+    (Errno::EINVAL, "Invalid argument"),
+    (Errno::ENFILE, "Too many open files in system"),
+    (Errno::EMFILE, "Too many open files"),
+    (Errno::ETXTBSY, "Text file busy"),
+    (Errno::EFBIG, "File too large"),
+    (Errno::ENOSPC, "No space left on device"),
+    (Errno::EROFS, "Read-only file system"),
+    (Errno::EPIPE, "Broken pipe"),
+    (Errno::ENAMETOOLONG, "File name too long"),
+    (Errno::ENOSYS, "Function not implemented"),
+    (Errno::ELOOP, "Too many levels of symbolic links"),
+    (Errno::ETIMEDOUT, "Connection timed out"),
+    (Errno::ESTALE, "Stale file handle"),
+];
+
+/// The text of an error, if it is one of [`ERRORS`].
 #[must_use]
-pub fn describe(error: Errno) -> &'static CStr {
-    // SAFETY: strerror returns a C string; it lives on in musl, and in glibc
-    // until the next call for an unknown error, with which the one thread is
-    // done before it makes another.
-    unsafe { CStr::from_ptr(libc::strerror(error as c_int)) }
+pub fn error_text(error: Errno) -> Option<&'static str> {
+    ERRORS.iter().find(|(known, _)| *known == error).map(|(_, text)| *text)
 }
 
 #[cfg(test)]
@@ -158,5 +186,52 @@ mod tests {
         assert_eq!(word(&[b"NAME", b"=", b"7"]), c"NAME=7");
         assert_eq!(word(&[]), c"");
         assert_eq!(word(&[b"a", b"b\0c", b"d"]), c"ab");
+    }
+    #[test]
+    fn every_error_that_a_call_may_return_has_its_text() {
+        use Errno::*;
+        let execve = [
+            E2BIG,
+            EACCES,
+            EINVAL,
+            EIO,
+            EISDIR,
+            ELOOP,
+            EMFILE,
+            ENAMETOOLONG,
+            ENFILE,
+            ENODEV,
+            ENOENT,
+            ENOEXEC,
+            ENOMEM,
+            ENOTDIR,
+            EPERM,
+            ESTALE,
+            ETIMEDOUT,
+            ETXTBSY,
+        ];
+        let fork = [EAGAIN, ENOMEM, ENOSYS];
+        let kill = [EINVAL, EPERM, ESRCH];
+        let write = [EBADF, EFBIG, EINVAL, EIO, ENOSPC, EPERM, EPIPE];
+        let chdir = [EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR];
+        let prctl_and_sigtimedwait = [EINVAL, ENOSYS, EPERM];
+        let open = [EACCES, EEXIST, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENOENT, ENOSPC, EROFS];
+        let calls: [&[Errno]; 7] =
+            [&execve, &fork, &kill, &write, &chdir, &prctl_and_sigtimedwait, &open];
+        for error in calls.into_iter().flatten() {
+            assert!(error_text(*error).is_some(), "{error:?}");
+        }
+        assert_eq!(error_text(EXDEV), None);
+    }
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    #[cfg_attr(miri, ignore = "it has no strerror")]
+    fn the_texts_are_those_of_glibc() {
+        for (error, text) in ERRORS {
+            // SAFETY: strerror returns a C string.
+            let known = unsafe { CStr::from_ptr(libc::strerror(error as i32)) };
+            assert_eq!(known.to_str(), Ok(text));
+        }
     }
 }
