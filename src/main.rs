@@ -13,8 +13,7 @@ use core::ffi::{CStr, c_char, c_int};
 
 use arena::Arena;
 
-use drain_init::config::{self, Config, Error, HELP, Request};
-use drain_init::drain::WaitAll;
+use drain_init::config::{self, Config, Error, HELP, Request, Variables};
 use drain_init::init::Init;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
@@ -47,8 +46,10 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
 fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
-    let arguments = argv.iter().map(CStr::to_bytes);
-    let config = match config::parse(arguments, environment.iter().filter_map(split)) {
+    let mut variables = Variables::default();
+    environment.retain(|word| !variables.take(word.to_bytes()));
+    let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
+    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
         Ok(Request::Help) => {
             return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
         }
@@ -59,29 +60,28 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
         Err(error) => return refuse(error, reporter),
     };
     let reporter = reporter.at(config.level);
-    environment.retain(|word| !split(word).is_some_and(|(name, _)| config::is_own_variable(name)));
     for named in [config.drain_cmd, config.stop_cmd].into_iter().flatten() {
         if let Err(error) = spawn::check(named, &environment) {
             return refuse(error, reporter);
         }
     }
-    report_slips(&environment, reporter);
-    start(config, argv, environment, one_thread, reporter)
+    for name in variables.unknown() {
+        reporter.say(Level::Notice, &|line| {
+            line.text(name).text(b" is no variable of drain-init: see --help for their names");
+        });
+    }
+    start(&config, is_pid_1, argv, environment, one_thread, reporter)
 }
 
 /// From the configuration to COMMAND's status.
 fn start(
-    mut config: Box<Config>,
+    config: &Config,
+    is_pid_1: bool,
     argv: Words,
     environment: Words,
     one_thread: OneThread,
     reporter: Reporter,
 ) -> u8 {
-    let is_pid_1 = || unistd::getpid() == Pid::from_raw(1);
-    if config.wait_all {
-        config.plan.wait_all =
-            Some(if is_pid_1() { WaitAll::Namespace } else { WaitAll::Children });
-    }
     if let Some(signal) = config.pdeathsig {
         let parent = unistd::getppid();
         warn_on_error(sys::set_parent_death_signal(signal), b"--pdeathsig", reporter);
@@ -90,9 +90,9 @@ fn start(
             let _ = sys::kill(unistd::getpid(), Some(signal));
         }
     }
-    if (config.subreaper || config.wait_all) && !is_pid_1() {
+    if (config.subreaper || config.plan.wait_all.is_some()) && !is_pid_1 {
         warn_on_error(prctl::set_child_subreaper(true), b"--subreaper", reporter);
-    } else if config.plan.group && config.plan.drains() && !is_pid_1() {
+    } else if config.plan.group && config.plan.drains() && !is_pid_1 {
         // To hear of the end of what COMMAND may leave of its group. Where this
         // is refused, a look once a second is all there is.
         let _ = prctl::set_child_subreaper(true);
@@ -127,15 +127,8 @@ fn start(
     }
     let _ = unistd::chdir(c"/");
 
-    let code = Init::new(&config, &given, reporter, &command).run().code();
+    let code = Init::new(config, &given, reporter, &command).run().code();
     if config.remap_exit.contains(code) { 0 } else { code }
-}
-
-/// A variable's name and value; what has no name is not one.
-fn split(word: &CStr) -> Option<(&[u8], &[u8])> {
-    let word = word.to_bytes();
-    let equals = word.iter().position(|&byte| byte == b'=')?;
-    Some((&word[..equals], &word[equals + 1..]))
 }
 
 /// Prints on stdout. Until somebody reads it, it may wait: signals end it then,
@@ -164,18 +157,6 @@ fn refuse(error: Error, reporter: Reporter) -> u8 {
         line.text(error.as_bytes());
     });
     FAILURE
-}
-
-fn report_slips(environment: &Words, reporter: Reporter) {
-    let names = || environment.iter().filter_map(split).map(|(name, _)| name);
-    for (index, name) in names().enumerate() {
-        // One that stands twice is one slip.
-        if config::is_probable_slip(name) && names().position(|it| it == name) == Some(index) {
-            reporter.say(Level::Notice, &|line| {
-                line.text(name).text(b" is no variable of drain-init: see --help for their names");
-            });
-        }
-    }
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

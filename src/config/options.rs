@@ -1,5 +1,7 @@
 //! The one table of options, their variables, and the help.
 
+use super::Error;
+
 /// What `--help` prints, behind `Usage: NAME`.
 pub const HELP: &str = " [OPTION]... [--] COMMAND [ARG]...
 
@@ -39,7 +41,7 @@ Every long option is also a variable: DRAIN_INIT_DELAY_TERM=10 is
 platform's grace period. See drain-init(1).
 ";
 
-/// The long options that have a meaning of their own, in the order of `--help`.
+/// The options, in the order of `--help`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opt {
     DelayTerm,
@@ -62,22 +64,42 @@ pub(super) enum Opt {
     Version,
 }
 
+impl Opt {
+    /// A bit for what the option sets. An option and its opposite set the same.
+    pub(super) const fn subject(self) -> u32 {
+        let opt = match self {
+            Self::Group => Self::SingleChild,
+            Self::Quiet => Self::Verbose,
+            opt => opt,
+        };
+        1 << opt as u32
+    }
+}
+
 /// What follows an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     Nothing,
-    /// A value, so described where it is missing.
+    /// A value, and how to describe it if it is missing.
     Value(&'static str),
     /// As `Value`, and the option may be repeated; its variable is a list.
     Values(&'static str),
 }
 
-pub(super) struct Spelling {
+/// What a value came from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Option,
+    Variable,
+}
+
+/// An option, as the table has it.
+pub(super) struct Entry {
     pub(super) opt: Opt,
-    pub(super) long: &'static str,
+    long: &'static [u8],
     pub(super) short: Option<char>,
     pub(super) takes: Takes,
-    /// dumb-init's own may be abbreviated, as by `getopt_long(3)`.
+    /// dumb-init's own options may be abbreviated, as with `getopt_long(3)`.
     abbreviable: bool,
 }
 
@@ -85,105 +107,99 @@ const DURATION: Takes = Takes::Value("DURATION, such as 10s");
 const SIGNAL: Takes = Takes::Value("SIGNAL, such as TERM");
 const CMD: Takes = Takes::Value("CMD, such as 'nginx -s quit'");
 
-const fn own(opt: Opt, long: &'static str, takes: Takes) -> Spelling {
-    Spelling { opt, long, short: None, takes, abbreviable: false }
+const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
+    Entry { opt, long, short: None, takes, abbreviable: false }
 }
 
-const fn tini(opt: Opt, long: &'static str, short: char, takes: Takes) -> Spelling {
-    Spelling { short: Some(short), ..own(opt, long, takes) }
+const fn tini(opt: Opt, long: &'static [u8], short: char, takes: Takes) -> Entry {
+    Entry { short: Some(short), ..own(opt, long, takes) }
 }
 
-const fn dumb_init(opt: Opt, long: &'static str, short: char, takes: Takes) -> Spelling {
-    Spelling { abbreviable: true, ..tini(opt, long, short, takes) }
+const fn dumb_init(opt: Opt, long: &'static [u8], short: char, takes: Takes) -> Entry {
+    Entry { abbreviable: true, ..tini(opt, long, short, takes) }
 }
 
-pub(super) const SPELLINGS: &[Spelling] = &[
-    own(Opt::DelayTerm, "delay-term", DURATION),
-    own(Opt::DrainSignal, "drain-signal", SIGNAL),
-    own(Opt::DrainCmd, "drain-cmd", CMD),
-    own(Opt::StopCmd, "stop-cmd", CMD),
-    own(Opt::KillAfter, "kill-after", DURATION),
-    own(Opt::StopSignal, "stop-signal", Takes::Values("SIGNAL, such as QUIT")),
-    own(Opt::WaitAll, "wait-all", Takes::Nothing),
-    dumb_init(Opt::SingleChild, "single-child", 'c', Takes::Nothing),
-    tini(Opt::Group, "group", 'g', Takes::Nothing),
-    dumb_init(Opt::Rewrite, "rewrite", 'r', Takes::Values("S:R, such as 15:3")),
-    tini(Opt::Subreaper, "subreaper", 's', Takes::Nothing),
-    tini(Opt::Pdeathsig, "pdeathsig", 'p', SIGNAL),
-    tini(Opt::RemapExit, "remap-exit", 'e', Takes::Values("CODE, such as 143")),
-    dumb_init(Opt::Verbose, "verbose", 'v', Takes::Nothing),
-    tini(Opt::Quiet, "quiet", 'q', Takes::Nothing),
-    tini(Opt::WarnOnReap, "warn-on-reap", 'w', Takes::Nothing),
-    dumb_init(Opt::Help, "help", 'h', Takes::Nothing),
-    dumb_init(Opt::Version, "version", 'V', Takes::Nothing),
+pub(super) const OPTIONS: &[Entry] = &[
+    own(Opt::DelayTerm, b"delay-term", DURATION),
+    own(Opt::DrainSignal, b"drain-signal", SIGNAL),
+    own(Opt::DrainCmd, b"drain-cmd", CMD),
+    own(Opt::StopCmd, b"stop-cmd", CMD),
+    own(Opt::KillAfter, b"kill-after", DURATION),
+    own(Opt::StopSignal, b"stop-signal", Takes::Values("SIGNAL, such as QUIT")),
+    own(Opt::WaitAll, b"wait-all", Takes::Nothing),
+    dumb_init(Opt::SingleChild, b"single-child", 'c', Takes::Nothing),
+    tini(Opt::Group, b"group", 'g', Takes::Nothing),
+    dumb_init(Opt::Rewrite, b"rewrite", 'r', Takes::Values("S:R, such as 15:3")),
+    tini(Opt::Subreaper, b"subreaper", 's', Takes::Nothing),
+    tini(Opt::Pdeathsig, b"pdeathsig", 'p', SIGNAL),
+    tini(Opt::RemapExit, b"remap-exit", 'e', Takes::Values("CODE, such as 143")),
+    dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
+    tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
+    tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),
+    dumb_init(Opt::Help, b"help", 'h', Takes::Nothing),
+    dumb_init(Opt::Version, b"version", 'V', Takes::Nothing),
 ];
-
-impl Spelling {
-    pub(super) fn by_short(short: char) -> Option<&'static Self> {
-        SPELLINGS.iter().find(|known| known.short == Some(short))
-    }
-
-    /// The option of that name, or the only one of dumb-init's that begins so.
-    pub(super) fn by_long(name: &str) -> Option<&'static Self> {
-        if let Some(exact) = SPELLINGS.iter().find(|known| known.long == name) {
-            return Some(exact);
-        }
-        let mut beginning =
-            SPELLINGS.iter().filter(|known| known.abbreviable && known.long.starts_with(name));
-        beginning.next().filter(|_| beginning.next().is_none())
-    }
-
-    /// The option whose variable that is, if any. Help and version have none.
-    pub(super) fn by_variable(name: &[u8]) -> Option<&'static Self> {
-        let suffix = name.strip_prefix(PREFIX)?;
-        SPELLINGS.iter().find(|known| {
-            !matches!(known.opt, Opt::Help | Opt::Version)
-                && known.long.len() == suffix.len()
-                && known
-                    .long
-                    .bytes()
-                    .zip(suffix)
-                    .all(|(long, &suffix)| suffix == variable_byte(long))
-        })
-    }
-}
 
 /// What the variables' names begin with.
 pub(super) const PREFIX: &[u8] = b"DRAIN_INIT_";
 
-/// The name of the variable that tells a drain or stop command which signal
-/// was received.
-pub const SIGNAL_VARIABLE: &[u8] = b"DRAIN_INIT_SIGNAL";
+impl Entry {
+    pub(super) fn by_short(short: char) -> Option<&'static Self> {
+        OPTIONS.iter().find(|entry| entry.short == Some(short))
+    }
+
+    /// The option with that name, or the only one of dumb-init's that begins so.
+    pub(super) fn by_long(name: &[u8]) -> Option<&'static Self> {
+        let exact = OPTIONS.iter().find(|entry| entry.long == name);
+        exact.or_else(|| {
+            let mut beginning =
+                OPTIONS.iter().filter(|entry| entry.abbreviable && entry.long.starts_with(name));
+            beginning.next().filter(|_| beginning.next().is_none())
+        })
+    }
+
+    /// The option whose variable has that name after the prefix.
+    pub(super) fn by_variable(suffix: &[u8]) -> Option<&'static Self> {
+        OPTIONS.iter().find(|entry| {
+            entry.has_variable()
+                && entry.long.len() == suffix.len()
+                && entry.long.iter().zip(suffix).all(|(&it, &byte)| byte == in_variable(it))
+        })
+    }
+
+    pub(super) const fn has_variable(&self) -> bool {
+        !matches!(self.opt, Opt::Help | Opt::Version)
+    }
+
+    /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.
+    pub(super) fn name(&self, source: Source) -> &'static [u8] {
+        let mut name = match source {
+            Source::Option => b"--".to_vec(),
+            Source::Variable => PREFIX.to_vec(),
+        };
+        for &byte in self.long {
+            name.push(match source {
+                Source::Option => byte,
+                Source::Variable => in_variable(byte),
+            });
+        }
+        name.leak()
+    }
+
+    /// The error about a value that is not `right`.
+    pub(super) fn refuse(&self, source: Source, value: &[u8], right: &[u8]) -> Error {
+        let equals: &[u8] = match source {
+            Source::Option => b" '",
+            Source::Variable => b"='",
+        };
+        Error::new(&[self.name(source), equals, value, b"': ", right])
+    }
+}
 
 /// A byte of an option's name, as its variable has it.
-pub(super) const fn variable_byte(byte: u8) -> u8 {
+const fn in_variable(byte: u8) -> u8 {
     match byte {
         b'-' => b'_',
         byte => byte.to_ascii_uppercase(),
     }
-}
-
-/// Whether the variable is one of drain-init's own, to be taken out of
-/// COMMAND's environment.
-#[must_use]
-pub fn is_own_variable(name: &[u8]) -> bool {
-    Spelling::by_variable(name).is_some()
-}
-
-/// Whether the variable looks like one of drain-init's own, and is none: a
-/// probable slip. Not what Kubernetes makes for a Service, nor what drain-init
-/// gives its own commands.
-#[must_use]
-pub fn is_probable_slip(name: &[u8]) -> bool {
-    name.starts_with(PREFIX)
-        && !is_of_service(&name[PREFIX.len() - 1..])
-        && name != SIGNAL_VARIABLE
-        && !is_own_variable(name)
-}
-
-/// Whether Kubernetes makes a variable that ends so behind `DRAIN_INIT`, for a
-/// Service called drain-init or, say, drain-init-web: `_WEB_SERVICE_HOST`.
-fn is_of_service(rest: &[u8]) -> bool {
-    let has = |part: &[u8]| rest.windows(part.len()).any(|window| window == part);
-    rest.starts_with(b"_PORT") || rest.ends_with(b"_PORT") || has(b"_PORT_") || has(b"_SERVICE_")
 }

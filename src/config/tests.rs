@@ -1,11 +1,19 @@
 //! What the command line and the environment mean.
 
+use super::options::{OPTIONS, Opt, Source, Takes};
 use super::*;
+use crate::drain::WaitAll;
+use crate::signal::{Rewrites, SignalSet};
+use core::time::Duration;
 
 fn request(args: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
     let args = ["drain-init"].iter().chain(args).map(|arg| arg.as_bytes());
-    let variables = variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    parse(args, variables)
+    let words: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut variables = Variables::default();
+    for word in &words {
+        variables.take(word.as_bytes());
+    }
+    parse(args, &variables, true)
 }
 
 fn config_with(args: &[&str], variables: &[(&str, &str)]) -> Config {
@@ -107,7 +115,7 @@ fn a_plain_command_has_every_default() {
     assert_eq!(config.plan.wait_all, None);
     assert!(config.plan.group);
     assert!(!config.plan.drain_cmd && !config.plan.stop_cmd);
-    assert!(!config.wait_all && !config.subreaper && !config.warn_on_reap);
+    assert!(!config.subreaper && !config.warn_on_reap);
     assert_eq!(config.pdeathsig, None);
     assert_eq!(config.remap_exit, ExitCodes::default());
     assert_eq!(config.plan.rewrites, Rewrites::default());
@@ -121,7 +129,7 @@ fn parsing_stops_at_the_command_and_at_two_dashes() {
     assert_eq!(config(&["-"]).command, 1);
     assert_eq!(config(&[""]).command, 1);
     assert_eq!(config(&["--", "--", "x"]).command, 2);
-    assert!(!config(&["ls", "--wait-all"]).wait_all);
+    assert_eq!(config(&["ls", "--wait-all"]).plan.wait_all, None);
     assert_eq!(config(&["-r1:1", "--rew=1:2", "-r", "15:3", "x"]).command, 5);
 }
 
@@ -177,6 +185,13 @@ fn the_last_of_contradicting_options_wins() {
 }
 
 #[test]
+fn wait_all_waits_for_children_if_not_pid_1() {
+    let args = || ["drain-init", "--wait-all", "x"].iter().map(|word| word.as_bytes());
+    let Ok(Request::Run(config)) = parse(args(), &Variables::default(), false) else { panic!() };
+    assert_eq!(config.plan.wait_all, Some(WaitAll::Children));
+}
+
+#[test]
 fn every_option_reaches_the_configuration() {
     let config = config(&[
         "--delay-term=10",
@@ -206,7 +221,8 @@ fn every_option_reaches_the_configuration() {
     assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
     assert_eq!(named(config.drain_cmd), Some(&b"--drain-cmd"[..]));
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
-    assert!(config.wait_all && config.subreaper && config.warn_on_reap);
+    assert_eq!(config.plan.wait_all, Some(WaitAll::Namespace));
+    assert!(config.subreaper && config.warn_on_reap);
     assert_eq!(config.pdeathsig, Some(Signal::HUP));
     let remapped: Vec<u8> = (0..=255).filter(|code| config.remap_exit.contains(*code)).collect();
     assert_eq!(remapped, [0, 143]);
@@ -278,13 +294,12 @@ fn help_and_version_count_where_they_stand() {
 
 #[test]
 fn every_long_option_but_help_and_version_is_a_variable() {
-    let names: Vec<_> =
-        options::SPELLINGS.iter().map(|known| (known.opt, Source::Variable.name(known))).collect();
-    for (opt, name) in names {
-        let has_variable = !matches!(opt, Opt::Help | Opt::Version);
-        assert_eq!(is_own_variable(name), has_variable, "{opt:?}");
+    let is_own = |name: &[u8]| Variables::default().take(&[name, b"=1"].concat());
+    for entry in OPTIONS {
+        let has_variable = !matches!(entry.opt, Opt::Help | Opt::Version);
+        assert_eq!(is_own(entry.name(Source::Variable)), has_variable, "{:?}", entry.opt);
     }
-    assert!(is_own_variable(b"DRAIN_INIT_DELAY_TERM"));
+    assert!(is_own(b"DRAIN_INIT_DELAY_TERM"));
     for other in [
         "DRAIN_INIT_",
         "DRAIN_INIT_DELAY-TERM",
@@ -293,8 +308,10 @@ fn every_long_option_but_help_and_version_is_a_variable() {
         "DELAY_TERM",
         "DRAIN_INIT_DELAY",
     ] {
-        assert!(!is_own_variable(other.as_bytes()), "{other}");
+        assert!(!is_own(other.as_bytes()), "{other}");
     }
+    // It has a name alone.
+    assert!(!Variables::default().take(b"DRAIN_INIT_DELAY_TERM"));
 }
 
 #[test]
@@ -321,7 +338,8 @@ fn variables_configure_as_options_do() {
     assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
     assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
     assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
-    assert!(config.wait_all && config.subreaper && !config.warn_on_reap && !config.plan.group);
+    assert!(config.plan.wait_all.is_some() && config.subreaper);
+    assert!(!config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
     let asked_by = b"DRAIN_INIT_STOP_CMD";
     let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b"), asked_by };
@@ -427,17 +445,24 @@ fn a_bad_value_in_a_variable_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_probable_slip_is_a_name_that_only_begins_like_ours() {
-    for slip in [
+fn a_probable_typo_is_a_name_that_only_begins_like_an_own_one() {
+    let is_unknown = |name: &str| {
+        let word = format!("{name}=1");
+        let mut variables = Variables::default();
+        for _ in 0..2 {
+            variables.take(word.as_bytes());
+        }
+        variables.unknown() == [name.as_bytes()]
+    };
+    for typo in [
         "DRAIN_INIT_DELAY",
         "DRAIN_INIT_",
         "DRAIN_INIT_HELP",
         "DRAIN_INIT_SERVICES",
         "DRAIN_INIT_WEB_SERVICE",
-        "DRAIN_INIT_WEB_PORTS",
         "DRAIN_INIT_SUPPORT",
     ] {
-        assert!(is_probable_slip(slip.as_bytes()), "{slip}");
+        assert!(is_unknown(typo), "{typo}");
     }
     for fine in [
         "DRAIN_INIT_DELAY_TERM",
@@ -456,19 +481,20 @@ fn a_probable_slip_is_a_name_that_only_begins_like_ours() {
         "DRAIN_INIT",
         "PATH",
     ] {
-        assert!(!is_probable_slip(fine.as_bytes()), "{fine}");
+        assert!(!is_unknown(fine), "{fine}");
     }
 }
 
 #[test]
 fn the_help_names_every_option_as_it_is_spelled() {
-    for known in options::SPELLINGS {
-        let spelled = match known.short {
-            Some(short) => format!("  -{short}, --{}", known.long),
-            None => format!("      --{}", known.long),
+    for entry in OPTIONS {
+        let long = str::from_utf8(entry.name(Source::Option)).unwrap();
+        let spelled = match entry.short {
+            Some(short) => format!("  -{short}, {long}"),
+            None => format!("      {long}"),
         };
         let line = HELP.lines().find(|line| line.starts_with(&spelled));
-        let value = match known.takes {
+        let value = match entry.takes {
             Takes::Nothing => "",
             Takes::Value(what) | Takes::Values(what) => what.split(',').next().unwrap(),
         };

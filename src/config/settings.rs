@@ -1,0 +1,132 @@
+//! What the options and variables have set, the command line before the variables.
+
+use core::time::Duration;
+
+use super::exec_form;
+use super::options::{Entry, Opt, Source};
+use super::values::{self, ExitCodes};
+use super::{Config, Error, NamedCmd};
+use crate::drain::{Plan, WaitAll};
+use crate::report::Level;
+use crate::signal::{Rewrites, Signal, SignalSet};
+
+/// What has been set so far.
+#[derive(Default)]
+pub(super) struct Settings {
+    /// What the command line has set: the [`Opt::subject`] of each of its options.
+    by_option: u32,
+    delay: Option<Duration>,
+    kill_after: Option<Duration>,
+    drain_signal: Option<Signal>,
+    drain_cmd: Option<NamedCmd>,
+    stop_cmd: Option<NamedCmd>,
+    stop_signals: SignalSet,
+    rewrites: Rewrites,
+    remap_exit: ExitCodes,
+    pdeathsig: Option<Signal>,
+    pub(super) single_child: Option<bool>,
+    pub(super) level: Option<Level>,
+    wait_all: bool,
+    subreaper: bool,
+    warn_on_reap: bool,
+}
+
+impl Settings {
+    /// Applies an option of the command line, or a variable after all of these, with one
+    /// value if it takes any.
+    pub(super) fn apply(
+        &mut self,
+        entry: &Entry,
+        value: &[u8],
+        source: Source,
+    ) -> Result<(), Error> {
+        match source {
+            Source::Option => self.by_option |= entry.opt.subject(),
+            // The command line has priority. A bad value is an error even so.
+            Source::Variable if self.by_option & entry.opt.subject() != 0 => {
+                return Self::default().apply(entry, value, source);
+            }
+            Source::Variable => {}
+        }
+        let refuse = |right: &[u8]| entry.refuse(source, value, right);
+        let duration = || {
+            values::duration(value).ok_or_else(|| {
+                refuse(b"not a duration: write 10, 1.5s, 500ms or 1m30s, up to ten years")
+            })
+        };
+        let signal = || {
+            Signal::parse(value).ok_or_else(|| {
+                refuse(b"not a signal: write a number from 1 to 64 or a name such as TERM")
+            })
+        };
+        let cmd = || {
+            let cmd = exec_form::parse(value).map_err(|wrong| refuse(wrong.concat().as_bytes()))?;
+            Ok(cmd.map(|cmd| NamedCmd { cmd, asked_by: entry.name(source) }))
+        };
+        match entry.opt {
+            Opt::DelayTerm => self.delay = Some(duration()?),
+            Opt::KillAfter => self.kill_after = Some(duration()?),
+            Opt::DrainSignal => self.drain_signal = Some(signal()?),
+            Opt::Pdeathsig => self.pdeathsig = Some(signal()?),
+            Opt::DrainCmd => self.drain_cmd = cmd()?,
+            Opt::StopCmd => self.stop_cmd = cmd()?,
+            Opt::StopSignal => {
+                let signal = signal()?;
+                if matches!(signal, Signal::KILL | Signal::STOP | Signal::CHLD) {
+                    return Err(refuse(
+                        b"cannot ask to stop: write a signal that can be caught, such as TERM or QUIT",
+                    ));
+                }
+                self.stop_signals.insert(signal);
+            }
+            Opt::Rewrite => self.rewrites.parse_and_set(value).ok_or_else(|| {
+                refuse(b"not S:R: write two signals, such as 15:3 or TERM:QUIT, or 15:0 to deliver nothing")
+            })?,
+            Opt::RemapExit => {
+                let code = values::exit_code(value)
+                    .ok_or_else(|| refuse(b"not an exit status: write a number from 0 to 255"))?;
+                self.remap_exit.insert(code);
+            }
+            Opt::SingleChild => self.single_child = Some(true),
+            Opt::Group => self.single_child = Some(false),
+            Opt::Verbose => self.level = Some(Level::Verbose),
+            Opt::Quiet => self.level = Some(Level::Error),
+            Opt::WaitAll => self.wait_all = true,
+            Opt::Subreaper => self.subreaper = true,
+            Opt::WarnOnReap => self.warn_on_reap = true,
+            Opt::Help | Opt::Version => {}
+        }
+        Ok(())
+    }
+
+    /// The configuration: what has been set, and the default of everything else.
+    pub(super) fn complete(self, command: usize, is_pid_1: bool) -> Config {
+        let not_zero = |duration: &Duration| !duration.is_zero();
+        let stop_signals = match self.stop_signals {
+            SignalSet::EMPTY => SignalSet::of(&[Signal::TERM]),
+            signals => signals,
+        };
+        let all = if is_pid_1 { WaitAll::Namespace } else { WaitAll::Children };
+        Config {
+            plan: Plan {
+                delay: self.delay.filter(not_zero),
+                drain_signal: self.drain_signal,
+                drain_cmd: self.drain_cmd.is_some(),
+                stop_cmd: self.stop_cmd.is_some(),
+                kill_after: self.kill_after.filter(not_zero),
+                stop_signals,
+                rewrites: self.rewrites,
+                group: !self.single_child.unwrap_or(false),
+                wait_all: self.wait_all.then_some(all),
+            },
+            drain_cmd: self.drain_cmd,
+            stop_cmd: self.stop_cmd,
+            level: self.level.unwrap_or(Level::Notice),
+            warn_on_reap: self.warn_on_reap,
+            subreaper: self.subreaper,
+            pdeathsig: self.pdeathsig,
+            remap_exit: self.remap_exit,
+            command,
+        }
+    }
+}
