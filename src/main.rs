@@ -65,10 +65,8 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
             return refuse(error, reporter);
         }
     }
-    for name in variables.unknown() {
-        reporter.say(Level::Notice, &|line| {
-            line.text(name).text(b" is no variable of drain-init: see --help for their names");
-        });
+    for warning in variables.warnings() {
+        say(Level::Notice, warning, reporter);
     }
     start(&config, is_pid_1, argv, environment, one_thread, reporter)
 }
@@ -131,8 +129,8 @@ fn start(
     if config.remap_exit.contains(code) { 0 } else { code }
 }
 
-/// Prints on stdout. Until somebody reads it, it may wait: signals end it then,
-/// but for those that a failing write raises.
+/// Prints to stdout. The write may wait for a reader: signals end drain-init then, except
+/// those that a failing write raises.
 fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     sys::let_signals_end(SignalSet::of(&[Signal::PIPE, Signal::XFSZ]));
     let text = parts.concat();
@@ -151,12 +149,16 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     0
 }
 
-/// Says what is wrong with the command line or the environment.
+/// Reports a usage error.
 fn refuse(error: Error, reporter: Reporter) -> u8 {
-    reporter.say(Level::Error, &|line| {
+    say(Level::Error, error, reporter);
+    FAILURE
+}
+
+fn say(level: Level, error: Error, reporter: Reporter) {
+    reporter.say(level, &|line| {
         line.text(error.as_bytes());
     });
-    FAILURE
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

@@ -19,6 +19,9 @@ const SHELL: &CStr = c"/bin/sh";
 /// Where programs are looked for without a PATH: as Docker sets it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What to ask if a program that does not exist [`is_one_string`].
+const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
+
 /// What drain-init was given, and hands on.
 pub struct Inheritance {
     /// COMMAND and its arguments.
@@ -31,6 +34,11 @@ pub struct Inheritance {
     pub directory: Option<&'static CStr>,
     /// That it may fork.
     pub one_thread: OneThread,
+}
+
+/// Whether a program's name has a blank in it, as an unsplit command line has.
+fn is_one_string(program: &CStr) -> bool {
+    program.to_bytes().contains(&b' ')
 }
 
 /// The value of `NAME=VALUE`, where that is the name.
@@ -71,27 +79,32 @@ fn is_executable(path: &CStr) -> bool {
         && unistd::access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// Checks that a drain or stop command's program is there, so that it does not
-/// turn out in the middle of a stop that it is not.
+/// Checks that a drain or stop command's program exists: a missing one must not be noticed
+/// only in the middle of a stop.
 ///
 /// # Errors
 ///
 /// A usage error that names the program.
 pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
-    let (program, right): (_, &[u8]) = match named.cmd {
-        Cmd::Shell(_) if is_executable(SHELL) => return Ok(()),
-        Cmd::Shell(_) => (SHELL, b"write a JSON array of strings, which needs no shell"),
-        Cmd::Exec(words) => (words[0], b"write the path of a program that is in the image"),
+    let program = match named.cmd {
+        Cmd::Shell(_) => SHELL,
+        Cmd::Exec(words) => words[0],
     };
-    if matches!(named.cmd, Cmd::Exec(_)) && candidates(program, environment).any(is_executable) {
+    if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
+    let right: &[u8] = match named.cmd {
+        Cmd::Shell(_) => b"a JSON array of strings needs no shell",
+        Cmd::Exec(_) if is_one_string(program) => ONE_STRING,
+        Cmd::Exec(_) => b"try the path of a program in the image",
+    };
     Err(Error::new(&[
         named.asked_by,
         b": '",
         program.to_bytes(),
-        b"' is missing, not a regular file or not executable: ",
+        b"' is missing, not a regular file or not executable (",
         right,
+        b")",
     ]))
 }
 

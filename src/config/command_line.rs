@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use lexopt::{Arg, Parser};
 
 use super::Error;
-use super::options::{Entry, Opt, Source, Takes};
+use super::options::{Entry, Opt, Source, Takes, unknown};
 use super::settings::Settings;
 
 /// What the command line asks for.
@@ -23,7 +23,9 @@ pub(super) fn read<'a>(
     settings: &mut Settings,
 ) -> Result<Asked, Error> {
     let no_command = || {
-        Error::new(&[b"no COMMAND: write drain-init [OPTION]... [--] COMMAND [ARG]..., or --help"])
+        Error::new(&[
+            b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)",
+        ])
     };
     let mut args = args.enumerate().skip(1);
     loop {
@@ -54,12 +56,14 @@ fn read_word<'a>(
     let mut parser = Parser::from_args([OsString::from_vec(word.to_vec())]);
     while let Some(arg) = parser.next().map_err(|error| not_read(&error))? {
         let (entry, is_long) = match arg {
-            Arg::Short(letter) => {
-                (Entry::by_short(letter).ok_or_else(|| unknown_letter(letter))?, false)
-            }
-            Arg::Long(name) => {
-                (Entry::by_long(name.as_bytes()).ok_or_else(|| unknown_name(name))?, true)
-            }
+            Arg::Short(letter) => match Entry::by_short(letter) {
+                Some(entry) => (entry, false),
+                None => return Err(unknown_short(word, letter)),
+            },
+            Arg::Long(name) => match Entry::by_long(name.as_bytes()) {
+                Some(entry) => (entry, true),
+                None => return Err(unknown_option(b"--", name.as_bytes())),
+            },
             // The word begins with a dash.
             Arg::Value(_) => break,
         };
@@ -67,12 +71,7 @@ fn read_word<'a>(
             Takes::Nothing => {
                 let attached = if is_long { parser.optional_value() } else { None };
                 if let Some(value) = attached {
-                    let value = value.as_bytes();
-                    return Err(entry.refuse(
-                        Source::Option,
-                        value,
-                        b"takes no value: leave it out",
-                    ));
+                    return Err(takes_no_value(entry.name(Source::Option), value.as_bytes()));
                 }
                 match entry.opt {
                     Opt::Help => return Ok(Some(Asked::Help)),
@@ -81,8 +80,9 @@ fn read_word<'a>(
                 }
             }
             Takes::Value(what) | Takes::Values(what) => {
-                let missing =
-                    || Error::new(&[entry.name(Source::Option), b" needs a ", what.as_bytes()]);
+                let missing = || {
+                    Error::new(&[entry.name(Source::Option), b" needs a value: ", what.as_bytes()])
+                };
                 let attached = parser.optional_value();
                 let value = match &attached {
                     Some(value) => value.as_bytes(),
@@ -95,28 +95,31 @@ fn read_word<'a>(
     Ok(None)
 }
 
-fn unknown_letter(letter: char) -> Error {
-    unknown(&[b"-", letter.encode_utf8(&mut [0; 4]).as_bytes()])
+/// A letter that is not an option: maybe a whole name after one dash (`-delay-term`).
+fn unknown_short(word: &[u8], letter: char) -> Error {
+    let name = word[1..].split(|&byte| byte == b'=').next().unwrap_or_default();
+    if name.len() > 1 && Entry::nearest(name, Source::Option).is_some() {
+        return unknown_option(b"-", name);
+    }
+    unknown_option(b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
 }
 
-fn unknown_name(name: &str) -> Error {
-    unknown(&[b"--", name.as_bytes()])
+fn unknown_option(dashes: &[u8], name: &[u8]) -> Error {
+    let meant = Entry::nearest(name, Source::Option);
+    let otherwise = b", and put -- before a COMMAND that begins with -";
+    unknown(b"unknown option", &[dashes, name].concat(), meant, otherwise)
 }
 
-fn unknown(option: &[&[u8]]) -> Error {
-    Error::new(&[
-        b"unknown option ",
-        &option.concat(),
-        b": --help lists them; write -- before a COMMAND that begins with -",
-    ])
+fn takes_no_value(option: &[u8], value: &[u8]) -> Error {
+    Error::new(&[option, b" takes no value (remove '=", value, b"')"])
 }
 
 /// What lexopt itself refuses: a value after a short option that takes none.
 fn not_read(error: &lexopt::Error) -> Error {
     match error {
-        lexopt::Error::UnexpectedValue { option, .. } => {
-            Error::new(&[option.as_bytes(), b" takes no value: leave it out"])
+        lexopt::Error::UnexpectedValue { option, value } => {
+            takes_no_value(option.as_bytes(), value.as_bytes())
         }
-        _ => Error::new(&[b"the options cannot be read: --help lists them"]),
+        _ => Error::new(&[b"the options cannot be read (see --help)"]),
     }
 }

@@ -14,10 +14,11 @@ pub enum Cmd {
     Shell(&'static CStr),
 }
 
-/// What is wrong with a word, and what would be right.
+/// What is wrong with a word, and what works instead.
 pub type Wrong = [&'static str; 2];
 
-const RIGHT: &str = "; write a JSON array of strings or a line for /bin/sh that begins otherwise";
+const RIGHT: &str =
+    " (try [\"nginx\",\"-s\",\"quit\"], or a shell command that does not begin with [)";
 
 /// Reads CMD; `Ok(None)` where it is empty, which is as good as none.
 ///
@@ -44,13 +45,13 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     }
     let line = whole.trim_ascii_end();
     if whole[line.len()..].contains(&b'\r') {
-        return Err(["ends with a carriage return", ": take it out"]);
+        return Err(["ends with a carriage return", " (remove it)"]);
     }
     if let [quote @ (b'"' | b'\''), inner @ .., last] = line
         && last == quote
         && !inner.contains(quote)
     {
-        let right = ": leave them out, or write a JSON array of strings";
+        let right = " (remove them, or try a JSON array of strings)";
         return Err(["is in quotes as a whole", right]);
     }
     if word.contains(&0) {
@@ -99,26 +100,26 @@ impl Reader<'_> {
     fn array(&mut self) -> Parsed<Vec<&'static CStr>> {
         let mut words = Vec::new();
         if !self.takes(b'[') {
-            return Err("is no JSON array");
+            return Err("is not a JSON array of one or more strings");
         }
         loop {
             if !self.takes(b'"') {
-                return Err("is no JSON array of one or more strings");
+                return Err("is not a JSON array of one or more strings");
             }
             words.push(self.string()?);
             if self.takes(b']') {
                 break;
             }
             if !self.takes(b',') {
-                return Err("wants , or ] after a string");
+                return Err("has no , or ] after a string");
             }
         }
         self.skip_white();
         if !self.rest.is_empty() {
-            return Err("goes on after its ]");
+            return Err("has text after its ]");
         }
         if words[0].is_empty() {
-            return Err("names an empty program");
+            return Err("has an empty program name");
         }
         Ok(words)
     }
@@ -127,7 +128,7 @@ impl Reader<'_> {
     fn string(&mut self) -> Parsed<&'static CStr> {
         let mut text = Vec::new();
         loop {
-            match self.next().ok_or("has a string without an end")? {
+            match self.next().ok_or("has a string that does not end")? {
                 b'"' => break,
                 b'\\' => self.escape(&mut text)?,
                 0..=0x1f => return Err("has a control character in a string"),
@@ -145,7 +146,7 @@ impl Reader<'_> {
 
     /// An escape whose backslash has been taken.
     fn escape(&mut self, text: &mut Vec<u8>) -> Parsed<()> {
-        const WRONG: &str = "has a wrong escape in a string";
+        const WRONG: &str = "has an invalid escape in a string";
         let byte = match self.next().ok_or(WRONG)? {
             byte @ (b'"' | b'\\' | b'/') => byte,
             b'b' => 0x08,

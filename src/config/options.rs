@@ -186,13 +186,73 @@ impl Entry {
         name.leak()
     }
 
-    /// The error about a value that is not `right`.
-    pub(super) fn refuse(&self, source: Source, value: &[u8], right: &[u8]) -> Error {
-        let equals: &[u8] = match source {
-            Source::Option => b" '",
-            Source::Variable => b"='",
+    /// The error about a value: its source, the value, and what is `wrong` with it.
+    pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: &[&str]) -> Error {
+        let is_list = matches!((source, self.takes), (Source::Option, Takes::Values(_)));
+        let wrong = if is_list && value.contains(&b',') {
+            "is a list (repeat the option for each element)".into()
+        } else {
+            wrong.concat()
         };
-        Error::new(&[self.name(source), equals, value, b"': ", right])
+        Error::new(&[self.name(source), b": '", value, b"' ", wrong.as_bytes()])
+    }
+
+    /// The name of the option or variable that was probably meant, if any: the first that is
+    /// at most two edits away, or of which one is an abbreviation of the other. Dashes and
+    /// case do not count.
+    pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static [u8]> {
+        let letters = |name: &[u8]| {
+            let mut letters = name.to_ascii_lowercase();
+            letters.retain(|byte| !b"-_".contains(byte));
+            letters
+        };
+        let typed = letters(typed);
+        let mut options = OPTIONS.iter();
+        let meant = options.find(|entry| {
+            let known = letters(entry.long);
+            (matches!(source, Source::Option) || entry.has_variable())
+                && (abbreviates(&typed, &known)
+                    || abbreviates(&known, &typed)
+                    || are_near(&typed, &known, 2))
+        });
+        meant.map(|entry| entry.name(source))
+    }
+}
+
+/// `what 'name' (did you mean --delay-term?)`, or without a suggestion `what 'name' (see
+/// --help` and `otherwise`.
+pub(super) fn unknown(
+    what: &[u8],
+    name: &[u8],
+    meant: Option<&'static [u8]>,
+    otherwise: &[u8],
+) -> Error {
+    let [before, meant, after]: [&[u8]; 3] = match meant {
+        Some(meant) => [b"did you mean ", meant, b"?"],
+        None => [b"see --help", b"", otherwise],
+    };
+    Error::new(&[what, b" '", name, b"' (", before, meant, after, b")"])
+}
+
+/// Whether the letters of `short` are those of `long`, from the first one on, without some.
+fn abbreviates(short: &[u8], long: &[u8]) -> bool {
+    let mut rest = long.iter();
+    !short.is_empty()
+        && short.first() == long.first()
+        && short.iter().all(|letter| rest.any(|it| it == letter))
+}
+
+/// Whether so many insertions, removals and replacements of a letter make `one` the `other`.
+fn are_near(one: &[u8], other: &[u8], edits: usize) -> bool {
+    match (one, other) {
+        ([], rest) | (rest, []) => rest.len() <= edits,
+        ([first, one @ ..], [second, other @ ..]) if first == second => are_near(one, other, edits),
+        ([_, shorter @ ..], [_, other_shorter @ ..]) => {
+            edits > 0
+                && (are_near(shorter, other_shorter, edits - 1)
+                    || are_near(shorter, other, edits - 1)
+                    || are_near(one, other_shorter, edits - 1))
+        }
     }
 }
 

@@ -48,45 +48,26 @@ impl Settings {
             }
             Source::Variable => {}
         }
-        let refuse = |right: &[u8]| entry.refuse(source, value, right);
-        let duration = || {
-            values::duration(value).ok_or_else(|| {
-                refuse(b"not a duration: write 10, 1.5s, 500ms or 1m30s, up to ten years")
-            })
-        };
-        let signal = || {
-            Signal::parse(value).ok_or_else(|| {
-                refuse(b"not a signal: write a number from 1 to 64 or a name such as TERM")
-            })
-        };
+        let refuse = |wrong: values::Wrong| entry.refuse(source, value, &[wrong]);
         let cmd = || {
-            let cmd = exec_form::parse(value).map_err(|wrong| refuse(wrong.concat().as_bytes()))?;
+            let cmd =
+                exec_form::parse(value).map_err(|wrong| entry.refuse(source, value, &wrong))?;
             Ok(cmd.map(|cmd| NamedCmd { cmd, asked_by: entry.name(source) }))
         };
         match entry.opt {
-            Opt::DelayTerm => self.delay = Some(duration()?),
-            Opt::KillAfter => self.kill_after = Some(duration()?),
-            Opt::DrainSignal => self.drain_signal = Some(signal()?),
-            Opt::Pdeathsig => self.pdeathsig = Some(signal()?),
+            Opt::DelayTerm => self.delay = Some(values::duration(value).map_err(refuse)?),
+            Opt::KillAfter => self.kill_after = Some(values::duration(value).map_err(refuse)?),
+            Opt::DrainSignal => self.drain_signal = Some(values::signal(value).map_err(refuse)?),
+            Opt::Pdeathsig => self.pdeathsig = Some(values::signal(value).map_err(refuse)?),
             Opt::DrainCmd => self.drain_cmd = cmd()?,
             Opt::StopCmd => self.stop_cmd = cmd()?,
             Opt::StopSignal => {
-                let signal = signal()?;
-                if matches!(signal, Signal::KILL | Signal::STOP | Signal::CHLD) {
-                    return Err(refuse(
-                        b"cannot ask to stop: write a signal that can be caught, such as TERM or QUIT",
-                    ));
-                }
-                self.stop_signals.insert(signal);
+                self.stop_signals.insert(values::stop_signal(value).map_err(refuse)?);
             }
             Opt::Rewrite => self.rewrites.parse_and_set(value).ok_or_else(|| {
-                refuse(b"not S:R: write two signals, such as 15:3 or TERM:QUIT, or 15:0 to deliver nothing")
+                refuse("is not a pair of signals S:R (try 15:3, TERM:QUIT, or 15:0 to forward nothing)")
             })?,
-            Opt::RemapExit => {
-                let code = values::exit_code(value)
-                    .ok_or_else(|| refuse(b"not an exit status: write a number from 0 to 255"))?;
-                self.remap_exit.insert(code);
-            }
+            Opt::RemapExit => self.remap_exit.insert(values::exit_code(value).map_err(refuse)?),
             Opt::SingleChild => self.single_child = Some(true),
             Opt::Group => self.single_child = Some(false),
             Opt::Verbose => self.level = Some(Level::Verbose),

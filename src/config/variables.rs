@@ -1,7 +1,7 @@
 //! The variables: which of the environment's are drain-init's own, and what they set.
 
 use super::Error;
-use super::options::{Entry, Opt, PREFIX, Source, Takes};
+use super::options::{Entry, Opt, PREFIX, Source, Takes, unknown};
 use super::settings::Settings;
 use super::values;
 use crate::report::Level;
@@ -47,10 +47,12 @@ impl<'a> Variables<'a> {
         true
     }
 
-    /// The names that begin like drain-init's own and are not: probable typos.
-    #[must_use]
-    pub fn unknown(&self) -> &[&'a [u8]] {
-        &self.unknown
+    /// A warning for each name that begins like drain-init's own and is not: a probable typo.
+    pub fn warnings(&self) -> impl Iterator<Item = Error> {
+        self.unknown.iter().map(|name| {
+            let meant = Entry::nearest(&name[PREFIX.len()..], Source::Variable);
+            unknown(b"ignoring unknown variable", name, meant, b"")
+        })
     }
 
     /// Applies the variables that are set and not empty.
@@ -64,12 +66,12 @@ impl<'a> Variables<'a> {
         for pair in [[Opt::SingleChild, Opt::Group], [Opt::Verbose, Opt::Quiet]] {
             let is_on = |opt| {
                 let found = self.own.iter().find(|(entry, _)| entry.opt == opt);
-                found.filter(|(_, value)| values::switch(value) == Some(true))
+                found.filter(|(_, value)| values::switch(value) == Ok(true))
             };
             if let [Some((one, _)), Some((other, _))] = pair.map(is_on) {
                 let names = [one, other].map(|entry| entry.name(Source::Variable));
-                let right = b" contradict each other: set one of them";
-                return Err(Error::new(&[names[0], b" and ", names[1], right]));
+                let wrong = b" contradict each other (set only one)";
+                return Err(Error::new(&[names[0], b" and ", names[1], wrong]));
             }
         }
         if self.debug {
@@ -84,24 +86,25 @@ impl<'a> Variables<'a> {
 
 /// Applies a variable: a value, each element of a list, or a switch that is on.
 fn read_one(entry: &Entry, value: &[u8], settings: &mut Settings) -> Result<(), Error> {
-    let refuse = |right: &[u8]| Err(entry.refuse(Source::Variable, value, right));
+    let source = Source::Variable;
+    let refuse = |wrong| entry.refuse(source, value, &[wrong]);
     match entry.takes {
-        Takes::Value(_) => settings.apply(entry, value, Source::Variable),
+        Takes::Value(_) => settings.apply(entry, value, source)?,
         Takes::Values(_) => {
             for element in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                 if element.is_empty() {
-                    return refuse(b"has a comma with nothing before or behind it: take it out");
+                    return Err(refuse("has an empty element (remove the extra comma)"));
                 }
-                settings.apply(entry, element, Source::Variable)?;
+                settings.apply(entry, element, source)?;
             }
-            Ok(())
         }
-        Takes::Nothing => match values::switch(value) {
-            Some(true) => settings.apply(entry, value, Source::Variable),
-            Some(false) => Ok(()),
-            None => refuse(b"not a switch: write 1, true, yes or on, or 0, false, no or off"),
-        },
+        Takes::Nothing => {
+            if values::switch(value).map_err(refuse)? {
+                settings.apply(entry, b"", source)?;
+            }
+        }
     }
+    Ok(())
 }
 
 /// Whether the variable is one that Kubernetes creates for a Service whose name is
