@@ -72,11 +72,15 @@ fn candidates(
     })
 }
 
-/// Whether a file can be executed, as far as a look can tell.
+/// The type of a file, if it exists. See inode(7).
+fn file_type(path: &CStr) -> Option<SFlag> {
+    let mode = stat::stat(path).ok()?.st_mode;
+    Some(SFlag::from_bits_truncate(mode) & SFlag::S_IFMT)
+}
+
+/// Whether a file can be executed, as far as can be seen without doing it.
 fn is_executable(path: &CStr) -> bool {
-    stat::stat(path)
-        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
-        && unistd::access(path, AccessFlags::X_OK).is_ok()
+    file_type(path) == Some(SFlag::S_IFREG) && unistd::access(path, AccessFlags::X_OK).is_ok()
 }
 
 /// Checks that a drain or stop command's program exists: a missing one must not be noticed
@@ -261,7 +265,7 @@ fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
         match failure {
             Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
             // The search goes on; what was met on the way is the better reason.
-            Failure::Error(Errno::EACCES) => met = failure,
+            Failure::Error(Errno::EACCES | Errno::EISDIR) => met = failure,
             Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
             | Failure::NoInterpreter => {
                 if matches!(met, Failure::Error(Errno::ENOENT)) {
@@ -286,7 +290,8 @@ fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) ->
             let _ = sys::exec(SHELL, &script, environment);
             Failure::NoShell
         }
-        Errno::ENOENT if stat::stat(path).is_ok() => Failure::NoInterpreter,
+        Errno::ENOENT if file_type(path).is_some() => Failure::NoInterpreter,
+        Errno::EACCES if file_type(path) == Some(SFlag::S_IFDIR) => Failure::Error(Errno::EISDIR),
         error => Failure::Error(error),
     }
 }
@@ -308,6 +313,9 @@ fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
         let program = argv.iter().next().unwrap_or_default();
         line.text(b"cannot run '").text(program.to_bytes()).text(b"': ");
         match failure {
+            Failure::Error(Errno::ENOENT) if is_one_string(program) => {
+                line.error(Errno::ENOENT).text(b" (").text(ONE_STRING).text(b")")
+            }
             Failure::Error(error) => line.error(error),
             Failure::NoInterpreter => {
                 line.text(b"it is there, but its interpreter or dynamic loader is not")
