@@ -1022,7 +1022,7 @@ fn a_bad_value_in_a_variable_is_refused_and_named() {
         ("DRAIN_INIT_SINGLE_CHILD", "maybe"),
         ("DRAIN_INIT_GROUP", "2"),
         ("DRAIN_INIT_WAIT_ALL", "-"),
-        ("DRAIN_INIT_QUIET", " "),
+        ("DRAIN_INIT_QUIET", "1 0"),
         ("DRAIN_INIT_VERBOSE", "verbose"),
         ("DRAIN_INIT_SUBREAPER", "01"),
         ("DRAIN_INIT_WARN_ON_REAP", "y\nn"),
@@ -1032,6 +1032,29 @@ fn a_bad_value_in_a_variable_is_refused_and_named() {
     }
     let odd = OsStr::from_bytes(b"\xff\xfe");
     refused(init(NONE).env("DRAIN_INIT_DELAY_TERM", odd), &["DRAIN_INIT_DELAY_TERM"]);
+}
+
+#[test]
+fn blanks_around_a_variables_value_are_ignored_but_not_a_carriage_return() {
+    let mut run = init(NONE)
+        .env("DRAIN_INIT_DELAY_TERM", " 20ms ")
+        .env("DRAIN_INIT_STOP_SIGNAL", " TERM ,\tQUIT ")
+        .env("DRAIN_INIT_QUIET", " ")
+        .start();
+    run.signal(SIGQUIT);
+    run.message("QUIT: draining for 0.02s");
+    run.received("main", SIGQUIT);
+    for (name, value) in [
+        ("DRAIN_INIT_DELAY_TERM", "10\r"),
+        ("DRAIN_INIT_STOP_SIGNAL", "TERM,QUIT\r"),
+        ("DRAIN_INIT_REWRITE", "15:3\r"),
+        ("DRAIN_INIT_WAIT_ALL", "1\r"),
+    ] {
+        refused(
+            init(NONE).env(name, value),
+            &[name, "' ends with a carriage return (remove it)\n"],
+        );
+    }
 }
 
 // ------------------------------------------------------------ usage errors

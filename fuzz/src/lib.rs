@@ -352,6 +352,7 @@ pub fn exec_form(data: &[u8]) {
     let is_white = |byte: &u8| b" \t\n\r".contains(byte);
     let begin = data.iter().position(|byte| !is_white(byte));
     match (begin, words) {
+        (None, _) if data.contains(&b'\r') => assert!(found.is_err()),
         (None, _) => assert_eq!(found, Ok(None)),
         (_, Some(words)) => {
             let Ok(Some(Cmd::Exec(found))) = found else { panic!("{found:?}, not {words:?}") };

@@ -20,50 +20,43 @@ pub type Wrong = [&'static str; 2];
 const RIGHT: &str =
     " (try [\"nginx\",\"-s\",\"quit\"], or a shell command that does not begin with [)";
 
-/// Reads CMD; `Ok(None)` where it is empty, which is as good as none.
+/// Reads CMD, or `None` if it is empty or blank.
 ///
 /// # Errors
 ///
-/// A word that begins with `[` and is neither a valid exec form nor, with a
-/// blank behind the bracket, a shell test. A Dockerfile would hand such a word to
-/// the shell, where it would fail at the worst moment. So would a line that is
-/// quoted as a whole, as `docker run --env-file` leaves it, and one that ends
-/// with a carriage return.
+/// A word that begins with `[` and is neither a valid exec form nor, with a blank after the
+/// bracket, a shell test. A Dockerfile would pass it to the shell, which would fail at the
+/// worst moment. The same is true for a line in one pair of quotes, which `docker run
+/// --env-file` leaves there, and for one that ends with a carriage return.
 pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
-    let mut reader = Reader { rest: word };
-    reader.skip_white();
-    if reader.rest.is_empty() {
+    if word.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n')) {
         return Ok(None);
     }
+    let mut reader = Reader { rest: word };
+    reader.skip_white();
     let whole = reader.rest;
-    if whole[0] == b'[' {
+    if whole.first() == Some(&b'[') {
         match reader.array() {
             Ok(words) => return Ok(Some(Cmd::Exec(words.leak()))),
-            Err(_) if matches!(behind_bracket(word), Some(b' ' | b'\t')) => {}
+            // A shell test.
+            Err(_) if matches!(whole, [_, b' ' | b'\t', ..]) => {}
             Err(wrong) => return Err([wrong, RIGHT]),
         }
     }
-    let line = whole.trim_ascii_end();
-    if whole[line.len()..].contains(&b'\r') {
+    if word[word.trim_ascii_end().len()..].contains(&b'\r') {
         return Err(["ends with a carriage return", " (remove it)"]);
     }
-    if let [quote @ (b'"' | b'\''), inner @ .., last] = line
-        && last == quote
-        && !inner.contains(quote)
-    {
-        let right = " (remove them, or try a JSON array of strings)";
-        return Err(["is in quotes as a whole", right]);
+    match whole.trim_ascii_end() {
+        [quote @ (b'"' | b'\''), inner @ .., last] if last == quote && !inner.contains(quote) => {
+            let right = " (remove them, or try a JSON array of strings)";
+            return Err(["is in quotes as a whole", right]);
+        }
+        _ => {}
     }
     if word.contains(&0) {
         return Err(["has a NUL", RIGHT]);
     }
     Ok(Some(Cmd::Shell(sys::word(&[word]))))
-}
-
-/// The byte behind the first bracket.
-fn behind_bracket(word: &[u8]) -> Option<u8> {
-    let bracket = word.iter().position(|&byte| byte == b'[')?;
-    word.get(bracket + 1).copied()
 }
 
 /// Reads JSON (RFC 8259), as much of it as an array of strings needs.
@@ -298,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_line_that_ends_with_a_carriage_return_is_refused() {
-        for bad in ["a\r", "a \r\n", "'a b'\r", "[ -f /x ] && y\r"] {
+        for bad in ["\r", " \r\n", "a\r", "a \r\n", "'a b'\r", "[ -f /x ] && y\r"] {
             assert_eq!(parse(bad.as_bytes()).unwrap_err()[0], "ends with a carriage return");
         }
         assert_eq!(parse(b"a\r\nb\n"), shell("a\r\nb\n"));

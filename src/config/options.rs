@@ -188,13 +188,14 @@ impl Entry {
 
     /// The error about a value: its source, the value, and what is `wrong` with it.
     pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: &[&str]) -> Error {
-        let is_list = matches!((source, self.takes), (Source::Option, Takes::Values(_)));
-        let wrong = if is_list && value.contains(&b',') {
-            "is a list (repeat the option for each element)".into()
-        } else {
-            wrong.concat()
+        let wrong: &[&str] = match (source, self.takes) {
+            _ if value.ends_with(b"\r") => &["ends with a carriage return (remove it)"],
+            (Source::Option, Takes::Values(_)) if value.contains(&b',') => {
+                &["is a list (repeat the option for each element)"]
+            }
+            _ => wrong,
         };
-        Error::new(&[self.name(source), b": '", value, b"' ", wrong.as_bytes()])
+        Error::new(&[self.name(source), b": '", value, b"' ", wrong.concat().as_bytes()])
     }
 
     /// The name of the option or variable that was probably meant, if any: the first that is

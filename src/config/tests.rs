@@ -544,6 +544,67 @@ fn dumb_inits_variables_work_too_and_give_way() {
 }
 
 #[test]
+fn blanks_around_a_variables_value_and_its_elements_are_ignored() {
+    let config = config_with(
+        &["x"],
+        &[
+            ("DRAIN_INIT_DELAY_TERM", " 10\t"),
+            ("DRAIN_INIT_DRAIN_SIGNAL", "\tTSTP"),
+            ("DRAIN_INIT_STOP_SIGNAL", " TERM ,\tQUIT "),
+            ("DRAIN_INIT_REWRITE", " 15:3 , 2: 0 "),
+            ("DRAIN_INIT_REMAP_EXIT", "143 "),
+            ("DRAIN_INIT_WAIT_ALL", " yes "),
+            ("DRAIN_INIT_STOP_CMD", "  a b\t"),
+            ("DRAIN_INIT_QUIET", " "),
+            ("DRAIN_INIT_KILL_AFTER", "\t"),
+        ],
+    );
+    assert_eq!((config.plan.delay, config.plan.kill_after), (seconds(10), None));
+    assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
+    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
+    assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+    assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
+    assert!(config.remap_exit.contains(143) && config.plan.wait_all.is_some());
+    assert_eq!(config.stop_cmd.map(|named| named.cmd), Some(Cmd::Shell(c"a b")));
+    assert_eq!(config.level, Level::Notice);
+    let contradicting = [("DRAIN_INIT_VERBOSE", " 1"), ("DRAIN_INIT_QUIET", "1 ")];
+    assert!(error_with(&["x"], &contradicting).contains("contradict"));
+    for (name, value) in [("DELAY_TERM", "10\n"), ("STOP_SIGNAL", "TERM,\nQUIT"), ("QUIET", "1\n")]
+    {
+        error_with(&["x"], &[(&format!("DRAIN_INIT_{name}"), value)]);
+    }
+}
+
+#[test]
+fn a_carriage_return_at_the_end_of_a_value_is_named() {
+    for (name, value, named) in [
+        ("DELAY_TERM", "10\r", "10\r"),
+        ("DELAY_TERM", "\r", "\r"),
+        ("DRAIN_SIGNAL", " TSTP\r ", "TSTP\r"),
+        ("STOP_SIGNAL", "TERM,QUIT\r", "QUIT\r"),
+        ("REWRITE", "15:3\r", "15:3\r"),
+        ("REWRITE", "15:3\r,2:0", "15:3\r"),
+        ("REMAP_EXIT", "143\r", "143\r"),
+        ("WAIT_ALL", "1\r", "1\r"),
+        ("STOP_CMD", "nginx -s quit\r", "nginx -s quit\r"),
+        ("STOP_CMD", "\r", "\r"),
+        ("DRAIN_CMD", "[x]\r", "[x]\r"),
+    ] {
+        let name = format!("DRAIN_INIT_{name}");
+        let line = format!("{name}: '{named}' ends with a carriage return (remove it)");
+        assert_eq!(error_with(&["x"], &[(&name, value)]), line);
+    }
+    let line = "--delay-term: '10\r' ends with a carriage return (remove it)";
+    assert_eq!(error(&["--delay-term", "10\r", "x"]), line);
+    // As with dumb-init.
+    assert_eq!(config(&["-r15:3\r", "x"]).plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+    // To JSON it is white space.
+    let variables = [("DRAIN_INIT_STOP_CMD", "[\"a\"]\r")];
+    let stop_cmd = config_with(&["x"], &variables).stop_cmd.map(|named| named.cmd);
+    assert_eq!(stop_cmd, Some(Cmd::Exec(&[c"a"])));
+}
+
+#[test]
 fn the_first_of_two_variables_of_one_name_counts() {
     let twice = [("DRAIN_INIT_DELAY_TERM", "1"), ("DRAIN_INIT_DELAY_TERM", "x")];
     assert_eq!(config_with(&["x"], &twice).plan.delay, seconds(1));

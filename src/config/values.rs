@@ -25,6 +25,14 @@ impl ExitCodes {
     }
 }
 
+/// The text without spaces and tabs around it. A carriage return is not a blank.
+pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
 /// Reads an exit status.
 pub(super) fn exit_code(value: &[u8]) -> Result<u8, Wrong> {
     let code = decimal::read(value).and_then(|code| code.try_into().ok());

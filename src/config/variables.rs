@@ -42,7 +42,7 @@ impl<'a> Variables<'a> {
         };
         // If a name occurs twice, getenv(3) finds the first.
         if self.own.iter().all(|(known, _)| known.opt != entry.opt) {
-            self.own.push((entry, value));
+            self.own.push((entry, values::trim_blanks(value)));
         }
         true
     }
@@ -91,11 +91,13 @@ fn read_one(entry: &Entry, value: &[u8], settings: &mut Settings) -> Result<(), 
     match entry.takes {
         Takes::Value(_) => settings.apply(entry, value, source)?,
         Takes::Values(_) => {
-            for element in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                if element.is_empty() {
-                    return Err(refuse("has an empty element (remove the extra comma)"));
+            for element in value.split(|&byte| byte == b',').map(values::trim_blanks) {
+                match element {
+                    [] => return Err(refuse("has an empty element (remove the extra comma)")),
+                    // S:R itself would accept it, as dumb-init does. This names it.
+                    [.., b'\r'] => return Err(entry.refuse(source, element, &[])),
+                    _ => settings.apply(entry, element, source)?,
                 }
-                settings.apply(entry, element, source)?;
             }
         }
         Takes::Nothing => {
