@@ -2,43 +2,45 @@
 
 use super::Error;
 
-/// What `--help` prints, behind `Usage: NAME`.
+/// What `--help` prints after `Usage: NAME`.
 pub const HELP: &str = " [OPTION]... [--] COMMAND [ARG]...
 
-Run COMMAND as a container's init: deliver signals to it, reap orphans, and
-drain before stopping it.
+Run COMMAND as a container's init, and drain before the stop.
 
-Draining
-      --delay-term DURATION  hold the stop signal back for that long
-      --drain-signal SIGNAL  deliver SIGNAL to COMMAND when the drain starts
-      --drain-cmd CMD        run CMD when the drain starts; without --delay-term
-                             the drain lasts as long as CMD runs
-      --stop-cmd CMD         after the drain run CMD, not deliver the stop signal
-      --kill-after DURATION  SIGKILL what is left this long after the stop
-      --stop-signal SIGNAL   a signal that asks to stop (TERM); repeatable
-      --wait-all             when COMMAND has exited, wait until nothing is left
-
-Signals and children
-  -c, --single-child         signals go to COMMAND alone, not to its group
-  -g, --group                signals go to COMMAND's process group (the default)
-  -r, --rewrite S:R          deliver R where S was received, nothing where R is 0;
-                             repeatable
-  -s, --subreaper            adopt orphans although not PID 1
-  -p, --pdeathsig SIGNAL     get SIGNAL when the parent dies
-  -e, --remap-exit CODE      exit 0 where COMMAND's status is CODE; repeatable
-
-Messages
-  -v, --verbose              say what happens
-  -q, --quiet                errors only
-  -w, --warn-on-reap         say when an orphan was reaped
+Draining:
+      --delay-term DURATION  hold the stop signal back for DURATION [0]
+      --drain-signal SIGNAL  send SIGNAL to COMMAND as the drain starts [none]
+      --drain-cmd CMD        run CMD as the drain starts [none]; without
+                             --delay-term, the drain lasts as long as CMD runs
+Stopping:
+      --stop-cmd CMD         run CMD to stop, instead of the stop signal [none]
+      --stop-signal SIGNAL   treat SIGNAL as a stop signal [TERM]
+      --kill-after DURATION  send KILL this long after the stop [0: never]
+      --wait-all             wait for all processes, not only COMMAND [off]
+Signals:
+  -c, --single-child         send signals to COMMAND alone [off]
+  -g, --group                send signals to COMMAND's process group [on]
+  -r, --rewrite S:R          forward R instead of S, nothing if R is 0 [none]
+  -p, --pdeathsig SIGNAL     receive SIGNAL when the parent process dies [none]
+Init:
+  -s, --subreaper            adopt orphans even if not PID 1 [off]
+  -e, --remap-exit CODE      exit with 0 if COMMAND's status is CODE [none]
+Output:
+  -v, --verbose              log every signal and every reaped child [off]
+  -q, --quiet                print errors only [off]
+  -w, --warn-on-reap         report each reaped orphan [off]
   -h, --help                 print this help and exit
   -V, --version              print the version and exit
 
-DURATION: 10, 1.5s, 500ms, 1m30s. SIGNAL, S, R: 15, TERM, SIGTERM, RTMIN+3.
-CMD: a line for /bin/sh, or a JSON array of strings that needs no shell.
-Every long option is also a variable: DRAIN_INIT_DELAY_TERM=10 is
---delay-term 10. The delay and the time to stop must together stay below the
-platform's grace period. See drain-init(1).
+DURATION: 10, 1.5s, 500ms, 1m30s. SIGNAL, S and R: 15, TERM, SIGTERM, RTMIN+3.
+CMD: a line for /bin/sh, or a JSON array of strings, which needs no shell.
+--stop-signal, --rewrite and --remap-exit can be repeated. Each long option is
+also a variable: DRAIN_INIT_DELAY_TERM=10. The delay plus the stop must be
+shorter than the platform's grace period. For example:
+
+  drain-init --delay-term 5 --stop-cmd 'nginx -s quit' -- nginx -g 'daemon off;'
+
+https://github.com/drain-init/drain-init
 ";
 
 /// The options, in the order of `--help`.
@@ -48,14 +50,14 @@ pub(super) enum Opt {
     DrainSignal,
     DrainCmd,
     StopCmd,
-    KillAfter,
     StopSignal,
+    KillAfter,
     WaitAll,
     SingleChild,
     Group,
     Rewrite,
-    Subreaper,
     Pdeathsig,
+    Subreaper,
     RemapExit,
     Verbose,
     Quiet,
@@ -124,14 +126,14 @@ pub(super) const OPTIONS: &[Entry] = &[
     own(Opt::DrainSignal, b"drain-signal", SIGNAL),
     own(Opt::DrainCmd, b"drain-cmd", CMD),
     own(Opt::StopCmd, b"stop-cmd", CMD),
-    own(Opt::KillAfter, b"kill-after", DURATION),
     own(Opt::StopSignal, b"stop-signal", Takes::Values("SIGNAL, such as QUIT")),
+    own(Opt::KillAfter, b"kill-after", DURATION),
     own(Opt::WaitAll, b"wait-all", Takes::Nothing),
     dumb_init(Opt::SingleChild, b"single-child", 'c', Takes::Nothing),
     tini(Opt::Group, b"group", 'g', Takes::Nothing),
     dumb_init(Opt::Rewrite, b"rewrite", 'r', Takes::Values("S:R, such as 15:3")),
-    tini(Opt::Subreaper, b"subreaper", 's', Takes::Nothing),
     tini(Opt::Pdeathsig, b"pdeathsig", 'p', SIGNAL),
+    tini(Opt::Subreaper, b"subreaper", 's', Takes::Nothing),
     tini(Opt::RemapExit, b"remap-exit", 'e', Takes::Values("CODE, such as 143")),
     dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
     tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),

@@ -690,3 +690,36 @@ fn the_help_names_every_option_as_it_is_spelled() {
         );
     }
 }
+
+#[test]
+fn the_help_fits_a_terminal_and_ends_with_the_address_of_the_documentation() {
+    for line in HELP.lines() {
+        assert!(line.len() <= 80, "{line}");
+    }
+    assert!(HELP.lines().count() <= 43, "{} lines", HELP.lines().count());
+    assert_eq!(HELP.lines().last(), Some(env!("CARGO_PKG_HOMEPAGE")));
+    for group in ["Draining", "Stopping", "Signals", "Init", "Output"] {
+        assert!(HELP.lines().any(|line| line == format!("{group}:")), "{group}");
+    }
+    let mut defaults = 0;
+    for entry in OPTIONS {
+        let long = str::from_utf8(entry.name(Source::Option)).unwrap();
+        let (_, after) = HELP.split_once(&format!("{long} ")).unwrap();
+        let description = after.split("\n  -").next().unwrap().split("\n      -").next().unwrap();
+        let has_default = description.trim_end().contains(']');
+        assert_eq!(has_default, entry.has_variable(), "{long}");
+        defaults += usize::from(has_default);
+    }
+    assert_eq!(defaults, 16);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "it runs a shell")]
+fn the_example_in_the_help_is_a_command_line() {
+    let example = HELP.lines().find_map(|line| line.trim_start().strip_prefix("drain-init "));
+    let script = format!("printf '%s\\n' {}", example.unwrap());
+    let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap().stdout;
+    let words = String::from_utf8(words).unwrap();
+    let config = config(&words.lines().collect::<Vec<_>>());
+    assert!(config.plan.drains());
+}
