@@ -81,6 +81,9 @@ impl Error {
     }
 }
 
+/// What is wrong with a value, and what works instead.
+pub type Wrong = [&'static str; 2];
+
 /// Reads the argument list, which begins with the program's name, and the variables.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 
+use super::Wrong;
 use crate::sys;
 
 /// A drain or stop command.
@@ -14,11 +15,10 @@ pub enum Cmd {
     Shell(&'static CStr),
 }
 
-/// What is wrong with a word, and what works instead.
-pub type Wrong = [&'static str; 2];
+pub(super) const CARRIAGE_RETURN: Wrong = ["ends with a carriage return", "remove it"];
 
 const RIGHT: &str =
-    " (try [\"nginx\",\"-s\",\"quit\"], or a shell command that does not begin with [)";
+    "try [\"nginx\",\"-s\",\"quit\"], or a shell command that does not begin with [";
 
 /// Reads CMD, or `None` if it is empty or blank.
 ///
@@ -44,11 +44,11 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
         }
     }
     if word[word.trim_ascii_end().len()..].contains(&b'\r') {
-        return Err(["ends with a carriage return", " (remove it)"]);
+        return Err(CARRIAGE_RETURN);
     }
     match whole.trim_ascii_end() {
         [quote @ (b'"' | b'\''), inner @ .., last] if last == quote && !inner.contains(quote) => {
-            let right = " (remove them, or try a JSON array of strings)";
+            let right = "remove them, or try a JSON array of strings";
             return Err(["is in quotes as a whole", right]);
         }
         _ => {}

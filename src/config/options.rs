@@ -1,6 +1,6 @@
 //! The one table of options, their variables, and the help.
 
-use super::Error;
+use super::{Error, Wrong, exec_form};
 
 /// What `--help` prints after `Usage: NAME`.
 pub const HELP: &str = " [OPTION]... [--] COMMAND [ARG]...
@@ -188,35 +188,30 @@ impl Entry {
         name.leak()
     }
 
-    /// The error about a value: its source, the value, and what is `wrong` with it.
-    pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: &[&str]) -> Error {
-        let wrong: &[&str] = match (source, self.takes) {
-            _ if value.ends_with(b"\r") => &["ends with a carriage return (remove it)"],
+    /// The error about a value: `--delay-term: '10x' is not a duration (try 10, …)`.
+    pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: Wrong) -> Error {
+        let [wrong, right] = match (source, self.takes) {
+            _ if value.ends_with(b"\r") => exec_form::CARRIAGE_RETURN,
             (Source::Option, Takes::Values(_)) if value.contains(&b',') => {
-                &["is a list (repeat the option for each element)"]
+                ["is a list", "repeat the option for each element"]
             }
             _ => wrong,
         };
-        Error::new(&[self.name(source), b": '", value, b"' ", wrong.concat().as_bytes()])
+        let [wrong, right] = [wrong, right].map(str::as_bytes);
+        Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
     }
 
     /// The name of the option or variable that was probably meant, if any: the first that is
     /// at most two edits away, or of which one is an abbreviation of the other. Dashes and
     /// case do not count.
     pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static [u8]> {
-        let letters = |name: &[u8]| {
-            let mut letters = name.to_ascii_lowercase();
-            letters.retain(|byte| !b"-_".contains(byte));
-            letters
-        };
-        let typed = letters(typed);
+        let typed = typed.to_ascii_lowercase();
         let mut options = OPTIONS.iter();
         let meant = options.find(|entry| {
-            let known = letters(entry.long);
             (matches!(source, Source::Option) || entry.has_variable())
-                && (abbreviates(&typed, &known)
-                    || abbreviates(&known, &typed)
-                    || are_near(&typed, &known, 2))
+                && (abbreviates(&typed, entry.long)
+                    || abbreviates(entry.long, &typed)
+                    || are_near(&typed, entry.long, 2))
         });
         meant.map(|entry| entry.name(source))
     }
@@ -237,24 +232,28 @@ pub(super) fn unknown(
     Error::new(&[what, b" '", name, b"' (", before, meant, after, b")"])
 }
 
-/// Whether the letters of `short` are those of `long`, from the first one on, without some.
+/// Whether `short` is `long` from the first letter on, without some of the others.
 fn abbreviates(short: &[u8], long: &[u8]) -> bool {
     let mut rest = long.iter();
+    let mut letters = short.iter().filter(|byte| !matches!(byte, b'-' | b'_'));
     !short.is_empty()
         && short.first() == long.first()
-        && short.iter().all(|letter| rest.any(|it| it == letter))
+        && letters.all(|letter| rest.any(|other| other == letter))
 }
 
 /// Whether so many insertions, removals and replacements of a letter make `one` the `other`.
 fn are_near(one: &[u8], other: &[u8], edits: usize) -> bool {
     match (one, other) {
         ([], rest) | (rest, []) => rest.len() <= edits,
+        ([b'-' | b'_', one @ ..], other) | (one, [b'-' | b'_', other @ ..]) => {
+            are_near(one, other, edits)
+        }
         ([first, one @ ..], [second, other @ ..]) if first == second => are_near(one, other, edits),
-        ([_, shorter @ ..], [_, other_shorter @ ..]) => {
+        ([_, one_less @ ..], [_, other_less @ ..]) => {
             edits > 0
-                && (are_near(shorter, other_shorter, edits - 1)
-                    || are_near(shorter, other, edits - 1)
-                    || are_near(one, other_shorter, edits - 1))
+                && (are_near(one_less, other_less, edits - 1)
+                    || are_near(one_less, other, edits - 1)
+                    || are_near(one, other_less, edits - 1))
         }
     }
 }

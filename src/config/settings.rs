@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::exec_form;
 use super::options::{Entry, Opt, Source};
 use super::values::{self, ExitCodes};
-use super::{Config, Error, NamedCmd};
+use super::{Config, Error, NamedCmd, Wrong};
 use crate::drain::{Plan, WaitAll};
 use crate::report::Level;
 use crate::signal::{Rewrites, Signal, SignalSet};
@@ -40,34 +40,34 @@ impl Settings {
         value: &[u8],
         source: Source,
     ) -> Result<(), Error> {
-        match source {
-            Source::Option => self.by_option |= entry.opt.subject(),
-            // The command line has priority. A bad value is an error even so.
-            Source::Variable if self.by_option & entry.opt.subject() != 0 => {
-                return Self::default().apply(entry, value, source);
-            }
-            Source::Variable => {}
+        let bit = entry.opt.subject();
+        if matches!(source, Source::Option) {
+            self.by_option |= bit;
         }
-        let refuse = |wrong: values::Wrong| entry.refuse(source, value, &[wrong]);
+        let result = if matches!(source, Source::Variable) && self.by_option & bit != 0 {
+            // The command line has priority. A bad value is an error even so.
+            Self::default().set(entry, value, source)
+        } else {
+            self.set(entry, value, source)
+        };
+        result.map_err(|wrong| entry.refuse(source, value, wrong))
+    }
+
+    fn set(&mut self, entry: &Entry, value: &[u8], source: Source) -> Result<(), Wrong> {
         let cmd = || {
-            let cmd =
-                exec_form::parse(value).map_err(|wrong| entry.refuse(source, value, &wrong))?;
-            Ok(cmd.map(|cmd| NamedCmd { cmd, asked_by: entry.name(source) }))
+            let named = |cmd| NamedCmd { cmd, asked_by: entry.name(source) };
+            exec_form::parse(value).map(|cmd| cmd.map(named))
         };
         match entry.opt {
-            Opt::DelayTerm => self.delay = Some(values::duration(value).map_err(refuse)?),
-            Opt::KillAfter => self.kill_after = Some(values::duration(value).map_err(refuse)?),
-            Opt::DrainSignal => self.drain_signal = Some(values::signal(value).map_err(refuse)?),
-            Opt::Pdeathsig => self.pdeathsig = Some(values::signal(value).map_err(refuse)?),
+            Opt::DelayTerm => self.delay = Some(values::duration(value)?),
+            Opt::KillAfter => self.kill_after = Some(values::duration(value)?),
+            Opt::DrainSignal => self.drain_signal = Some(values::signal(value)?),
+            Opt::Pdeathsig => self.pdeathsig = Some(values::signal(value)?),
             Opt::DrainCmd => self.drain_cmd = cmd()?,
             Opt::StopCmd => self.stop_cmd = cmd()?,
-            Opt::StopSignal => {
-                self.stop_signals.insert(values::stop_signal(value).map_err(refuse)?);
-            }
-            Opt::Rewrite => self.rewrites.parse_and_set(value).ok_or_else(|| {
-                refuse("is not a pair of signals S:R (try 15:3, TERM:QUIT, or 15:0 to forward nothing)")
-            })?,
-            Opt::RemapExit => self.remap_exit.insert(values::exit_code(value).map_err(refuse)?),
+            Opt::StopSignal => self.stop_signals.insert(values::stop_signal(value)?),
+            Opt::Rewrite => values::rewrite(value, &mut self.rewrites)?,
+            Opt::RemapExit => self.remap_exit.insert(values::exit_code(value)?),
             Opt::SingleChild => self.single_child = Some(true),
             Opt::Group => self.single_child = Some(false),
             Opt::Verbose => self.level = Some(Level::Verbose),

@@ -89,7 +89,7 @@ fn ten_years_are_the_longest_duration() {
         "18446744073709551616ms",
         "18446744073709s",
     ] {
-        assert!(values::duration(bad.as_bytes()).unwrap_err().contains("ten years"), "{bad}");
+        assert!(values::duration(bad.as_bytes()).unwrap_err()[0] == "is too long", "{bad}");
     }
 }
 

@@ -3,11 +3,9 @@
 
 use core::time::Duration;
 
+use super::Wrong;
 use crate::decimal;
-use crate::signal::Signal;
-
-/// What is wrong with a value and what works, to follow the value in an error.
-pub(super) type Wrong = &'static str;
+use crate::signal::{Rewrites, Signal};
 
 /// A set of exit statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,40 +34,39 @@ pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
 /// Reads an exit status.
 pub(super) fn exit_code(value: &[u8]) -> Result<u8, Wrong> {
     let code = decimal::read(value).and_then(|code| code.try_into().ok());
-    code.ok_or("is not an exit status (try a number from 0 to 255)")
+    code.ok_or(["is not an exit status", "try a number from 0 to 255"])
 }
 
 /// Reads a signal.
 pub(super) fn signal(value: &[u8]) -> Result<Signal, Wrong> {
-    Signal::parse(value).ok_or("is not a signal (try a name such as TERM or a number from 1 to 64)")
+    Signal::parse(value)
+        .ok_or(["is not a signal", "try a name such as TERM or a number from 1 to 64"])
 }
 
 /// Reads a signal that drain-init can receive as a stop signal.
 pub(super) fn stop_signal(value: &[u8]) -> Result<Signal, Wrong> {
     match signal(value)? {
         Signal::KILL | Signal::STOP | Signal::CHLD => {
-            Err("cannot be a stop signal (try TERM, INT or QUIT)")
+            Err(["cannot be a stop signal", "try TERM, INT or QUIT"])
         }
         signal => Ok(signal),
     }
 }
 
+/// Reads S:R into `rewrites`.
+pub(super) fn rewrite(value: &[u8], rewrites: &mut Rewrites) -> Result<(), Wrong> {
+    rewrites
+        .parse_and_set(value)
+        .ok_or(["is not a pair of signals S:R", "try 15:3, TERM:QUIT, or 15:0 to forward nothing"])
+}
+
 /// Reads `1`, `true`, `yes`, `on` or their opposites, in either case.
 pub(super) fn switch(value: &[u8]) -> Result<bool, Wrong> {
-    const WORDS: [(&[u8], bool); 8] = [
-        (b"1", true),
-        (b"true", true),
-        (b"yes", true),
-        (b"on", true),
-        (b"0", false),
-        (b"false", false),
-        (b"no", false),
-        (b"off", false),
-    ];
-    let found = WORDS.iter().find(|(word, _)| value.eq_ignore_ascii_case(word));
-    let (_, is_on) =
-        found.ok_or("is neither on nor off (try 1, true, yes, on, 0, false, no or off)")?;
-    Ok(*is_on)
+    match &value.to_ascii_lowercase()[..] {
+        b"1" | b"true" | b"yes" | b"on" => Ok(true),
+        b"0" | b"false" | b"no" | b"off" => Ok(false),
+        _ => Err(["is neither on nor off", "try 1, true, yes, on, 0, false, no or off"]),
+    }
 }
 
 /// The longest duration: ten years of 365 days.
@@ -77,9 +74,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60
 
 /// Reads a duration.
 pub(super) fn duration(text: &[u8]) -> Result<Duration, Wrong> {
-    let duration = sum(text).ok_or("is not a duration (try 10, 1.5s, 500ms or 1m30s)")?;
+    let duration = sum(text).ok_or(["is not a duration", "try 10, 1.5s, 500ms or 1m30s"])?;
     if duration > LONGEST {
-        return Err("is too long (the longest duration is ten years)");
+        return Err(["is too long", "the longest duration is ten years"]);
     }
     Ok(duration)
 }

@@ -1,6 +1,7 @@
 //! The variables: which of the environment's are drain-init's own, and what they set.
 
 use super::Error;
+use super::exec_form::CARRIAGE_RETURN;
 use super::options::{Entry, Opt, PREFIX, Source, Takes, unknown};
 use super::settings::Settings;
 use super::values;
@@ -87,15 +88,15 @@ impl<'a> Variables<'a> {
 /// Applies a variable: a value, each element of a list, or a switch that is on.
 fn read_one(entry: &Entry, value: &[u8], settings: &mut Settings) -> Result<(), Error> {
     let source = Source::Variable;
-    let refuse = |wrong| entry.refuse(source, value, &[wrong]);
+    let refuse = |wrong| entry.refuse(source, value, wrong);
     match entry.takes {
         Takes::Value(_) => settings.apply(entry, value, source)?,
         Takes::Values(_) => {
             for element in value.split(|&byte| byte == b',').map(values::trim_blanks) {
                 match element {
-                    [] => return Err(refuse("has an empty element (remove the extra comma)")),
-                    // S:R itself would accept it, as dumb-init does. This names it.
-                    [.., b'\r'] => return Err(entry.refuse(source, element, &[])),
+                    [] => return Err(refuse(["has an empty element", "remove the extra comma"])),
+                    // S:R itself accepts it, as dumb-init does.
+                    [.., b'\r'] => return Err(entry.refuse(source, element, CARRIAGE_RETURN)),
                     _ => settings.apply(entry, element, source)?,
                 }
             }
