@@ -3,7 +3,7 @@
 //!
 //! A C `main`: Rust's own start-up would ignore SIGPIPE, which COMMAND would
 //! inherit, open /dev/null for closed descriptors and map a signal stack. An
-//! init hands on what it was given.
+//! init passes on what it was given.
 #![no_main]
 #![allow(unsafe_code, reason = "for main itself, and to take over what the kernel laid out for it")]
 
@@ -22,7 +22,7 @@ use drain_init::sys::{self, OneThread, Words};
 use nix::sys::prctl;
 use nix::unistd::{self, Pid};
 
-/// The status of a usage error, and where COMMAND could not be forked.
+/// The exit status after a usage error, or if COMMAND could not be forked.
 const FAILURE: u8 = 1;
 
 #[global_allocator]
@@ -84,15 +84,15 @@ fn start(
         let parent = unistd::getppid();
         warn_on_error(sys::set_parent_death_signal(signal), b"--pdeathsig", reporter);
         if unistd::getppid() != parent {
-            // It died before it could be asked for.
+            // It died before this call.
             let _ = sys::kill(unistd::getpid(), Some(signal));
         }
     }
     if (config.subreaper || config.plan.wait_all.is_some()) && !is_pid_1 {
         warn_on_error(prctl::set_child_subreaper(true), b"--subreaper", reporter);
     } else if config.plan.group && config.plan.drains() && !is_pid_1 {
-        // To hear of the end of what COMMAND may leave of its group. Where this
-        // is refused, a look once a second is all there is.
+        // The CHLD of COMMAND's orphans shows when its group may be gone. If this is refused,
+        // drain-init still checks once a second.
         let _ = prctl::set_child_subreaper(true);
     }
     let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
@@ -117,9 +117,8 @@ fn start(
     });
     // A lock or a socket that only the init still held would outlive COMMAND.
     sys::close_from(3);
-    // The writer of a pipe would not learn that COMMAND has closed it. Whatever
-    // takes the number is closed again before the next fork. A terminal of ours
-    // is needed to hand it on.
+    // The writer of a pipe could not notice that COMMAND has closed it. Whatever takes the
+    // number is closed again before the next fork. A terminal is needed for job control.
     if !command.on_terminal {
         sys::close(0);
     }

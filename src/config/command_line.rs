@@ -55,15 +55,15 @@ fn read_word<'a>(
     // lexopt copies what it is given. COMMAND's arguments may be megabytes.
     let mut parser = Parser::from_args([OsString::from_vec(word.to_vec())]);
     while let Some(arg) = parser.next().map_err(|error| not_read(&error))? {
-        let (entry, is_long) = match arg {
-            Arg::Short(letter) => match Entry::by_short(letter) {
-                Some(entry) => (entry, false),
-                None => return Err(unknown_short(word, letter)),
-            },
-            Arg::Long(name) => match Entry::by_long(name.as_bytes()) {
-                Some(entry) => (entry, true),
-                None => return Err(unknown_option(b"--", name.as_bytes())),
-            },
+        let is_long = matches!(arg, Arg::Long(_));
+        let entry = match arg {
+            Arg::Short(letter) => {
+                Entry::by_short(letter).ok_or_else(|| unknown_short(word, letter))?
+            }
+            Arg::Long(name) => {
+                let name = name.as_bytes();
+                Entry::by_long(name).ok_or_else(|| unknown_option(b"--", name))?
+            }
             // The word begins with a dash.
             Arg::Value(_) => break,
         };
@@ -95,19 +95,18 @@ fn read_word<'a>(
     Ok(None)
 }
 
-/// A letter that is not an option: maybe a whole name after one dash (`-delay-term`).
+/// The error about a letter that is not an option, or a whole name after one dash.
 fn unknown_short(word: &[u8], letter: char) -> Error {
     let name = word[1..].split(|&byte| byte == b'=').next().unwrap_or_default();
-    if name.len() > 1 && Entry::nearest(name, Source::Option).is_some() {
+    // Shorter ones are rather a cluster.
+    if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
         return unknown_option(b"-", name);
     }
     unknown_option(b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
 }
 
 fn unknown_option(dashes: &[u8], name: &[u8]) -> Error {
-    let meant = Entry::nearest(name, Source::Option);
-    let otherwise = b", and put -- before a COMMAND that begins with -";
-    unknown(b"unknown option", &[dashes, name].concat(), meant, otherwise)
+    unknown(Source::Option, &[dashes, name].concat(), name)
 }
 
 fn takes_no_value(option: &[u8], value: &[u8]) -> Error {

@@ -1,5 +1,5 @@
-//! CMD, the word that `--drain-cmd` and `--stop-cmd` take: a JSON array of
-//! strings (the exec form of a Dockerfile), or a line for `/bin/sh`.
+//! CMD, the value of `--drain-cmd` and `--stop-cmd`: a JSON array of strings (the exec form
+//! of a Dockerfile), or a line for `/bin/sh`.
 
 use core::ffi::CStr;
 
@@ -9,7 +9,7 @@ use crate::sys;
 /// A drain or stop command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cmd {
-    /// The program and its arguments; never empty, nor is the program.
+    /// The program, which is not empty, and its arguments.
     Exec(&'static [&'static CStr]),
     /// A line for `/bin/sh -c`.
     Shell(&'static CStr),
@@ -59,7 +59,7 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     Ok(Some(Cmd::Shell(sys::word(&[word]))))
 }
 
-/// Reads JSON (RFC 8259), as much of it as an array of strings needs.
+/// Reads the part of JSON (RFC 8259) that an array of strings needs.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -79,7 +79,7 @@ impl Reader<'_> {
         Some(first)
     }
 
-    /// Whether the next thing but white space is `byte`, which is then taken.
+    /// Whether `byte` is next after white space. If so, it is taken.
     fn takes(&mut self, byte: u8) -> bool {
         self.skip_white();
         let found = self.rest.first() == Some(&byte);
@@ -89,7 +89,7 @@ impl Reader<'_> {
         found
     }
 
-    /// An array of strings that is all there is.
+    /// An array of strings, with nothing after it.
     fn array(&mut self) -> Parsed<Vec<&'static CStr>> {
         let mut words = Vec::new();
         if !self.takes(b'[') {
@@ -117,7 +117,7 @@ impl Reader<'_> {
         Ok(words)
     }
 
-    /// A string whose opening quote has been taken.
+    /// A string after its opening quote.
     fn string(&mut self) -> Parsed<&'static CStr> {
         let mut text = Vec::new();
         loop {
@@ -137,7 +137,7 @@ impl Reader<'_> {
         Ok(sys::word(&[&text]))
     }
 
-    /// An escape whose backslash has been taken.
+    /// An escape after its backslash.
     fn escape(&mut self, text: &mut Vec<u8>) -> Parsed<()> {
         const WRONG: &str = "has an invalid escape in a string";
         let byte = match self.next().ok_or(WRONG)? {
@@ -161,7 +161,7 @@ impl Reader<'_> {
                     }
                     unit => unit,
                 };
-                // A low surrogate by itself is no character.
+                // A low surrogate alone is not a character.
                 let character = char::from_u32(code).ok_or(WRONG)?;
                 text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(());
@@ -185,28 +185,28 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    /// What a parse of the exec form gives.
+    /// The result for an exec form.
     #[allow(clippy::unnecessary_wraps)]
     fn exec(words: &[&str]) -> Result<Option<Cmd>, Wrong> {
         let words: Vec<_> = words.iter().map(|word| sys::word(&[word.as_bytes()])).collect();
         Ok(Some(Cmd::Exec(words.leak())))
     }
 
-    /// What a parse of the shell form gives.
+    /// The result for a shell form.
     #[allow(clippy::unnecessary_wraps)]
     fn shell(line: &str) -> Result<Option<Cmd>, Wrong> {
         Ok(Some(Cmd::Shell(sys::word(&[line.as_bytes()]))))
     }
 
     #[test]
-    fn a_shell_test_that_ends_in_quotes_is_no_quoted_line() {
+    fn a_shell_test_that_ends_in_quotes_is_not_a_quoted_line() {
         for line in [" [ \"a* , \"\"b\"  ", "[ \"a\" , \"b\" 'c'"] {
             assert!(matches!(parse(line.as_bytes()), Ok(Some(Cmd::Shell(_)))), "{line}");
         }
     }
 
     #[test]
-    fn an_empty_word_is_no_command() {
+    fn an_empty_or_blank_word_means_no_command() {
         assert_eq!(parse(b""), Ok(None));
         assert_eq!(parse(b" \t\n"), Ok(None));
     }
@@ -226,7 +226,7 @@ mod tests {
             parse(br#"["\u0041\u00e4\u20AC\ud83d\ude00"]"#),
             exec(&["A\u{e4}\u{20ac}\u{1f600}"])
         );
-        // The edges of what a pair of surrogates can say.
+        // The first and the last pair of surrogates.
         assert_eq!(parse(br#"["\ud800\udc00\udbff\udfff"]"#), exec(&["\u{10000}\u{10ffff}"]));
     }
 
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_quoted_as_a_whole_is_refused() {
+    fn a_line_in_one_pair_of_quotes_is_refused() {
         for bad in ["\"nginx -s quit\"", "'a'", "''", " \"a\" ", "\"[\"", "'[\"a\"]'", "\"it's\""] {
             assert_eq!(parse(bad.as_bytes()).unwrap_err()[0], "is in quotes as a whole", "{bad}");
         }

@@ -201,35 +201,33 @@ impl Entry {
         Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
     }
 
-    /// The name of the option or variable that was probably meant, if any: the first that is
-    /// at most two edits away, or of which one is an abbreviation of the other. Dashes and
-    /// case do not count.
-    pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static [u8]> {
+    /// The option that was probably meant, if any: the first whose name is at most two edits
+    /// away, or an abbreviation of what was typed, or the reverse. Dashes and case do not
+    /// count.
+    pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static Self> {
         let typed = typed.to_ascii_lowercase();
-        let mut options = OPTIONS.iter();
-        let meant = options.find(|entry| {
+        OPTIONS.iter().find(|entry| {
             (matches!(source, Source::Option) || entry.has_variable())
                 && (abbreviates(&typed, entry.long)
                     || abbreviates(entry.long, &typed)
                     || are_near(&typed, entry.long, 2))
-        });
-        meant.map(|entry| entry.name(source))
+        })
     }
 }
 
-/// `what 'name' (did you mean --delay-term?)`, or without a suggestion `what 'name' (see
-/// --help` and `otherwise`.
-pub(super) fn unknown(
-    what: &[u8],
-    name: &[u8],
-    meant: Option<&'static [u8]>,
-    otherwise: &[u8],
-) -> Error {
-    let [before, meant, after]: [&[u8]; 3] = match meant {
-        Some(meant) => [b"did you mean ", meant, b"?"],
-        None => [b"see --help", b"", otherwise],
+/// The error about an unknown option or variable: its name, and the part of it to compare
+/// with the names of the options.
+pub(super) fn unknown(source: Source, name: &[u8], part: &[u8]) -> Error {
+    let (what, otherwise): (&[u8], &[u8]) = match source {
+        Source::Option => {
+            (b"unknown option '", b"see --help, and put -- before a COMMAND that begins with -")
+        }
+        Source::Variable => (b"ignoring unknown variable '", b"see --help"),
     };
-    Error::new(&[what, b" '", name, b"' (", before, meant, after, b")"])
+    match Entry::nearest(part, source) {
+        Some(meant) => Error::new(&[what, name, b"' (did you mean ", meant.name(source), b"?)"]),
+        None => Error::new(&[what, name, b"' (", otherwise, b")"]),
+    }
 }
 
 /// Whether `short` is `long` from the first letter on, without some of the others.

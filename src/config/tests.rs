@@ -362,6 +362,8 @@ fn a_near_miss_has_a_suggestion() {
         ("--stop", "--stop-cmd"),
         ("--drain-command", "--drain-cmd"),
         ("-stop-signal", "--stop-signal"),
+        ("-quiet", "--quiet"),
+        ("-d", "--delay-term"),
         ("--stop-sig", "--stop-signal"),
         ("--kill", "--kill-after"),
         ("--g", "--group"),
@@ -374,7 +376,9 @@ fn a_near_miss_has_a_suggestion() {
         let expected = format!("unknown option '{typed}' (did you mean {meant}?)");
         assert_eq!(error(&[option, "x"]), expected);
     }
-    for option in ["--nosuch", "--", "--=", "--=x", "-z", "-vz", "--wrong", "--init", "--env"] {
+    for option in
+        ["--nosuch", "--", "--=", "--=x", "-z", "-vz", "-vi", "--wrong", "--init", "--env"]
+    {
         assert!(!error(&[option]).contains("did you mean"), "{option}");
     }
     for (name, meant) in [

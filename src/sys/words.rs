@@ -17,22 +17,22 @@ impl Words {
     ///
     /// # Safety
     ///
-    /// `array` is NULL, or a NULL-terminated array of C strings. Array and
-    /// strings live as long as the process, and nobody else uses the array.
+    /// `array` is NULL, or a NULL-terminated array of C strings. The array and the
+    /// strings live as long as the process, and nothing else uses the array.
     #[must_use]
     pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
         if array.is_null() {
             return Self::of(&mut core::iter::empty());
         }
         let mut count = 0;
-        // SAFETY: the caller vouches for an array that ends with NULL; no
-        // pointer behind that one is read.
+        // SAFETY: the caller promises that the array ends with NULL. No pointer after that
+        // one is read.
         while unsafe { !(*array.add(count)).is_null() } {
             count += 1;
         }
         Self {
-            // SAFETY: `count` pointers and the NULL are the array, and the
-            // caller gives it up for good.
+            // SAFETY: `count` pointers and the NULL are the array, and the caller does not
+            // use it again.
             pointers: unsafe { core::slice::from_raw_parts_mut(array, count + 1) },
         }
     }
@@ -56,22 +56,22 @@ impl Words {
         words.iter().map(|&word| unsafe { CStr::from_ptr(word) })
     }
 
-    /// The words from that place on.
+    /// The words without the first `count`.
     ///
     /// # Panics
     ///
-    /// Where there are fewer than `count` words.
+    /// If there are fewer than `count` words.
     #[must_use]
     pub fn skip(self, count: usize) -> Self {
         Self { pointers: &mut self.pointers[count..] }
     }
 
-    /// Removes the words for which `keep` says no.
+    /// Removes the words for which `keep` is false.
     pub fn retain(&mut self, mut keep: impl FnMut(&'static CStr) -> bool) {
         let mut kept = 0;
         for index in 0..self.pointers.len() {
             let word = self.pointers[index];
-            // SAFETY: as in `iter`: what is not NULL is a C string.
+            // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
             let keeps = word.is_null() || keep(unsafe { CStr::from_ptr(word) });
             if keeps {
                 self.pointers[kept] = word;
@@ -88,7 +88,7 @@ impl Words {
             if word.is_null() {
                 continue;
             }
-            // SAFETY: as in `iter`: what is not NULL is a C string.
+            // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
             if let Some(other) = with(unsafe { CStr::from_ptr(*word) }) {
                 *word = other.as_ptr();
             }
