@@ -16,8 +16,13 @@ const _: () = assert!(
 );
 
 /// The names of signals 1 to 31, in the order of their numbers.
-const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT \
-                     CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+const NAMES: &[u8] =
+    b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT \
+                       CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+
+fn names() -> impl Iterator<Item = &'static [u8]> {
+    NAMES.split(|&byte| byte == b' ')
+}
 
 /// Other names of the same signals.
 const ALIASES: [(&[u8], Signal); 3] =
@@ -113,8 +118,8 @@ impl Signal {
             return real_time(rest, b'-').map(|offset| Self(MAX - offset));
         }
         (1..)
-            .zip(NAMES.split(' '))
-            .find(|(_, known)| known.as_bytes() == name)
+            .zip(names())
+            .find(|(_, known)| *known == name)
             .map(|(number, _)| Self(number))
             .or_else(|| {
                 let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
@@ -129,8 +134,8 @@ impl Signal {
         let mut name = Name { bytes: [0; 8], len: 0 };
         match self.0 {
             number if number < 32 => {
-                if let Some(known) = NAMES.split(' ').nth(usize::from(number) - 1) {
-                    name.push(known.as_bytes());
+                if let Some(known) = names().nth(usize::from(number) - 1) {
+                    name.push(known);
                 }
             }
             number @ (32 | 33) => name.push_number(number),
@@ -337,28 +342,17 @@ fn rewrite_number(text: &[u8]) -> Option<Number> {
     }
 }
 
-/// Whether C's `isspace` would say so.
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
-/// Without the blanks at its beginning.
-#[must_use]
+/// The text without the blanks (of C's `isspace`) at its beginning.
 fn trim_start(mut text: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = text
-        && is_blank(*first)
-    {
+    while let [b' ' | b'\t'..=b'\r', rest @ ..] = text {
         text = rest;
     }
     text
 }
 
-/// Without the blanks at its end.
-#[must_use]
+/// The text without such blanks at its end.
 fn trim_end(mut text: &[u8]) -> &[u8] {
-    while let [rest @ .., last] = text
-        && is_blank(*last)
-    {
+    while let [rest @ .., b' ' | b'\t'..=b'\r'] = text {
         text = rest;
     }
     text

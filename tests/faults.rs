@@ -1102,7 +1102,7 @@ fn without_any_argument_not_even_its_name_it_says_what_is_missing() {
         let setup = init::<_, &str>([]).command::<&str>([]);
         let run = at(place, setup.wrapped(by_storm(&["without-arguments"]))).finish();
         assert_eq!(run.status, 1);
-        assert!(run.stderr.starts_with("[drain-init] no COMMAND: "), "{run:?}");
+        assert!(run.stderr.starts_with("[drain-init] no COMMAND ("), "{run:?}");
     }
 }
 

@@ -1,12 +1,11 @@
 //! Processes: fork, exec, exit, reaping, and what a process may ask for itself.
 
 use core::ffi::{CStr, c_int, c_long};
-use std::ffi::CString;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::words::Words;
+use super::words::{Words, word};
 use crate::signal::Signal;
 use crate::status::Status;
 
@@ -137,14 +136,14 @@ pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
 /// getcwd(2); getcwd(3) would need the C library's malloc.
 #[must_use]
 #[inline(never)] // So that only who asks has the path's 4 KiB on the stack.
-pub fn working_directory() -> Option<CString> {
+pub fn working_directory() -> Option<&'static CStr> {
     let mut path = [0_u8; libc::PATH_MAX as usize];
     // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails and
     // leaves an empty one.
     unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
     // From outside the root it begins with "(unreachable)".
     let path = CStr::from_bytes_until_nul(&path).ok()?;
-    path.to_bytes().starts_with(b"/").then(|| path.to_owned())
+    path.to_bytes().starts_with(b"/").then(|| word(&[path.to_bytes()]))
 }
 
 #[cfg(test)]
