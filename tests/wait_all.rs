@@ -296,8 +296,17 @@ fn a_process_that_is_put_into_the_namespace_later_receives_term() {
     run.tell("main", "exit 7");
     run.received("far", SIGTERM);
     // As `docker exec` does: its parent is outside, and was not signalled.
-    let mut nsenter = std::process::Command::new("nsenter")
-        .args(["--target", &init.to_string(), "--pid", "--mount", "--"])
+    // TERM can come before it catches TERM.
+    let mut nsenter = std::process::Command::new("env")
+        .args([
+            "--block-signal=TERM",
+            "nsenter",
+            "--target",
+            &init.to_string(),
+            "--pid",
+            "--mount",
+            "--",
+        ])
         .args(&words)
         .spawn()
         .unwrap();
