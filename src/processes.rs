@@ -11,7 +11,7 @@ use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys::{self, Reaped};
 
-/// Where a signal goes.
+/// The target of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// To the process with this ID.

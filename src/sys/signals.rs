@@ -50,8 +50,8 @@ pub fn set_signal_mask(mask: SignalSet) {
 ///
 /// # Errors
 ///
-/// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
-/// and CONT, say).
+/// EAGAIN after the timeout, EINTR if the wait was interrupted, for example by STOP and
+/// CONT.
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let set = set.bits();
     let timeout = timeout.map(|timeout| KernelTimespec {
@@ -61,7 +61,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `set`, writes no
-    // siginfo where that is NULL, and reads `timeout` where it is not NULL.
+    // siginfo if that is NULL, and reads `timeout` unless it is NULL.
     let number = unsafe {
         libc::syscall(
             libc::SYS_rt_sigtimedwait,
@@ -75,8 +75,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     i32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)
 }
 
-/// The signals that are pending, where a filter does not forbid to ask. See
-/// sigpending(2).
+/// The pending signals. `None` if a filter forbids the call. See sigpending(2).
 #[must_use]
 pub fn pending_signals() -> Option<SignalSet> {
     let mut set = 0_u64;
@@ -147,19 +146,19 @@ pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
     result.and_then(|_| Signal::new(info[0]).ok_or(Errno::EINVAL))
 }
 
-/// Sleeps for so many milliseconds, whatever signal comes: all are blocked. See
-/// poll(2).
+/// Sleeps for so many milliseconds. No signal ends the sleep, because all are blocked.
+/// See poll(2).
 pub fn sleep(millis: c_int) {
     // SAFETY: no descriptor is looked at.
     unsafe { libc::poll(ptr::null_mut(), 0, millis) };
 }
 
 /// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),
-/// to every process (-1). `None` only asks whether it could be sent.
+/// to every process (-1). `None` only checks whether a signal could be sent.
 ///
 /// # Errors
 ///
-/// ESRCH where there is no such process, EPERM where none may be signalled.
+/// ESRCH if the target does not exist, EPERM if none of it may be signalled.
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
@@ -167,17 +166,17 @@ pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     if failed { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// Makes CHLD's disposition the default, under which the kernel keeps a dead
-/// child until it is reaped. Discards a pending CHLD. Says whether CHLD was
-/// ignored. See sigaction(2), NOTES.
+/// Sets CHLD's disposition to the default, under which the kernel keeps an exited child
+/// until it is reaped. Discards a pending CHLD. Returns whether CHLD was ignored. See
+/// sigaction(2), NOTES.
 #[must_use]
 pub fn reset_sigchld() -> bool {
     // SAFETY: signal(2) takes a number and one of its constants.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
 }
 
-/// Lets signals do what they do by themselves, but for those in `blocked`. Where
-/// the kernel would shield PID 1 from them, TERM and INT end it all the same.
+/// Unblocks the signals except those in `blocked`, so that they have their default
+/// effect. As PID 1, which the kernel shields from them, TERM and INT still end it.
 pub fn let_signals_end(blocked: SignalSet) {
     extern "C" fn end(number: c_int) {
         // SAFETY: never returns.
@@ -205,8 +204,7 @@ pub fn hand_over_signals(sigchld_ignored: bool, named: SignalSet) {
     set_signal_mask(SignalSet::EMPTY);
 }
 
-/// The time since some moment in the past, never set back. See `clock_gettime(2)`,
-/// `CLOCK_MONOTONIC`.
+/// The time since a fixed moment in the past. See `clock_gettime(2)`, `CLOCK_MONOTONIC`.
 #[must_use]
 pub fn now() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
