@@ -14,7 +14,7 @@ pub use variables::{SIGNAL_VARIABLE, Variables};
 
 use crate::drain::Plan;
 use crate::report::Level;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 use command_line::Asked;
 use exec_form::Cmd;
 use settings::Settings;
@@ -39,6 +39,9 @@ pub struct Config {
     pub drain_cmd: Option<NamedCmd>,
     /// The stop command.
     pub stop_cmd: Option<NamedCmd>,
+    /// The signals that an option or a variable names to be sent. COMMAND must not
+    /// inherit them ignored.
+    pub named_signals: SignalSet,
     /// How much to report.
     pub level: Level,
     /// Report each reaped orphan.

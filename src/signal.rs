@@ -44,6 +44,7 @@ impl Signal {
     pub const HUP: Self = Self(1);
     pub const INT: Self = Self(2);
     pub const QUIT: Self = Self(3);
+    pub const TRAP: Self = Self(5);
     pub const ABRT: Self = Self(6);
     pub const KILL: Self = Self(9);
     pub const PIPE: Self = Self(13);
@@ -76,8 +77,19 @@ impl Signal {
     /// signal(7).
     #[must_use]
     pub const fn ends_by_default(self) -> bool {
-        !self.is_of_job_control()
-            && !matches!(self, Self::CHLD | Self::CONT | Self::STOP | Self::URG | Self::WINCH)
+        !self.stops_by_default() && !self.is_ignored_by_default()
+    }
+
+    /// Whether it suspends a process that neither catches nor ignores it.
+    #[must_use]
+    pub const fn stops_by_default(self) -> bool {
+        self.is_of_job_control() || matches!(self, Self::STOP)
+    }
+
+    /// Whether a running process that does not catch it does not notice it.
+    #[must_use]
+    pub const fn is_ignored_by_default(self) -> bool {
+        matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
     }
 
     /// Its number, 1 to 64.
@@ -266,6 +278,18 @@ impl Rewrites {
             AS_RECEIVED => Some(received),
             replacement => Signal::new(replacement.into()),
         }
+    }
+
+    /// The signals that are sent in place of others.
+    #[must_use]
+    pub fn replacements(&self) -> SignalSet {
+        let mut set = SignalSet::EMPTY;
+        for &replacement in &self.replacements {
+            if let Some(signal) = Signal::new(replacement.into()) {
+                set.insert(signal);
+            }
+        }
+        set
     }
 
     /// As [`Rewrites::apply`], but `default` where no rewrite names it.

@@ -13,6 +13,7 @@ use crate::decimal;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::wording;
 
 const SHELL: &CStr = c"/bin/sh";
 
@@ -30,6 +31,9 @@ pub struct Inheritance {
     pub environment: Words,
     /// Whether CHLD was ignored.
     pub sigchld_ignored: bool,
+    /// The signals that an option or a variable names to be sent: they must not reach
+    /// COMMAND ignored.
+    pub named_signals: SignalSet,
     /// The working directory's path, where a drain or stop command needs it.
     pub directory: Option<&'static CStr>,
     /// That it may fork.
@@ -162,12 +166,21 @@ pub fn start_command(
     if stays {
         place(unistd::getpid());
     } else {
-        let _ = unistd::setsid();
+        lead_session();
     }
     name_command(&mut given.environment, own_pid, unistd::getpid());
-    sys::hand_over_signals(given.sigchld_ignored);
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&given.argv, &given.environment);
     fail(&given.argv, error, reporter)
+}
+
+/// Gives the calling child a session, or if a filter refuses that at least a process
+/// group: otherwise signals would reach one process of it.
+fn lead_session() {
+    if unistd::setsid().is_err() {
+        let own_pid = unistd::getpid();
+        let _ = unistd::setpgid(own_pid, own_pid);
+    }
 }
 
 /// Where systemd's variables name drain-init, lets them name COMMAND, and takes
@@ -203,7 +216,7 @@ pub fn start_helper(
     if let Some(pid) = sys::fork(&given.one_thread)? {
         return Ok(pid);
     }
-    let _ = unistd::setsid();
+    lead_session();
     sys::empty_stdin();
     enter(given.directory, reporter);
 
@@ -218,7 +231,7 @@ pub fn start_helper(
     });
     let environment = Words::of(&mut others.chain([main_pid, signal]));
 
-    sys::hand_over_signals(given.sigchld_ignored);
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&argv, &environment);
     fail(&argv, error, reporter)
 }
@@ -227,13 +240,8 @@ pub fn start_helper(
 fn enter(directory: Option<&CStr>, reporter: Reporter) {
     let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
     if let Err(error) = entered {
-        reporter.say(Level::Notice, &|line| {
-            line.text(b"the working directory ");
-            if let Some(directory) = directory {
-                line.text(directory.to_bytes()).text(b" ");
-            }
-            line.text(b"cannot be entered any more, / is used: ").error(error);
-        });
+        let directory = directory.map_or(&b""[..], CStr::to_bytes);
+        reporter.say(Level::Notice, &|line| wording::cannot_enter(line, directory, error));
     }
 }
 

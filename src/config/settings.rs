@@ -80,6 +80,17 @@ impl Settings {
         Ok(())
     }
 
+    /// The signals that an option or a variable names to be sent.
+    fn named_signals(&self) -> SignalSet {
+        let mut named = self.rewrites.replacements();
+        // A stop signal that is rewritten is not sent; the drain signal is not rewritten.
+        let is_sent = |signal: &Signal| self.rewrites.apply(*signal) == Some(*signal);
+        for signal in self.stop_signals.iter().filter(is_sent).chain(self.drain_signal) {
+            named.insert(signal);
+        }
+        named
+    }
+
     /// The configuration: what has been set, and the default of everything else.
     pub(super) fn complete(self, command: usize, is_pid_1: bool) -> Config {
         let not_zero = |duration: &Duration| !duration.is_zero();
@@ -88,6 +99,7 @@ impl Settings {
             signals => signals,
         };
         let all = if is_pid_1 { WaitAll::Namespace } else { WaitAll::Children };
+        let named_signals = self.named_signals();
         Config {
             plan: Plan {
                 delay: self.delay.filter(not_zero),
@@ -102,6 +114,7 @@ impl Settings {
             },
             drain_cmd: self.drain_cmd,
             stop_cmd: self.stop_cmd,
+            named_signals,
             level: self.level.unwrap_or(Level::Notice),
             warn_on_reap: self.warn_on_reap,
             subreaper: self.subreaper,
