@@ -679,7 +679,7 @@ fn a_probable_typo_is_a_name_that_only_begins_like_an_own_one() {
 #[test]
 fn the_help_names_every_option_as_it_is_spelled() {
     for entry in OPTIONS {
-        let long = str::from_utf8(entry.name(Source::Option)).unwrap();
+        let long = core::str::from_utf8(entry.name(Source::Option)).unwrap();
         let spelled = match entry.short {
             Some(short) => format!("  -{short}, {long}"),
             None => format!("      {long}"),
@@ -708,7 +708,7 @@ fn the_help_fits_a_terminal_and_ends_with_the_address_of_the_documentation() {
     }
     let mut defaults = 0;
     for entry in OPTIONS {
-        let long = str::from_utf8(entry.name(Source::Option)).unwrap();
+        let long = core::str::from_utf8(entry.name(Source::Option)).unwrap();
         let (_, after) = HELP.split_once(&format!("{long} ")).unwrap();
         let description = after.split("\n  -").next().unwrap().split("\n      -").next().unwrap();
         let has_default = description.trim_end().contains(']');
