@@ -394,11 +394,16 @@ fn helper_receives_term(mut run: Run, init: Pid) {
 
 #[test]
 fn a_helper_that_ignores_the_rewritten_signal_receives_term_once() {
-    if without_root("a_helper_that_ignores_the_rewritten_signal_receives_term_once") {
+    let name = "a_helper_that_ignores_the_rewritten_signal_receives_term_once";
+    if without_root(name) {
         return;
     }
     // A real-time signal's place is beyond the masks of /proc/PID/stat.
     for signal in [SIGHUP, SIGINT, SIGQUIT, 34, 64] {
+        let case = format!("{name}: signal {signal}");
+        if signal >= 34 && under_emulator(&case, "it renumbers real-time signals") {
+            continue;
+        }
         let options = ["--rewrite", &format!("TERM:{signal}")];
         let mut run = pid_1(&options, signal, &["fork helper"]).spawn();
         let init = started(&mut run, &["helper"]);
@@ -448,6 +453,8 @@ fn what_a_shell_starts_in_the_background_does_not_hold_the_container() {
     let line = "tail -f /dev/null & exec \"$@\"";
     let words = ["--", "sh", "-c", line, "sh"].map(std::ffi::OsString::from);
     let mut run = setup.command(words.into_iter().chain(probe)).start();
+    // Only then does it ignore QUIT for sure.
+    until_executed(run.child(), "tail");
     run.signal(SIGTERM);
     assert_eq!(run.status(), 0);
 }
