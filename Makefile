@@ -30,7 +30,7 @@ RELEASE_RUSTFLAGS := -Zunstable-options -Cpanic=immediate-abort -Cforce-unwind-t
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 # What a target needs besides is said and installed before the long build, too.
 NEEDS :=
@@ -129,14 +129,6 @@ examples: dist/drain-init-$(NATIVE) ## run or validate each example, and each se
 reproducible: ## build everything twice in unlike surroundings and compare
 	packaging/reproducible
 
-.PHONY: release-check
-release-check: ## what the release job would check, of dist/ and, with TAG=vX.Y.Z, of the tag
-	packaging/release-check
-
-.PHONY: release-test
-release-test: dist ## rehearse a release on loopback and in directories; break each check once
-	packaging/release-test/run
-
 .PHONY: notices release-notes image-digests rebuild-check
 notices: ## write NOTICES, of what debian/copyright says of the linked libraries
 	packaging/notices >NOTICES
@@ -146,27 +138,6 @@ image-digests: ## print the digests of the image index and of its images
 	@packaging/publish-image --digests
 rebuild-check: ## rebuild the last release and compare it with what was published
 	packaging/rebuild-check
-
-# What release.yml calls, and a maintainer can: DRY_RUN=1 shows what would be done.
-.PHONY: sign-sums sign-image registry-login publish-apt publish-pages publish-image publish-release publish-wheel publish-crate
-sign-sums: ## sign SHA256SUMS with the archive's key
-	packaging/sign-sums
-registry-login: ## log in where sign-image and the attestations push to
-	@packaging/sign-image --login
-sign-image: ## sign the published image with cosign
-	packaging/sign-image
-publish-apt: ## add dist/ to the published apt repository (branch gh-pages)
-	packaging/publish-apt
-publish-pages: ## have GitHub Pages serve the branch gh-pages
-	packaging/publish-pages
-publish-image: ## push the image with the tags that are due
-	packaging/publish-image
-publish-release: ## create the GitHub release
-	packaging/publish-release
-publish-wheel: ## upload the wheels to PyPI
-	packaging/wheel/publish
-publish-crate: ## upload the crate to crates.io (make crate has built it)
-	CARGO='$(CARGO)' packaging/publish-crate
 
 .PHONY: wheel
 wheel: build ## the wheels for pip
@@ -256,3 +227,5 @@ uninstall: ## remove what `make install` put there (DESTDIR and PREFIX as then)
 clean: ## remove what was built
 	rm -rf dist
 	$(CARGO) clean -q
+
+include packaging/release.mk
