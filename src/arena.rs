@@ -46,8 +46,7 @@ impl Arena {
         Some((start, start + length))
     }
 
-    /// Takes free memory; what is left of the block before is lost where that
-    /// was too small.
+    /// Takes free memory. If a block is too small, its remaining bytes are lost.
     fn take(&self, layout: Layout) -> Option<usize> {
         // SAFETY: one thread, and no other reference to the pair.
         let free = unsafe { &mut *self.free.get() };

@@ -9,9 +9,8 @@ use nix::errno::Errno;
 
 use crate::decimal;
 
-/// Closes every descriptor from `first` on. See `close_range(2)`; where that call
-/// is missing, goes by /proc/self/fd, and without /proc through all numbers that
-/// a program is likely to have used.
+/// Closes every descriptor from `first` on. See `close_range(2)`. If that fails, closes
+/// what /proc/self/fd lists, and without /proc all numbers up to 65,535.
 pub fn close_from(first: c_int) {
     // SAFETY: takes three numbers. Nothing here keeps a descriptor from `first` on.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) };
@@ -27,7 +26,7 @@ pub fn close_from(first: c_int) {
     }
 }
 
-/// Closes what /proc/self/fd lists from `first` on; false where it cannot be read.
+/// Closes what /proc/self/fd lists from `first` on. Returns false if it cannot be read.
 fn close_listed(first: c_int) -> bool {
     for_each_number(c"/proc/self/fd", &mut |directory, descriptor| {
         if descriptor >= first && descriptor != directory {
@@ -36,9 +35,9 @@ fn close_listed(first: c_int) -> bool {
     })
 }
 
-/// Hands out the descriptor of a directory and each number that is a name in it;
-/// false where it cannot be read. See getdents64(2): opendir(3) would need the C
-/// library's malloc.
+/// Calls `act` with the descriptor of a directory and each number that is a name in
+/// it. Returns false if the directory cannot be opened, or not be read to its end.
+/// See getdents64(2); opendir(3) would need the C library's malloc.
 pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> bool {
     /// Where `d_reclen` and `d_name` are in a `linux_dirent64`.
     const LENGTH: Range<usize> = 16..18;
@@ -50,15 +49,16 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
         return false;
     }
     let mut buffer = [0_u8; 1024];
-    loop {
+    let is_whole = loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
         let filled = unsafe {
             libc::syscall(libc::SYS_getdents64, directory, buffer.as_mut_ptr(), buffer.len())
         };
-        let mut entries = usize::try_from(filled).map_or(&[][..], |filled| &buffer[..filled]);
-        if entries.is_empty() {
-            break;
-        }
+        let mut entries = match usize::try_from(filled) {
+            Ok(0) => break true,
+            Ok(filled) => &buffer[..filled],
+            Err(_) => break false,
+        };
         while let Some(&[one, other]) = entries.get(LENGTH) {
             let length = u16::from_ne_bytes([one, other]);
             let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
@@ -69,24 +69,57 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
                 act(directory, number);
             }
         }
-    }
+    };
     close(directory);
-    true
+    is_whole
 }
 
-/// Reads the beginning of a file, as much as the buffer holds, at once. See
-/// open(2) and read(2).
-pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Opens a file to be read. See open(2).
+fn open_to_read(path: &CStr) -> nix::Result<c_int> {
     // SAFETY: a C string.
-    let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`; of a file
-    // that could not be opened it says so once more.
-    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
-    close(descriptor);
-    buffer.get(..usize::try_from(count).ok()?)
+    Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
 }
 
-/// Reads where a symbolic link points to. See readlink(2).
+/// Reads once from a descriptor, as much as the buffer holds. See read(2).
+fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    #[allow(clippy::cast_sign_loss)]
+    Errno::result(count).map(|count| &buffer[..count as usize])
+}
+
+/// Reads the beginning of a file, as much as the buffer holds, in one call.
+///
+/// # Errors
+///
+/// Those of open(2) and read(2).
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    let descriptor = open_to_read(path)?;
+    let bytes = read(descriptor, buffer);
+    close(descriptor);
+    bytes
+}
+
+/// Calls `act` with each byte of a file, which may be longer than any buffer.
+///
+/// # Errors
+///
+/// Those of open(2) and read(2); `act` may have been called by then.
+pub fn for_each_byte(path: &CStr, act: &mut dyn FnMut(u8)) -> nix::Result<()> {
+    let descriptor = open_to_read(path)?;
+    let mut buffer = [0; 512];
+    let end = loop {
+        match read(descriptor, &mut buffer) {
+            Ok([]) => break Ok(()),
+            Ok(bytes) => bytes.iter().for_each(|&byte| act(byte)),
+            Err(error) => break Err(error),
+        }
+    };
+    close(descriptor);
+    end
+}
+
+/// Reads the target of a symbolic link. See readlink(2).
 pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: a C string; the kernel writes at most `buffer.len()` bytes.
     let count = unsafe { libc::readlink(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
@@ -99,10 +132,10 @@ pub fn close(descriptor: c_int) {
     unsafe { libc::close(descriptor) };
 }
 
-/// Makes descriptor 0 /dev/null, or where there is none a pipe at its end.
+/// Makes descriptor 0 /dev/null, or if that is missing a pipe at end of file.
 pub fn empty_stdin() {
     close(0);
-    // Whatever is bound over it, the open does not wait.
+    // A FIFO may be mounted over it: the open must not wait.
     let flags = libc::O_RDONLY | libc::O_NONBLOCK;
     // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
     if unsafe { libc::open(c"/dev/null".as_ptr(), flags) } >= 0 {
@@ -134,7 +167,7 @@ fn is_dev_null(descriptor: c_int) -> bool {
 ///
 /// # Errors
 ///
-/// Whatever write(2) says.
+/// Those of write(2).
 pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
     // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
     let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
@@ -142,14 +175,14 @@ pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
     Errno::result(count).map(|count| count as usize)
 }
 
-/// How many bytes a pipe holds; `None` where the descriptor is no pipe. See
+/// How many bytes a pipe can hold. `None` if the descriptor is not a pipe. See
 /// `F_GETPIPE_SZ(2const)`.
 #[must_use]
 pub fn pipe_size(descriptor: c_int) -> Option<c_int> {
     control(descriptor, libc::F_GETPIPE_SZ)
 }
 
-/// An answer of fcntl(2) to a question without an argument.
+/// The result of an fcntl(2) command that has no argument.
 fn control(descriptor: c_int, question: c_int) -> Option<c_int> {
     // SAFETY: takes two numbers.
     let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor, question, 0) };
@@ -166,11 +199,11 @@ pub fn unread(descriptor: c_int) -> c_int {
     count
 }
 
-/// Opens what stderr is once more, to write to it without ever blocking: by a
-/// file description of its own, whose flags nobody shares. See proc(5).
+/// Opens stderr's file again, to write to it without blocking through a file description
+/// whose flags no other process shares. See proc(5).
 #[must_use]
-pub fn open_stderr_anew() -> Option<c_int> {
-    // A pipe's end that is there to be read could be opened to be written to.
+pub fn reopen_stderr() -> Option<c_int> {
+    // The reading end of a pipe could be opened for writing.
     if control(2, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
         return None;
     }
@@ -180,12 +213,11 @@ pub fn open_stderr_anew() -> Option<c_int> {
     (descriptor >= 0).then_some(descriptor)
 }
 
-/// Writes to a socket without blocking or raising PIPE, whatever the
-/// descriptor's flags. See send(2).
+/// Writes to a socket without blocking or raising PIPE, whatever its flags. See send(2).
 ///
 /// # Errors
 ///
-/// ENOTSOCK where it is none, EAGAIN where it would block.
+/// ENOTSOCK if it is not a socket, EAGAIN if it would block.
 pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`, and no address.
@@ -208,10 +240,10 @@ pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()>
 ///
 /// # Errors
 ///
-/// EAGAIN where it would block, EOPNOTSUPP or ENOSYS where the kernel cannot.
+/// EAGAIN if it would block, EOPNOTSUPP or ENOSYS if the kernel cannot do this.
 pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
     const RWF_NOWAIT: c_int = 8;
-    // As an offset, in two words: where the file stands.
+    // The offset, in two words: the current one.
     const HERE: c_long = -1;
     let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.

@@ -1,32 +1,32 @@
 //! Processes: fork, exec, exit, reaping, and what a process may ask for itself.
 
 use core::ffi::{CStr, c_int, c_long};
-use std::ffi::CString;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::words::Words;
+use super::words::{Words, word};
 use crate::signal::Signal;
 use crate::status::Status;
 
 /// What [`reap`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reaped {
-    /// This child had ended, and is gone now.
+    /// This child had exited, and was reaped.
     Child(Pid, Status),
     /// This child was stopped by this signal.
     Stopped(Pid, Signal),
     /// This child was continued.
     Continued(Pid),
-    /// There are children, and none has ended.
+    /// There are children, and none has exited.
     NoneYet,
-    /// There is no child.
+    /// No child remains.
     NoChildren,
 }
 
-/// Reaps one child that has ended, of any kind (`__WALL`), or says of one that it
-/// was stopped or continued. See waitpid(2).
+/// Reaps one child that has exited, of any kind (`__WALL`), or reports one that was
+/// stopped or continued. A child that asked to be traced is released first. See
+/// waitpid(2).
 #[must_use]
 pub fn reap() -> Reaped {
     const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
@@ -44,13 +44,30 @@ pub fn reap() -> Reaped {
                     Reaped::Continued(pid)
                 } else if libc::WIFSTOPPED(status) {
                     let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f);
-                    Reaped::Stopped(pid, signal.unwrap_or(Signal::STOP))
+                    let signal = signal.unwrap_or(Signal::STOP);
+                    if stop_tracing(pid, signal) {
+                        continue;
+                    }
+                    Reaped::Stopped(pid, signal)
                 } else {
                     Reaped::Child(pid, decode(status))
                 }
             }
         };
     }
+}
+
+/// Ends the tracing of a child that has called `PTRACE_TRACEME`: it stops at each
+/// signal, and its tracer would have to pass every one on. Returns false if the child
+/// is not traced, which is to say that it was really stopped. See ptrace(2).
+#[cold]
+fn stop_tracing(pid: Pid, signal: Signal) -> bool {
+    // The TRAP is the exec's, not a signal that was sent.
+    let passed_on = if signal == Signal::TRAP { 0 } else { signal.number() };
+    // SAFETY: PTRACE_DETACH takes numbers only.
+    let failed =
+        unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_DETACH, pid.as_raw(), 0, passed_on) };
+    failed == 0
 }
 
 /// What is neither a stop nor a continuation is an exit or a signal.
@@ -67,7 +84,7 @@ fn decode(status: c_int) -> Status {
 pub struct OneThread(());
 
 impl OneThread {
-    /// Proves nothing, but believes the caller.
+    /// The caller promises it.
     ///
     /// # Safety
     ///
@@ -89,7 +106,7 @@ pub fn fork(_: &OneThread) -> nix::Result<Option<Pid>> {
     Ok((pid != 0).then(|| Pid::from_raw(pid)))
 }
 
-/// Executes `path`. Returns only where that failed. See execve(2).
+/// Executes `path`. Returns only if that fails. See execve(2).
 #[must_use]
 pub fn exec(path: &CStr, argv: &Words, environment: &Words) -> Errno {
     // SAFETY: a C string and two arrays as execve takes them.
@@ -103,11 +120,11 @@ pub fn exit(status: u8) -> ! {
     unsafe { libc::_exit(status.into()) }
 }
 
-/// Asks for `signal` when the parent dies. See `PR_SET_PDEATHSIG(2const)`.
+/// Requests `signal` for the time when the parent dies. See `PR_SET_PDEATHSIG(2const)`.
 ///
 /// # Errors
 ///
-/// ENOSYS or EPERM where a filter forbids it.
+/// ENOSYS or EPERM if a filter forbids it.
 pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
     // The kernel takes a long.
     let number = c_long::from(signal.number());
@@ -115,18 +132,18 @@ pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) }).map(drop)
 }
 
-/// The path of the working directory, where it has one below the root. See
-/// getcwd(2); getcwd(3) would need the C library's malloc.
+/// The path of the working directory, if that is below the root. See getcwd(2);
+/// getcwd(3) would need the C library's malloc.
 #[must_use]
-#[inline(never)] // So that only who asks has the path's 4 KiB on the stack.
-pub fn working_directory() -> Option<CString> {
+#[inline(never)] // Only this call needs the path's 4 KiB on the stack.
+pub fn working_directory() -> Option<&'static CStr> {
     let mut path = [0_u8; libc::PATH_MAX as usize];
     // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails and
     // leaves an empty one.
     unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
     // From outside the root it begins with "(unreachable)".
     let path = CStr::from_bytes_until_nul(&path).ok()?;
-    path.to_bytes().starts_with(b"/").then(|| path.to_owned())
+    path.to_bytes().starts_with(b"/").then(|| word(&[path.to_bytes()]))
 }
 
 #[cfg(test)]

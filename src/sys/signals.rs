@@ -50,8 +50,8 @@ pub fn set_signal_mask(mask: SignalSet) {
 ///
 /// # Errors
 ///
-/// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
-/// and CONT, say).
+/// EAGAIN after the timeout, EINTR if the wait was interrupted, for example by STOP and
+/// CONT.
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let set = set.bits();
     let timeout = timeout.map(|timeout| KernelTimespec {
@@ -61,7 +61,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `set`, writes no
-    // siginfo where that is NULL, and reads `timeout` where it is not NULL.
+    // siginfo if that is NULL, and reads `timeout` unless it is NULL.
     let number = unsafe {
         libc::syscall(
             libc::SYS_rt_sigtimedwait,
@@ -75,8 +75,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     i32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)
 }
 
-/// The signals that are pending, where a filter does not forbid to ask. See
-/// sigpending(2).
+/// The pending signals. `None` if a filter forbids the call. See sigpending(2).
 #[must_use]
 pub fn pending_signals() -> Option<SignalSet> {
     let mut set = 0_u64;
@@ -86,45 +85,80 @@ pub fn pending_signals() -> Option<SignalSet> {
     (failed == 0).then(|| SignalSet::from_bits(set))
 }
 
-/// Takes a pending signal away without sigtimedwait(2): one that is ignored for a
-/// moment is discarded. See sigaction(2), which the C library does not let touch
-/// signals 32 to 34.
+/// A kernel `sigaction` with the handler in its first word; no flag asks for a
+/// restorer.
+type Action = [u64; 4];
+
+/// Sets the action of a signal, if there is a new one, and returns the one before. See
+/// rt_sigaction(2); the C library's sigaction refuses signals 32 to 34.
+fn sigaction(signal: Signal, new: Option<&Action>) -> Action {
+    let mut before = Action::default();
+    let new = new.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the kernel reads and writes one sigaction, which is at most four words of
+    // 64 bits. It installs no handler of ours.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.number(),
+            new,
+            &raw mut before,
+            KERNEL_SIGSET_SIZE,
+        );
+    }
+    before
+}
+
+/// Discards a pending signal without sigtimedwait(2), by ignoring it for a moment.
 #[cold]
 #[inline(never)]
 pub fn discard(signal: Signal) {
-    // The handler stands first, and no flag asks for a restorer.
-    let ignored = [libc::SIG_IGN as u64, 0, 0, 0];
-    let mut before = [0_u64; 4];
-    let set = |action: *const u64, before: *mut u64| {
-        // SAFETY: the kernel reads and writes a sigaction, which has four words
-        // of 64 bits; before is the one that it gave.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal.number(),
-                action,
-                before,
-                KERNEL_SIGSET_SIZE,
-            );
-        }
-    };
-    set(ignored.as_ptr(), before.as_mut_ptr());
-    set(before.as_ptr(), ptr::null_mut());
+    let before = sigaction(signal, Some(&[libc::SIG_IGN as u64, 0, 0, 0]));
+    sigaction(signal, Some(&before));
 }
 
-/// Sleeps for so many milliseconds, whatever signal comes: all are blocked. See
-/// poll(2).
+/// Sets a signal's disposition to its default.
+fn reset(signal: Signal) {
+    sigaction(signal, Some(&Action::default()));
+}
+
+/// Takes the pending signal with the lowest number through a signalfd(2), for a
+/// filter that refuses sigtimedwait(2) and sigpending(2).
+///
+/// # Errors
+///
+/// EAGAIN if no signal is pending. Any other error: the filter refuses this as well.
+#[cold]
+#[inline(never)]
+pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
+    let all = SignalSet::ALL.bits();
+    let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `all`.
+    let descriptor = unsafe {
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const all, KERNEL_SIGSET_SIZE, flags)
+    };
+    let descriptor = c_int::try_from(Errno::result(descriptor)?).map_err(|_| Errno::EBADF)?;
+    // The first four bytes of a signalfd_siginfo, which has 128, are the number.
+    let mut info = [0_i32; 32];
+    // SAFETY: the kernel writes at most the size of `info`.
+    let count = unsafe { libc::read(descriptor, info.as_mut_ptr().cast(), size_of_val(&info)) };
+    let result = Errno::result(count);
+    super::close(descriptor);
+    result.and_then(|_| Signal::new(info[0]).ok_or(Errno::EINVAL))
+}
+
+/// Sleeps for so many milliseconds. No signal ends the sleep, because all are blocked.
+/// See poll(2).
 pub fn sleep(millis: c_int) {
     // SAFETY: no descriptor is looked at.
     unsafe { libc::poll(ptr::null_mut(), 0, millis) };
 }
 
 /// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),
-/// to every process (-1). `None` only asks whether it could be sent.
+/// to every process (-1). `None` only checks whether a signal could be sent.
 ///
 /// # Errors
 ///
-/// ESRCH where there is no such process, EPERM where none may be signalled.
+/// ESRCH if the target does not exist, EPERM if none of it may be signalled.
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
@@ -132,17 +166,17 @@ pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     if failed { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// Makes CHLD's disposition the default, under which the kernel keeps a dead
-/// child until it is reaped. Discards a pending CHLD. Says whether CHLD was
-/// ignored. See sigaction(2), NOTES.
+/// Sets CHLD's disposition to the default, under which the kernel keeps an exited child
+/// until it is reaped. Discards a pending CHLD. Returns whether CHLD was ignored. See
+/// sigaction(2), NOTES.
 #[must_use]
 pub fn reset_sigchld() -> bool {
     // SAFETY: signal(2) takes a number and one of its constants.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
 }
 
-/// Lets signals do what they do by themselves, but for those in `blocked`. Where
-/// the kernel would shield PID 1 from them, TERM and INT end it all the same.
+/// Unblocks the signals except those in `blocked`, so that they have their default
+/// effect. As PID 1, which the kernel shields from them, TERM and INT still end it.
 pub fn let_signals_end(blocked: SignalSet) {
     extern "C" fn end(number: c_int) {
         // SAFETY: never returns.
@@ -157,18 +191,20 @@ pub fn let_signals_end(blocked: SignalSet) {
     set_signal_mask(blocked);
 }
 
-/// The last acts before [`exec`]: gives CHLD the disposition that it was found
-/// with, and unblocks every signal.
-pub fn hand_over_signals(sigchld_ignored: bool) {
+/// The last acts before [`exec`]: gives CHLD the disposition that drain-init
+/// inherited and the `named` signals their default, and unblocks every signal.
+pub fn hand_over_signals(sigchld_ignored: bool, named: SignalSet) {
     if sigchld_ignored {
         // SAFETY: as above.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     }
+    for signal in named.iter() {
+        reset(signal);
+    }
     set_signal_mask(SignalSet::EMPTY);
 }
 
-/// The time since some moment in the past, never set back. See `clock_gettime(2)`,
-/// `CLOCK_MONOTONIC`.
+/// The time since a fixed moment in the past. See `clock_gettime(2)`, `CLOCK_MONOTONIC`.
 #[must_use]
 pub fn now() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -306,7 +306,7 @@ class Stopping(unittest.TestCase):
         """Passenger answers what ends in the delay, and nothing after it."""
         slow = [self.slow()]
         run.signal(signal.SIGTERM)
-        run.said(r"\[drain-init\] TERM: draining")
+        run.said(r"\[drain-init\] received TERM: draining")
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         (run.dir / "release").touch()
