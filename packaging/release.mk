@@ -28,3 +28,54 @@ publish-wheel: ## upload the wheels to PyPI
 	packaging/wheel/publish
 publish-crate: ## upload the crate to crates.io (make crate has built it)
 	CARGO='$(CARGO)' packaging/publish-crate
+
+# What the targets in the Makefile share.
+
+# Programs that a target needs later are installed before the long build.
+NEEDS :=
+demo e2e e2e-kubernetes examples test: NEEDS := python3=python3
+.PHONY: toolchain native every-binary
+toolchain: ## add what the release build needs to the pinned toolchain
+	@packaging/need $(NEEDS)
+	@packaging/toolchain
+native: toolchain ## build this machine's binary alone
+	@packaging/binaries $(NATIVE)
+every-binary: toolchain ## build the binaries of every architecture
+	@packaging/binaries $(ALL_TIERS)
+
+# The parts of `make dist`.
+.PHONY: deb apt rpm apk image wheel
+deb: every-binary ## the Debian packages
+	packaging/deb/build
+apt: deb ## the apt repository, dist/apt
+	packaging/apt/build
+rpm apk: every-binary ## the packages for rpm and for Alpine's apk
+	packaging/nfpm/build $@
+image: every-binary ## the multi-architecture OCI image
+	packaging/image/build
+wheel: every-binary ## the wheels for pip
+	packaging/wheel/build
+
+.PHONY: crate examples reproducible rebuild-check notices release-notes
+crate: toolchain ## pack the crate as crates.io would take it, and build it
+	packaging/crate
+examples: native ## run or validate each example, and each server's stop command
+	tests/examples/run
+reproducible: ## build everything twice in different environments and compare
+	packaging/reproducible
+rebuild-check: ## rebuild the last release and compare it with the published files
+	packaging/rebuild-check
+notices: ## write NOTICES from packaging/deb/copyright
+	packaging/notices >NOTICES
+release-notes: ## print the version's section of CHANGELOG.md
+	@packaging/release-notes $(VERSION)
+
+.PHONY: cross cross-test coverage mutants
+cross: ## install cross into target/tools, for make CARGO=target/tools/bin/cross build
+	packaging/cross/install
+cross-test: cross ## build with cross, in podman and an image made of Debian packages
+	packaging/cross/test
+coverage: toolchain ## line and branch coverage of src/
+	tests/coverage
+mutants: toolchain ## mutation testing of the modules that make system calls (cargo mutants has the others)
+	tests/mutants
