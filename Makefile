@@ -19,7 +19,7 @@ NATIVE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 
 .DEFAULT_GOAL := help
 .PHONY: help
-# Prints the lines below that begin with ##, and the targets with a ## behind them.
+# Prints the lines below that begin with ##, and the targets that are followed by ##.
 help:
 	@sed -n 's/^## \(.*\)/\n\1/p; s/^\([a-z][a-z0-9-]*\):.*## /  \1\t/p' Makefile | expand -t 18
 
