@@ -88,8 +88,8 @@ def wait_until(what, condition, seconds=60):
 
 
 def documented(words):
-    """The one line of docs/install.md that matches the regular expression WORDS."""
-    [line] = re.findall(rf"(?m)^{words}$", (TOP / "docs/install.md").read_text())
+    """The line of docs/install.md that matches the regular expression WORDS."""
+    [line] = set(re.findall(rf"(?m)^{words}$", (TOP / "docs/install.md").read_text()))
     return line
 
 
