@@ -327,10 +327,11 @@ impl Signalled {
 
     /// Removes a process that was reaped: its ID may be reused.
     fn forget(&mut self, pid: Pid) {
-        if self.contains(pid)
-            && let Some((word, bit)) = self.bit(pid)
-        {
-            *word &= !bit;
+        if let Some((word, bit)) = self.bit(pid) {
+            // A page that holds no bit must not take memory.
+            if *word & bit != 0 {
+                *word &= !bit;
+            }
         }
     }
 
