@@ -192,17 +192,18 @@ fn the_exit_of_command_counts_first_where_pending_signals_cannot_be_asked_for() 
 
 #[test]
 fn the_exit_of_command_counts_before_a_deadline_that_passed_meanwhile() {
-    let mut run = init(["--delay-term", "100ms"]).stop_cmd(&[]).start();
+    let setup = init(["--delay-term=100ms", "--drain-signal=USR1"]);
+    let mut run = setup.stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
+    // The init is held where the drain has begun.
+    let held = Held::in_kill(pid);
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.received("main", SIGUSR1);
     let drained = Instant::now() + ms(100);
-    kill(pid, SIGSTOP);
-    until_state(pid, 'T');
     run.tell("main", "exit 5");
     until_state(main, 'Z');
     until("the deadline has passed", || Instant::now() > drained);
-    kill(pid, SIGCONT);
+    drop(held);
     assert_eq!(run.status(), 5);
     run.message("during the drain");
     assert_eq!(run.names(), ["main"], "no stop command");
@@ -1226,14 +1227,20 @@ fn kill_after_ends_the_stop_command_too() {
 
 #[test]
 fn kill_after_ends_a_stop_command_that_outlives_command() {
-    // The stop command ends COMMAND itself, before the clock can.
-    let setup = init(["--kill-after", "1s"]).exits_on(SIGUSR1, 4);
+    let setup = init(["--kill-after=200ms"]).exits_on(SIGUSR1, 4);
     let mut run = setup.stop_cmd(&["kill $MAINPID 10"]).start();
+    let (pid, main) = (run.pid(), run.pid_of("main"));
+    // The init does not continue until the stop command has ended COMMAND, however long
+    // that takes: the clock can run out, but KILL cannot come first.
+    let held = Held::in_fork(pid);
     let start = Instant::now();
     run.signal(SIGTERM);
+    run.wait("stop", "ready");
+    until_state(main, 'Z');
+    drop(held);
     let (at, status) = run.status_at();
     assert_eq!(status, 4);
-    took(start, at, ms(1000));
+    took(start, at, ms(200));
     run.gone("stop");
 }
 

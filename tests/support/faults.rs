@@ -88,6 +88,11 @@ impl Held {
         Self::by(pid, "kill", "delay_exit")
     }
 
+    /// Lets the next fork(2) of the process be done, but not return in the parent.
+    pub fn in_fork(pid: Pid) -> Self {
+        Self::by(pid, "?fork,clone", "delay_exit")
+    }
+
     /// Lets the process begin its next write(2) or send(2), but not do it.
     pub fn before_write(pid: Pid) -> Self {
         Self::by(pid, "write,sendto", "delay_enter")
