@@ -358,6 +358,52 @@ fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
 }
 
 #[test]
+fn a_group_with_commands_old_number_does_not_get_the_terminal() {
+    if without_root("a_group_with_commands_old_number_does_not_get_the_terminal") {
+        return;
+    }
+    let setup = pid_1_on_terminal(&[]).stop_cmd(&[]).script(["fork other group"]);
+    let mut run = setup.start();
+    run.wait("other", "ready");
+    let (init, number) = (run.pid(), run.hello("main")[0]);
+    kill(init, SIGTERM);
+    run.wait("stop", "ready");
+    run.tell("main", "exit 4");
+    // Reported once COMMAND was reaped, and its group seen to be gone.
+    run.message("exited with status 4");
+    run.tell("other", &format!("fork-as stranger {number} group"));
+    run.wait("other", "fork-as true");
+    run.wait("stranger", "ready");
+    run.tell("other", "foreground 1");
+    run.wait("other", "foreground 0");
+    assert_eq!(run.foreground_group(), init);
+    kill(init, SIGCONT);
+    run.message("CONT");
+    assert_eq!(run.foreground_group(), init);
+    run.tell("stop", "exit 0");
+    assert_eq!(run.status(), 4);
+}
+
+#[test]
+fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited() {
+    let name = "the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited";
+    if under_emulator(name, "it makes no ptrace(2) for the init") {
+        return;
+    }
+    // In a shell's session, where the shell would continue the job.
+    let setup = init(["-c"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
+    let mut run = setup.terminal(Terminal::Leader).script(["default 20"]).start();
+    let (init, main) = (run.pid(), run.pid_of("main"));
+    let held = Held::at_a_stop(init);
+    kill(main, SIGTSTP);
+    until_in_ptrace(init);
+    kill(main, SIGKILL);
+    until_state(main, 'Z');
+    drop(held);
+    assert_eq!(run.status(), 137);
+}
+
+#[test]
 fn what_is_typed_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
         let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));

@@ -29,7 +29,8 @@ fn a_drain_is_told_step_by_step() {
     run.wait("drain", "ready");
     run.tell("drain", "exit 0");
     let line = run.message("drained for");
-    let (begin, end) = (format!("{name}drained for "), format!("s: sending TERM to process group {main}\n"));
+    let (begin, end) =
+        (format!("{name}drained for "), format!("s: sending TERM to process group {main}\n"));
     assert!(line.starts_with(&begin) && line.ends_with(&end), "{line}");
     run.received("main", SIGTERM);
     run.tell("main", "exit 0");

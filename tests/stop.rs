@@ -245,6 +245,7 @@ fn an_interrupted_wait_goes_on_to_the_same_deadline() {
     }
     let at = run.received("main", SIGTERM);
     took(start, at, ms(400));
+    assert!(!run.stderr().contains("cannot wait"), "{}", run.stderr());
 }
 
 #[test]
@@ -1008,8 +1009,9 @@ fn a_signal_from_outside_reaches_what_is_left_of_the_group() {
 
 /// An init as PID 1, whose COMMAND's group has a member that is a child of a process
 /// outside of it.
-fn with_a_member_of_another_parent() -> Run {
-    let mut run = init(["--delay-term", "20ms"])
+fn with_a_member_of_another_parent(options: &[&str]) -> Run {
+    let mut run = init(options)
+        .arg("--delay-term=20ms")
         .pid1()
         .exits_on(SIGTERM, 3)
         .script(["fork parent group"])
@@ -1027,13 +1029,16 @@ fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
     if without_root("a_member_whose_parent_is_another_living_process_is_waited_for_too") {
         return;
     }
-    let mut run = with_a_member_of_another_parent();
-    run.signal(SIGTERM);
-    run.message("waiting for the rest of its process group");
-    run.ping("member");
-    assert!(!run.has_ended());
-    run.tell("member", "exit 0");
-    assert_eq!(run.status(), 3);
+    // The deadline of --kill-after does not keep it from looking.
+    for options in [&[][..], &["--kill-after=60"]] {
+        let mut run = with_a_member_of_another_parent(options);
+        run.signal(SIGTERM);
+        run.message("waiting for the rest of its process group");
+        run.ping("member");
+        assert!(!run.has_ended());
+        run.tell("member", "exit 0");
+        assert_eq!(run.status(), 3);
+    }
 }
 
 #[test]
@@ -1041,7 +1046,7 @@ fn a_zombie_that_nobody_reaps_is_not_waited_for() {
     if without_root("a_zombie_that_nobody_reaps_is_not_waited_for") {
         return;
     }
-    let mut run = with_a_member_of_another_parent();
+    let mut run = with_a_member_of_another_parent(&[]);
     let parent = run.pid_of("parent");
     run.signal(SIGTERM);
     run.message("waiting for the rest of its process group");
@@ -1295,6 +1300,20 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
         // What would have got TERM later got SIGKILL.
         assert_eq!(run.signals("far"), []);
     }
+}
+
+#[test]
+fn with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too() {
+    if without_root("with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too") {
+        return;
+    }
+    // All of them were signalled by one kill(2) when COMMAND exited.
+    let setup = scenarios::without_proc(init(["--wait-all", "--kill-after=500ms"]).pid1());
+    let mut run = setup.script(["orphan far session"]).start();
+    run.wait("far", "ready");
+    run.tell("main", "exit 5");
+    assert_eq!(run.status(), 5);
+    run.gone("far");
 }
 
 #[test]

@@ -93,6 +93,12 @@ impl Held {
         Self::by(pid, "?fork,clone", "delay_exit")
     }
 
+    /// Lets the init receive the stop of a child, but not yet what follows: it is held
+    /// in the ptrace(2) with which it asks whether the child is traced.
+    pub fn at_a_stop(pid: Pid) -> Self {
+        Self::by(pid, "ptrace", "delay_exit")
+    }
+
     /// Lets the process begin its next write(2) or send(2), but not do it.
     pub fn before_write(pid: Pid) -> Self {
         Self::by(pid, "write,sendto", "delay_enter")

@@ -85,6 +85,7 @@ pub fn number_of(call: libc::c_long) -> String {
     let number = match call {
         libc::SYS_write if i386 => 4,
         libc::SYS_prctl if i386 => 172,
+        libc::SYS_ptrace if i386 => 26,
         libc::SYS_sendto if i386 => 369,
         libc::SYS_rt_sigtimedwait if i386 => 177,
         libc::SYS_openat if i386 => 295,
@@ -100,6 +101,14 @@ pub fn until_in_write(pid: Pid) {
     until("the write", || {
         let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
         calls.iter().any(|call| now.starts_with(call))
+    });
+}
+
+/// Waits until the init is held in ptrace(2).
+pub fn until_in_ptrace(pid: Pid) {
+    let call = number_of(libc::SYS_ptrace);
+    until("the ptrace", || {
+        fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|now| now.starts_with(&call))
     });
 }
 
