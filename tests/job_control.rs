@@ -404,6 +404,24 @@ fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited()
 }
 
 #[test]
+fn a_member_that_is_stopped_while_command_runs_stays_so() {
+    let name = "a_member_that_is_stopped_while_command_runs_stays_so";
+    if without_root(name) || without_subreaper(name) {
+        return;
+    }
+    for mut run in leaders(&[]).map(|setup| setup.script(["orphan member"]).start()) {
+        run.tell("member", "default 20");
+        run.ping("member");
+        let member = run.pid_of("member");
+        kill(member, SIGTSTP);
+        until_state(member, 'T');
+        run.barrier();
+        assert_eq!(stat(member).unwrap().state, 'T');
+        assert_eq!(run.signals("main"), [SIGWINCH]);
+    }
+}
+
+#[test]
 fn what_is_typed_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
         let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));
