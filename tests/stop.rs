@@ -115,6 +115,31 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
 }
 
 #[test]
+fn nothing_is_sent_to_a_group_with_the_drain_commands_old_number() {
+    let name = "nothing_is_sent_to_a_group_with_the_drain_commands_old_number";
+    if without_root(name) || without_subreaper(name) {
+        return;
+    }
+    let options = ["--delay-term=60", "--wait-all", "--kill-after=100ms"];
+    let setup = init(options).drain_cmd(&[]).hosted().script(["orphan far session"]);
+    let mut run = setup.start();
+    run.wait("far", "ready");
+    run.signal(SIGTERM);
+    run.wait("drain", "ready");
+    let number = run.hello("drain")[0];
+    run.tell("drain", "exit 0");
+    run.reaped("drain");
+    run.tell("host", &format!("fork-as stranger {number} session"));
+    run.wait("host", "fork-as true");
+    run.wait("stranger", "ready");
+    // KILL ends far, which ignores TERM, and what remains of the commands' groups.
+    run.tell("main", "exit 5");
+    assert_eq!(run.status(), 5);
+    run.gone("far");
+    run.ping("stranger");
+}
+
+#[test]
 fn the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command() {
     if without_root("the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command") {
         return;
@@ -1141,17 +1166,20 @@ fn with_wait_all_as_pid_1_who_came_behind_the_look_is_told_by_the_next() {
     let (pid, number) = (run.pid(), run.hello("far")[0]);
     // /proc lists by numbers, and has listed this one. The one before was that of
     // far's parent, and is free.
-    let held = Held::before_open(pid, &format!("/proc/{number}/stat"));
+    let stat = format!("/proc/{number}/stat");
+    let held = Held::before_open(pid, &stat);
     run.tell("main", "exit 7");
     run.reaped("main");
+    until("the look at far", || is_before_open(pid, &stat));
     run.tell("far", &format!("fork-as near {} session", number - 1));
     run.wait("far", "fork-as true");
     run.wait("near", "ready");
     drop(held);
-    for name in ["far", "near"] {
-        run.received(name, SIGTERM);
-        run.tell(name, "exit 0");
-    }
+    // While far lives, near is its child, and no orphan.
+    run.received("far", SIGTERM);
+    run.received("near", SIGTERM);
+    run.tell("far", "exit 0");
+    run.tell("near", "exit 0");
     assert_eq!(run.status(), 7);
 }
 

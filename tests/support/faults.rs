@@ -114,6 +114,11 @@ impl Held {
         Self::by_more(pid, "?open,openat", "delay_enter", n, &["-P", path])
     }
 
+    /// Lets the process begin its first read(2) of this file, but not do it.
+    pub fn before_read(pid: Pid, path: &str) -> Self {
+        Self::by_more(pid, "read", "delay_enter", 1, &["-P", path])
+    }
+
     /// Lets the process fail to open this file, each time.
     pub fn off(pid: Pid, path: &str) -> Self {
         let inject = "?open,openat:error=EACCES";
