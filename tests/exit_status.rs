@@ -200,6 +200,12 @@ fn a_command_that_is_not_executable_is_a_better_reason_than_a_missing_interprete
     assert!(finished.stderr.contains("Permission denied"), "{}", finished.stderr);
 }
 
+#[test]
+fn without_path_the_usual_directories_are_searched() {
+    let finished = init::<_, &str>([]).clear_env().command(["true"]).finish();
+    assert_eq!(finished.status, 0, "{}", finished.stderr);
+}
+
 /// Two directories with the program `prog`, and a PATH of both: the first ends
 /// with 20, the second with 21.
 fn twice_in_path() -> ([TempDir; 2], String) {

@@ -675,8 +675,11 @@ fn where_it_may_not_make_a_session_kill_after_still_ends_what_a_stop_command_has
     }
     let setup = init(["--kill-after=300ms"]).stop_cmd(&["fork helper"]);
     let mut run = setup.wrapped(by_storm(&["seccomp", "no-setsid"])).start();
+    // The clock can run out meanwhile, but KILL comes when the helper is there.
+    let held = Held::in_fork(run.pid());
     run.signal(SIGTERM);
     run.wait("helper", "ready");
+    drop(held);
     assert_eq!(run.status(), 137);
     run.gone("stop");
     run.gone("helper");

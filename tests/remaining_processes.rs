@@ -884,9 +884,11 @@ fn a_command_that_is_known_to_be_stopped_is_continued_after_any_drain_signal() {
 
 #[test]
 fn cont_follows_the_stop_signal_after_a_drain_signal_of_an_earlier_step() {
-    let mut run = init(["--delay-term=50ms", "--drain-signal=TSTP"]).start();
+    let mut run = init(["--drain-signal=TSTP"]).drain_cmd(&[]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTSTP);
+    run.wait("drain", "ready");
+    run.tell("drain", "exit 0");
     run.received("main", SIGCONT);
     run.ping("main");
     assert_eq!(run.signals("main"), [SIGTSTP, SIGTERM, SIGCONT]);

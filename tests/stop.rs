@@ -1248,9 +1248,12 @@ fn the_clock_of_kill_after_starts_even_when_nothing_is_delivered() {
 #[test]
 fn kill_after_ends_the_stop_command_too() {
     let mut run = init(["--kill-after", "200ms"]).stop_cmd(&["fork helper"]).start();
+    // The clock can run out meanwhile, but KILL comes when the helper is there.
+    let held = Held::in_fork(run.pid());
     let start = Instant::now();
     run.signal(SIGTERM);
     run.wait("helper", "ready");
+    drop(held);
     let (at, status) = run.status_at();
     assert_eq!(status, 137);
     took(start, at, ms(200));
@@ -1286,8 +1289,10 @@ fn kill_after_ends_the_drain_command_too() {
         .drain_cmd(&["fork helper"])
         .hosted()
         .start();
+    let held = Held::in_fork(run.pid());
     run.signal(SIGTERM);
     run.wait("helper", "ready");
+    drop(held);
     assert_eq!(run.status(), 137);
     run.gone("drain");
     run.gone("helper");
