@@ -735,6 +735,34 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no fork(2)")]
+    fn two_scans_of_different_members_differ() {
+        use std::os::unix::process::CommandExt as _;
+        let cat = |group| {
+            let mut cat = Command::new("cat");
+            let cat = cat.stdin(Stdio::piped()).process_group(group).spawn().unwrap();
+            let pid = i32::try_from(cat.id()).unwrap();
+            (cat, pid)
+        };
+        // A scan proves nothing if another process exits meanwhile.
+        let ids = |group| loop {
+            if let Some(members) = Members::of(Pid::from_raw(group), None) {
+                break members.ids;
+            }
+        };
+        let (mut first, group) = cat(0);
+        let alone = ids(group);
+        let (mut second, pid) = cat(group);
+        assert_eq!(ids(group) - alone, pid.unsigned_abs());
+        drop(first.stdin.take());
+        first.wait().unwrap();
+        assert_eq!(ids(group), pid.unsigned_abs());
+        drop(second.stdin.take());
+        second.wait().unwrap();
+        assert_eq!(ids(group), 0);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no fork(2)")]
     fn a_signal_is_ignored_by_disposition_or_by_default() {
         let child = |prelude: &str| {
             let line = format!("{prelude}; echo; exec cat");

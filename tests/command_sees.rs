@@ -413,6 +413,18 @@ fn with_c_command_stays_in_the_session_and_leads_a_group_of_its_own() {
 }
 
 #[test]
+fn with_c_command_leads_its_group_before_it_is_executed() {
+    let name = "with_c_command_leads_its_group_before_it_is_executed";
+    if under_emulator(name, "strace would hold up the emulator's own calls") {
+        return;
+    }
+    // The init is held after its fork(2), and COMMAND is faster.
+    let mut run = init(["-c"]).failing(&["?fork,clone:delay_exit=500000:when=1"]).start();
+    let [pid, _, group, _] = run.hello("main");
+    assert_eq!(group, pid);
+}
+
+#[test]
 fn what_command_sends_to_its_own_group_does_not_reach_the_init() {
     for options in [&["-c", "--delay-term", "60"][..], &["--delay-term", "60"]] {
         let mut run = init(options).script(["fork worker"]).start();

@@ -189,6 +189,23 @@ fn a_later_command_in_path_is_found_behind_one_that_is_not_executable() {
     assert_eq!(finished.status, 21);
 }
 
+#[test]
+fn a_command_that_is_not_executable_is_a_better_reason_than_a_missing_interpreter() {
+    let (first, second) = (TempDir::new(), TempDir::new());
+    std::fs::write(first.path("prog"), "").unwrap();
+    executable(&second.path("prog"), "#!/nowhere\n");
+    let path = format!("{}:{}", first.path("").display(), second.path("").display());
+    let finished = init::<_, &str>([]).env("PATH", path).command(["prog"]).finish();
+    assert_eq!(finished.status, 126, "{}", finished.stderr);
+    assert!(finished.stderr.contains("Permission denied"), "{}", finished.stderr);
+}
+
+#[test]
+fn without_path_the_usual_directories_are_searched() {
+    let finished = init::<_, &str>([]).clear_env().command(["true"]).finish();
+    assert_eq!(finished.status, 0, "{}", finished.stderr);
+}
+
 /// Two directories with the program `prog`, and a PATH of both: the first ends
 /// with 20, the second with 21.
 fn twice_in_path() -> ([TempDir; 2], String) {

@@ -14,29 +14,29 @@ const NONE: [&str; 0] = [];
 
 #[test]
 fn a_drain_is_told_step_by_step() {
-    let mut run = init(["--delay-term=200ms"]).start();
+    // The drain ends with the drain command, so that no step depends on the time.
+    let mut run = init(NONE).drain_cmd(&[]).start();
     let main = run.hello("main")[0];
+    let name = init_name();
     run.signal(SIGTERM);
-    let line = run.message("draining for");
-    let expected =
-        "received TERM: draining for 0.2s, then sending TERM (the grace period must be longer)";
-    assert_eq!(line, format!("{}{expected}\n", init_name()));
+    let line = run.message("draining until");
+    let expected = "received TERM: draining until the drain command exits, \
+        then sending TERM (the grace period must be longer)";
+    assert_eq!(line, format!("{name}{expected}\n"));
     run.signal(SIGTERM);
     let line = run.message(": ignored, ");
-    assert_eq!(line, format!("{}received TERM: ignored, already draining\n", init_name()));
+    assert_eq!(line, format!("{name}received TERM: ignored, already draining\n"));
+    run.wait("drain", "ready");
+    run.tell("drain", "exit 0");
     let line = run.message("drained for");
-    assert!(
-        line.starts_with(&format!(
-            "{}drained for 0.2s: sending TERM to process group {main}",
-            init_name()
-        )),
-        "{line}"
-    );
+    let (begin, end) =
+        (format!("{name}drained for "), format!("s: sending TERM to process group {main}\n"));
+    assert!(line.starts_with(&begin) && line.ends_with(&end), "{line}");
     run.received("main", SIGTERM);
     run.tell("main", "exit 0");
     let line = run.message("exited with status 0");
-    // Nobody is left of the group, and so nobody is waited for.
-    let begin = format!("{}process {main} exited with status 0, ", init_name());
+    // The group has no other member, and so nothing is waited for.
+    let begin = format!("{name}process {main} exited with status 0, ");
     assert!(line.starts_with(&begin) && line.ends_with("s after it was sent TERM\n"), "{line}");
     assert_eq!(run.status(), 0);
     run.drain_output();
@@ -44,12 +44,14 @@ fn a_drain_is_told_step_by_step() {
 }
 
 #[test]
-fn whole_seconds_are_told_as_such() {
-    let mut run = init(["--delay-term=10"]).start();
-    run.signal(SIGTERM);
-    run.message(
-        "received TERM: draining for 10s, then sending TERM (the grace period must be longer)",
-    );
+fn the_delay_is_told_in_seconds() {
+    for (delay, seconds) in [("10", "10s"), ("200ms", "0.2s")] {
+        let mut run = init(["--delay-term", delay]).start();
+        run.signal(SIGTERM);
+        run.message(&format!(
+            "received TERM: draining for {seconds}, then sending TERM (the grace period must be longer)"
+        ));
+    }
 }
 
 #[test]

@@ -255,6 +255,7 @@ fn a_delivery_that_fails_does_not_end_it() {
         let mut run =
             init(["--delay-term=20ms"]).failing(&[&format!("kill:error={error}")]).start();
         run.signal(SIGUSR1);
+        run.message("cannot send USR1 to process group");
         run.signal(SIGTERM);
         run.message("drained for");
         run.tell("main", "exit 9");

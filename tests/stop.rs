@@ -115,6 +115,31 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
 }
 
 #[test]
+fn nothing_is_sent_to_a_group_with_the_drain_commands_old_number() {
+    let name = "nothing_is_sent_to_a_group_with_the_drain_commands_old_number";
+    if without_root(name) || without_subreaper(name) {
+        return;
+    }
+    let options = ["--delay-term=60", "--wait-all", "--kill-after=100ms"];
+    let setup = init(options).drain_cmd(&[]).hosted().script(["orphan far session"]);
+    let mut run = setup.start();
+    run.wait("far", "ready");
+    run.signal(SIGTERM);
+    run.wait("drain", "ready");
+    let number = run.hello("drain")[0];
+    run.tell("drain", "exit 0");
+    run.reaped("drain");
+    run.tell("host", &format!("fork-as stranger {number} session"));
+    run.wait("host", "fork-as true");
+    run.wait("stranger", "ready");
+    // KILL ends far, which ignores TERM, and what remains of the commands' groups.
+    run.tell("main", "exit 5");
+    assert_eq!(run.status(), 5);
+    run.gone("far");
+    run.ping("stranger");
+}
+
+#[test]
 fn the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command() {
     if without_root("the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command") {
         return;
@@ -192,17 +217,18 @@ fn the_exit_of_command_counts_first_where_pending_signals_cannot_be_asked_for() 
 
 #[test]
 fn the_exit_of_command_counts_before_a_deadline_that_passed_meanwhile() {
-    let mut run = init(["--delay-term", "100ms"]).stop_cmd(&[]).start();
+    let setup = init(["--delay-term=100ms", "--drain-signal=USR1"]);
+    let mut run = setup.stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
+    // The init is held where the drain has begun.
+    let held = Held::in_kill(pid);
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.received("main", SIGUSR1);
     let drained = Instant::now() + ms(100);
-    kill(pid, SIGSTOP);
-    until_state(pid, 'T');
     run.tell("main", "exit 5");
     until_state(main, 'Z');
     until("the deadline has passed", || Instant::now() > drained);
-    kill(pid, SIGCONT);
+    drop(held);
     assert_eq!(run.status(), 5);
     run.message("during the drain");
     assert_eq!(run.names(), ["main"], "no stop command");
@@ -244,6 +270,7 @@ fn an_interrupted_wait_goes_on_to_the_same_deadline() {
     }
     let at = run.received("main", SIGTERM);
     took(start, at, ms(400));
+    assert!(!run.stderr().contains("cannot wait"), "{}", run.stderr());
 }
 
 #[test]
@@ -1007,8 +1034,9 @@ fn a_signal_from_outside_reaches_what_is_left_of_the_group() {
 
 /// An init as PID 1, whose COMMAND's group has a member that is a child of a process
 /// outside of it.
-fn with_a_member_of_another_parent() -> Run {
-    let mut run = init(["--delay-term", "20ms"])
+fn with_a_member_of_another_parent(options: &[&str]) -> Run {
+    let mut run = init(options)
+        .arg("--delay-term=20ms")
         .pid1()
         .exits_on(SIGTERM, 3)
         .script(["fork parent group"])
@@ -1026,13 +1054,16 @@ fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
     if without_root("a_member_whose_parent_is_another_living_process_is_waited_for_too") {
         return;
     }
-    let mut run = with_a_member_of_another_parent();
-    run.signal(SIGTERM);
-    run.message("waiting for the rest of its process group");
-    run.ping("member");
-    assert!(!run.has_ended());
-    run.tell("member", "exit 0");
-    assert_eq!(run.status(), 3);
+    // The deadline of --kill-after does not keep it from looking.
+    for options in [&[][..], &["--kill-after=60"]] {
+        let mut run = with_a_member_of_another_parent(options);
+        run.signal(SIGTERM);
+        run.message("waiting for the rest of its process group");
+        run.ping("member");
+        assert!(!run.has_ended());
+        run.tell("member", "exit 0");
+        assert_eq!(run.status(), 3);
+    }
 }
 
 #[test]
@@ -1040,7 +1071,7 @@ fn a_zombie_that_nobody_reaps_is_not_waited_for() {
     if without_root("a_zombie_that_nobody_reaps_is_not_waited_for") {
         return;
     }
-    let mut run = with_a_member_of_another_parent();
+    let mut run = with_a_member_of_another_parent(&[]);
     let parent = run.pid_of("parent");
     run.signal(SIGTERM);
     run.message("waiting for the rest of its process group");
@@ -1135,17 +1166,20 @@ fn with_wait_all_as_pid_1_who_came_behind_the_look_is_told_by_the_next() {
     let (pid, number) = (run.pid(), run.hello("far")[0]);
     // /proc lists by numbers, and has listed this one. The one before was that of
     // far's parent, and is free.
-    let held = Held::before_open(pid, &format!("/proc/{number}/stat"));
+    let stat = format!("/proc/{number}/stat");
+    let held = Held::before_open(pid, &stat);
     run.tell("main", "exit 7");
     run.reaped("main");
+    until("the look at far", || is_before_open(pid, &stat));
     run.tell("far", &format!("fork-as near {} session", number - 1));
     run.wait("far", "fork-as true");
     run.wait("near", "ready");
     drop(held);
-    for name in ["far", "near"] {
-        run.received(name, SIGTERM);
-        run.tell(name, "exit 0");
-    }
+    // While far lives, near is its child, and no orphan.
+    run.received("far", SIGTERM);
+    run.received("near", SIGTERM);
+    run.tell("far", "exit 0");
+    run.tell("near", "exit 0");
     assert_eq!(run.status(), 7);
 }
 
@@ -1214,9 +1248,12 @@ fn the_clock_of_kill_after_starts_even_when_nothing_is_delivered() {
 #[test]
 fn kill_after_ends_the_stop_command_too() {
     let mut run = init(["--kill-after", "200ms"]).stop_cmd(&["fork helper"]).start();
+    // The clock can run out meanwhile, but KILL comes when the helper is there.
+    let held = Held::in_fork(run.pid());
     let start = Instant::now();
     run.signal(SIGTERM);
     run.wait("helper", "ready");
+    drop(held);
     let (at, status) = run.status_at();
     assert_eq!(status, 137);
     took(start, at, ms(200));
@@ -1226,14 +1263,20 @@ fn kill_after_ends_the_stop_command_too() {
 
 #[test]
 fn kill_after_ends_a_stop_command_that_outlives_command() {
-    // The stop command ends COMMAND itself, before the clock can.
-    let setup = init(["--kill-after", "1s"]).exits_on(SIGUSR1, 4);
+    let setup = init(["--kill-after=200ms"]).exits_on(SIGUSR1, 4);
     let mut run = setup.stop_cmd(&["kill $MAINPID 10"]).start();
+    let (pid, main) = (run.pid(), run.pid_of("main"));
+    // The init does not continue until the stop command has ended COMMAND, however long
+    // that takes: the clock can run out, but KILL cannot come first.
+    let held = Held::in_fork(pid);
     let start = Instant::now();
     run.signal(SIGTERM);
+    run.wait("stop", "ready");
+    until_state(main, 'Z');
+    drop(held);
     let (at, status) = run.status_at();
     assert_eq!(status, 4);
-    took(start, at, ms(1000));
+    took(start, at, ms(200));
     run.gone("stop");
 }
 
@@ -1246,8 +1289,10 @@ fn kill_after_ends_the_drain_command_too() {
         .drain_cmd(&["fork helper"])
         .hosted()
         .start();
+    let held = Held::in_fork(run.pid());
     run.signal(SIGTERM);
     run.wait("helper", "ready");
+    drop(held);
     assert_eq!(run.status(), 137);
     run.gone("drain");
     run.gone("helper");
@@ -1288,6 +1333,20 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
         // What would have got TERM later got SIGKILL.
         assert_eq!(run.signals("far"), []);
     }
+}
+
+#[test]
+fn with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too() {
+    if without_root("with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too") {
+        return;
+    }
+    // All of them were signalled by one kill(2) when COMMAND exited.
+    let setup = scenarios::without_proc(init(["--wait-all", "--kill-after=500ms"]).pid1());
+    let mut run = setup.script(["orphan far session"]).start();
+    run.wait("far", "ready");
+    run.tell("main", "exit 5");
+    assert_eq!(run.status(), 5);
+    run.gone("far");
 }
 
 #[test]

@@ -79,6 +79,25 @@ fn where_proc_cannot_be_listed_every_process_receives_term() {
 }
 
 #[test]
+fn where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
+    let name = "where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once";
+    if without_root(name) {
+        return;
+    }
+    let setup = scenarios::without_proc(init(["--wait-all", "--delay-term=20ms"]).pid1());
+    let mut run = setup.exits_on(SIGTERM, 7).script(["fork server"]).start();
+    run.wait("server", "ready");
+    let init = run.pid();
+    run.signal(SIGTERM);
+    run.received("server", SIGTERM);
+    run.reaped("main");
+    until_idle(init);
+    run.ping("server");
+    assert_eq!(run.signals_except_cont("server"), [SIGTERM]);
+    end(run, &["server"]);
+}
+
+#[test]
 fn without_free_descriptors_every_process_receives_term() {
     let name = "without_free_descriptors_every_process_receives_term";
     if without_root(name) {
@@ -244,6 +263,55 @@ fn a_clean_up_command_of_commands_group_receives_no_term() {
     run.ping("cleanup");
     assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
     end(run, &["late", "cleanup", "server"]);
+}
+
+#[test]
+fn a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term() {
+    let name = "a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term";
+    if without_root(name) {
+        return;
+    }
+    let setup = init(["--wait-all", "--delay-term=20ms"]).pid1().exits_on(SIGTERM, 7);
+    let mut run = setup.script(["fork server"]).start();
+    run.wait("server", "ready");
+    let init = run.pid();
+    run.signal(SIGTERM);
+    run.reaped("main");
+    until_idle(init);
+    run.tell("server", "orphan worker");
+    run.wait("worker", "ready");
+    run.tell("worker", "fork cleanup session");
+    run.wait("cleanup", "ready");
+    run.tell("server", "orphan late session");
+    run.received("late", SIGTERM);
+    run.ping("cleanup");
+    assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
+    end(run, &["late", "cleanup", "worker", "server"]);
+}
+
+#[test]
+fn a_process_that_exits_while_it_is_read_does_not_matter() {
+    let name = "a_process_that_exits_while_it_is_read_does_not_matter";
+    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
+        return;
+    }
+    let (mut run, init) = with_an_orphan(init(["--wait-all"]).pid1());
+    run.tell("far", "fork child session");
+    run.wait("child", "ready");
+    let (child, number) = (run.pid_of("child"), run.hello("child")[0]);
+    let held = Held::before_read(init, &format!("/proc/{number}/stat"));
+    run.tell("main", "exit 7");
+    run.reaped("main");
+    until("the read", || is_before_read(init));
+    run.tell("child", "exit 0");
+    until("the end of child", || stat(child).is_none());
+    drop(held);
+    run.received("far", SIGTERM);
+    // If that had counted as a failure, all would have been signalled by one kill(2), and
+    // no later process would be.
+    run.tell("far", "orphan late session");
+    run.received("late", SIGTERM);
+    end(run, &["late", "far"]);
 }
 
 #[test]

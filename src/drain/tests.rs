@@ -145,6 +145,7 @@ fn without_a_drain_every_signal_is_delivered_at_once() {
     for number in (1..=64).filter(|number| *number != 17) {
         let signal = Signal::new(number).unwrap();
         assert_eq!(sim.at(0, received(signal)), deliver(signal));
+        assert_eq!(sim.messages, [Message::Received(signal)]);
     }
     assert_eq!(sim.deadline(), None);
 }
@@ -284,9 +285,10 @@ fn a_drain_signal_without_a_delay_is_followed_by_the_stop_at_once() {
 
 #[test]
 fn a_drain_command_beside_a_delay_changes_nothing() {
+    const EXITED: Event = Event::HelperExited(Helper::Drain, OK);
     let start = Action::Start(Helper::Drain, Signal::TERM);
     for (event, failure) in [
-        (Event::HelperExited(Helper::Drain, OK), false),
+        (EXITED, false),
         (Event::HelperExited(Helper::Drain, Status::Exited(1)), true),
         (Event::HelperNotStarted(Helper::Drain), false),
     ] {
@@ -294,6 +296,8 @@ fn a_drain_command_beside_a_delay_changes_nothing() {
         assert_eq!(sim.term(0), [start]);
         assert_eq!(sim.at(1, event), []);
         assert_eq!(sim.said(|message| matches!(message, Message::DrainCommandFailed(_))), failure);
+        let success = Message::HelperSucceeded(Helper::Drain);
+        assert_eq!(sim.said(|message| *message == success), event == EXITED);
         assert_eq!(sim.deadline(), Some(1000));
         assert_eq!(sim.time(1000), deliver(Signal::TERM));
     }
@@ -408,8 +412,10 @@ fn a_stop_signal_that_is_rewritten_to_0_stops_nothing_and_says_so() {
         )
     );
     let mut sim = Sim::new(rewriting(plan(), Signal::TERM, None));
-    assert_eq!(sim.term(0), []);
-    assert!(sim.said(|message| *message == Message::NotSent(Signal::TERM)));
+    for millis in [0, 1] {
+        assert_eq!(sim.term(millis), []);
+        assert!(sim.said(|message| *message == Message::NotSent(Signal::TERM)), "{millis}");
+    }
 }
 
 #[test]
@@ -452,11 +458,17 @@ fn a_signal_after_the_end_goes_to_what_is_left_of_the_group_or_is_dropped() {
         let to_rest = Action::SendToRemaining { signal, received: Some(signal) };
         assert_eq!(sim.at(2, received(signal)), [to_rest]);
     }
-    let mut sim = Sim::new(Plan { stop_cmd: true, group: false, ..plan() });
-    sim.term(0);
-    sim.command_ends(1);
-    assert_eq!(sim.term(2), []);
-    assert!(sim.said(|message| *message == Message::Dropped(Signal::TERM)));
+    for (rewrite, message) in [
+        (Some(Signal::TERM), Message::Dropped(Signal::TERM)),
+        (None, Message::NotSent(Signal::TERM)),
+    ] {
+        let plan = rewriting(Plan { stop_cmd: true, ..plan() }, Signal::TERM, rewrite);
+        let mut sim = Sim::new(Plan { group: rewrite.is_none(), ..plan });
+        sim.term(0);
+        sim.command_ends(1);
+        assert_eq!(sim.term(2), []);
+        assert_eq!(sim.messages, [Message::Received(Signal::TERM), message]);
+    }
 }
 
 #[test]
@@ -603,6 +615,23 @@ fn whom_command_leaves_gets_kill_at_once_though_the_killed_stop_command_was_not_
     let killed = Event::HelperExited(Helper::Stop, Status::Killed(Signal::KILL));
     assert_eq!(sim.at(502, killed), [everyone(Signal::KILL)]);
     assert_eq!(sim.at(502, Event::NoChildren), [Action::Exit(OK)]);
+}
+
+#[test]
+fn an_exit_after_kill_is_reported_as_that_of_a_stop() {
+    for millis in [499, 500] {
+        let mut sim = Sim::new(killing(plan()));
+        sim.term(0);
+        sim.time(millis);
+        sim.command_ends(501);
+        let as_stop = sim.said(|message| {
+            matches!(
+                message,
+                Message::Exited { during: Phase::Stopping { reported: true, .. }, .. }
+            )
+        });
+        assert_eq!(as_stop, millis == 500, "{millis}");
+    }
 }
 
 #[test]
@@ -885,10 +914,22 @@ fn remaining_processes_that_all_ignore_the_stop_signal_get_term_once() {
     assert_eq!(sim.at(1002, Event::GroupIgnores), [rest(Signal::TERM)]);
     // With --wait-all alone as well.
     let no_drain = Plan { delay: None, wait_all: Some(WaitAll::Namespace), ..plan };
-    let mut sim = Sim::new(no_drain);
+    let mut sim = Sim::new(no_drain.clone());
     sim.term(0);
     leaving_a_group(1, &mut sim);
     assert_eq!(sim.at(2, Event::GroupIgnores), [rest(Signal::TERM)]);
+    // Not if --wait-all has sent TERM to every process, before another stop signal came.
+    let stop_signals = SignalSet::of(&[Signal::TERM, Signal::INT]);
+    let silent = rewriting(Plan { stop_signals, ..no_drain }, Signal::TERM, None);
+    let mut sim = Sim::new(silent);
+    assert_eq!(leaving_a_group(1, &mut sim), [everyone(Signal::TERM)]);
+    sim.at(2, received(Signal::INT));
+    assert_eq!(sim.drain.sent_to_group(), None);
+    // Not while COMMAND runs.
+    let mut sim = Sim::new(rewriting(delayed(), Signal::TERM, Some(Signal::QUIT)));
+    sim.term(0);
+    sim.time(1000);
+    assert_eq!(sim.at(1001, Event::GroupIgnores), []);
     // Not after KILL.
     let mut sim = Sim::new(killing(rewriting(delayed(), Signal::TERM, Some(Signal::QUIT))));
     sim.term(0);
@@ -969,6 +1010,44 @@ fn a_command_that_a_terminal_stopped_goes_on_where_nobody_else_can_continue_it()
     assert_eq!(Sim::new(plan()).at(0, stopped), []);
     let cont = on_terminal(Signal::CONT);
     assert_eq!(Sim::new(plan()).at(0, cont), [Action::PassTerminal, CONT]);
+}
+
+#[test]
+fn cont_reaches_the_whole_group_if_a_terminal_has_suspended_it() {
+    let suspended = |signal| Event::CommandSuspended { signal, continuer: None };
+    let alone = |signal| Action::Send(signal, Recipient::Command);
+    let single = Plan { group: false, ..plan() };
+    for (signal, expected) in [(Signal::TSTP, CONT), (Signal::STOP, alone(Signal::CONT))] {
+        let mut sim = Sim::new(single.clone());
+        sim.at(0, suspended(signal));
+        assert_eq!(sim.at(1, received(Signal::CONT)), [expected]);
+        assert_eq!(sim.at(2, received(Signal::CONT)), [alone(Signal::CONT)]);
+        // Once it was continued for the stop command, CONT goes to COMMAND again.
+        let mut sim = Sim::new(Plan { stop_cmd: true, ..single.clone() });
+        sim.at(0, suspended(signal));
+        assert_eq!(sim.term(1), [expected, Action::Start(Helper::Stop, Signal::TERM)]);
+        assert_eq!(sim.at(2, received(Signal::CONT)), [alone(Signal::CONT)]);
+    }
+}
+
+#[test]
+fn what_drain_init_has_continued_is_not_continued_again() {
+    let mut sim = Sim::new(plan());
+    let continuer = Some(Continuer::Init);
+    let suspended = Event::CommandSuspended { signal: Signal::TSTP, continuer };
+    assert_eq!(sim.at(0, suspended), [CONT]);
+    assert_eq!(sim.all_at(1, received(Signal::TERM)), deliver(Signal::TERM));
+}
+
+#[test]
+fn a_stop_signal_continues_remaining_processes_that_were_suspended() {
+    let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan() });
+    sim.term(0);
+    leaving_a_group(1, &mut sim);
+    let term = Action::SendToRemaining { signal: Signal::TERM, received: Some(Signal::TERM) };
+    assert_eq!(sim.all_at(2, received(Signal::TERM)), [term]);
+    sim.at(3, on_terminal(Signal::TSTP));
+    assert_eq!(sim.all_at(4, received(Signal::TERM)), [term, rest(Signal::CONT)]);
 }
 
 #[test]

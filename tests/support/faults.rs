@@ -88,6 +88,17 @@ impl Held {
         Self::by(pid, "kill", "delay_exit")
     }
 
+    /// Lets the next fork(2) of the process be done, but not return in the parent.
+    pub fn in_fork(pid: Pid) -> Self {
+        Self::by(pid, "?fork,clone", "delay_exit")
+    }
+
+    /// Lets the init receive the stop of a child, but not yet what follows: it is held
+    /// in the ptrace(2) with which it asks whether the child is traced.
+    pub fn at_a_stop(pid: Pid) -> Self {
+        Self::by(pid, "ptrace", "delay_exit")
+    }
+
     /// Lets the process begin its next write(2) or send(2), but not do it.
     pub fn before_write(pid: Pid) -> Self {
         Self::by(pid, "write,sendto", "delay_enter")
@@ -101,6 +112,11 @@ impl Held {
     /// Lets the process begin to open this file for the nth time, but not do it.
     pub fn before_nth_open(pid: Pid, path: &str, n: u32) -> Self {
         Self::by_more(pid, "?open,openat", "delay_enter", n, &["-P", path])
+    }
+
+    /// Lets the process begin its first read(2) of this file, but not do it.
+    pub fn before_read(pid: Pid, path: &str) -> Self {
+        Self::by_more(pid, "read", "delay_enter", 1, &["-P", path])
     }
 
     /// Lets the process fail to open this file, each time.

@@ -466,6 +466,12 @@ impl Probe {
                 let done = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
                 self.say(&format!("traceme {done}"));
             }
+            // foreground GROUP: gives this group the terminal on stdin.
+            "foreground" => {
+                // SAFETY: takes two numbers.
+                let done = unsafe { libc::tcsetpgrp(0, number(1)) };
+                self.say(&format!("foreground {done}"));
+            }
             // The name in /proc/PID/stat, at most 15 bytes.
             "name" => {
                 let name = CString::new(words[1..].join(" ")).expect("no NUL");

@@ -90,8 +90,10 @@ pub fn number_of(call: libc::c_long) -> String {
     // The class of the file, and its machine: EM_386.
     let i386 = file[4] == 1 && file[18..20] == [3, 0];
     let number = match call {
+        libc::SYS_read if i386 => 3,
         libc::SYS_write if i386 => 4,
         libc::SYS_prctl if i386 => 172,
+        libc::SYS_ptrace if i386 => 26,
         libc::SYS_sendto if i386 => 369,
         libc::SYS_rt_sigtimedwait if i386 => 177,
         libc::SYS_openat if i386 => 295,
@@ -108,6 +110,20 @@ pub fn until_in_write(pid: Pid) {
         let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
         calls.iter().any(|call| now.starts_with(call))
     });
+}
+
+/// Waits until the init is held in ptrace(2).
+pub fn until_in_ptrace(pid: Pid) {
+    let call = number_of(libc::SYS_ptrace);
+    until("the ptrace", || {
+        fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|now| now.starts_with(&call))
+    });
+}
+
+/// Whether strace holds the init in read(2).
+pub fn is_before_read(pid: Pid) -> bool {
+    let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    now.starts_with(&number_of(libc::SYS_read)) && stat(pid).is_some_and(|it| it.state == 't')
 }
 
 /// Whether the init has done all there is to do, and waits for a signal.
