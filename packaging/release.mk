@@ -37,7 +37,7 @@ publish-wheel: export UV_PUBLISH_CHECK_URL ?= https://pypi.org/simple/
 publish-wheel: ## upload the wheels that PyPI does not have
 	uv=$$(packaging/venv uv) && "$$uv/bin/uv" publish dist/*.whl
 
-# CI has built this crate (make crate); nothing is compiled where the token is.
+# CI has built this crate (make crate); a job that holds the token does not compile.
 REGISTRY ?= crates-io
 publish-crate: ## publish the crate, unless crates.io has this version
 	$(CARGO) info --quiet --registry $(REGISTRY) drain-init@$(VERSION) || \
