@@ -30,8 +30,9 @@ publish-release: ## publish the GitHub release
 APT_URL ?= https://drain-init.github.io/drain-init
 publish-pages: ## deploy gh-pages with pages.yml and wait until it serves this version
 	gh workflow run pages.yml
-	curl -fsS --retry 90 --retry-delay 10 --retry-all-errors \
-		"$(APT_URL)/pool/main/d/drain-init/drain-init_$(VERSION)_amd64.deb?$$(date +%s)" | cmp - dist/drain-init_$(VERSION)_amd64.deb
+	curl -fsS --retry 90 --retry-delay 10 --retry-all-errors --create-dirs --output target/served.deb \
+		"$(APT_URL)/pool/main/d/drain-init/drain-init_$(VERSION)_amd64.deb?$$(date +%s)"
+	cmp target/served.deb dist/drain-init_$(VERSION)_amd64.deb
 
 publish-wheel: export UV_PUBLISH_CHECK_URL ?= https://pypi.org/simple/
 publish-wheel: ## upload the wheels that PyPI does not have
