@@ -1,33 +1,48 @@
-# Targets for a release. The Makefile includes this file.
+# Targets for a release; docs/releasing.md explains them. The Makefile includes this file.
 
 .PHONY: release-check
-release-check: ## what the release job would check, of dist/ and, with TAG=vX.Y.Z, of the tag
+release-check: ## check that dist/, the version and, with TAG=vX.Y.Z, the tag can be released
 	packaging/release-check
 
 .PHONY: release-test
-release-test: dist ## rehearse a release on loopback and in directories; break each check once
-	packaging/release-test/run
+release-test: dist ## rehearse a release on loopback; break each check once
+	packaging/release-test
 
-# What release.yml calls, and a maintainer can: DRY_RUN=1 shows what would be done.
-.PHONY: sign-sums sign-image registry-login publish-apt publish-pages publish-image publish-release publish-wheel publish-crate
-sign-sums: ## sign SHA256SUMS with the archive's key
+.PHONY: sbom-matrix
+sbom-matrix: ## print each architecture's names and image digest as JSON, for release.yml
+	@skopeo inspect --raw oci-archive:dist/drain-init-$(VERSION).oci.tar | jq -c '[$$names, [.manifests[] | {digest}]] | transpose | map(add)' \
+		--argjson names "$$(packaging/architectures --json name deb rpm apk machine)"
+
+# release.yml calls these. Each one can be repeated: it compares what is published and leaves it alone.
+.PHONY: sign-sums publish-apt publish-image publish-tags publish-release publish-pages publish-wheel publish-crate
+sign-sums: ## sign SHA256SUMS with the apt repository's key
 	packaging/sign-sums
-registry-login: ## log in where sign-image and the attestations push to
-	@packaging/sign-image --login
-sign-image: ## sign the published image with cosign
-	packaging/sign-image
 publish-apt: ## add dist/ to the published apt repository (branch gh-pages)
 	packaging/publish-apt
-publish-pages: ## have GitHub Pages serve the branch gh-pages
-	packaging/publish-pages
-publish-image: ## push the image with the tags that are due
+publish-image: ## push the image by its digest
 	packaging/publish-image
-publish-release: ## create the GitHub release
+publish-tags: ## give the pushed image its tags
+	packaging/publish-image --tags
+publish-release: ## publish the GitHub release
 	packaging/publish-release
-publish-wheel: ## upload the wheels to PyPI
-	packaging/wheel/publish
-publish-crate: ## upload the crate to crates.io (make crate has built it)
-	CARGO='$(CARGO)' packaging/publish-crate
+
+# pages.yml runs on the default branch, the only one that may deploy to Pages. The query avoids a cached 404.
+APT_URL ?= https://drain-init.github.io/drain-init
+publish-pages: ## deploy gh-pages with pages.yml and wait until it serves this version
+	gh workflow run pages.yml
+	curl -fsS --retry 90 --retry-delay 10 --retry-all-errors --create-dirs --output target/served.deb \
+		"$(APT_URL)/pool/main/d/drain-init/drain-init_$(VERSION)_amd64.deb?$$(date +%s)"
+	cmp target/served.deb dist/drain-init_$(VERSION)_amd64.deb
+
+publish-wheel: export UV_PUBLISH_CHECK_URL ?= https://pypi.org/simple/
+publish-wheel: ## upload the wheels that PyPI does not have
+	uv=$$(packaging/venv uv) && "$$uv/bin/uv" publish dist/*.whl
+
+# CI has built this crate (make crate); a job that holds the token does not compile.
+REGISTRY ?= crates-io
+publish-crate: ## publish the crate, unless crates.io has this version
+	$(CARGO) info --quiet --registry $(REGISTRY) drain-init@$(VERSION) || \
+		$(CARGO) publish --locked --no-verify --registry $(REGISTRY)
 
 # What the targets in the Makefile share.
 
