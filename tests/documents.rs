@@ -66,6 +66,25 @@ fn the_manual_page_and_the_help_have_the_same_options() {
 }
 
 #[test]
+fn the_manual_page_names_the_variable_of_every_option() {
+    let page = read("docs/drain-init.1");
+    let mut named = 0;
+    for entry in page.split("\n.It Fl ").skip(1) {
+        let (item, text) = entry.split_once('\n').unwrap();
+        let text = text.split("\n.El").next().unwrap();
+        let long = item.split("Fl Fl ").last().unwrap().trim_start_matches("Fl ");
+        let long = long.split_whitespace().next().unwrap();
+        if !["help", "version"].contains(&long) {
+            let variable = long.to_uppercase().replace('-', "_");
+            assert!(text.contains(&format!("\n.Ev DRAIN_INIT_{variable} ")), "--{long}: {text}");
+            assert!(text.contains("\nDefault: "), "--{long}: {text}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, options_of_help().len() - 2);
+}
+
+#[test]
 fn readme_and_the_completions_name_every_option() {
     let readme = read("README.md");
     let bash = read("packaging/completions/drain-init.bash");
