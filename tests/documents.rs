@@ -179,3 +179,56 @@ fn the_manual_page_has_the_version_of_the_program() {
     assert!(read("docs/drain-init.1").contains(&format!("\n.Os drain-init {version}\n")));
     assert!(read("CHANGELOG.md").contains(&format!("\n## [{version}] - ")));
 }
+
+const PAGES_FOR_CONTRIBUTORS: [&str; 1] = ["docs/reliability.md"];
+
+/// What stands in backquotes in a page.
+fn code_in(page: &str) -> Vec<String> {
+    let text = read(page);
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let mut named = 0;
+    for page in PAGES_FOR_CONTRIBUTORS {
+        for code in code_in(page) {
+            let Some((path, name)) = code.rsplit_once("::") else { continue };
+            let is_test = |it: char| matches!(it, 'a'..='z' | '0'..='9' | '_');
+            if name.is_empty() || !code.chars().all(|it| it == ':' || is_test(it)) {
+                continue;
+            }
+            let file = match path.split_once("::") {
+                Some((module, file)) => format!("src/{module}/{file}.rs"),
+                None => format!("tests/{path}.rs"),
+            };
+            let source = read(&file);
+            let (before, _) = source
+                .split_once(&format!("\nfn {name}() "))
+                .unwrap_or_else(|| panic!("{page} names {code}, which {file} does not have"));
+            let attributes = &before[before.trim_end().rfind("\n\n").unwrap_or(0)..];
+            assert!(attributes.contains("#[test]"), "{page} names {code}, which is not a test");
+            named += 1;
+        }
+    }
+    assert!(named > 80, "the pages name {named} tests");
+}
+
+#[test]
+fn every_file_that_a_page_for_contributors_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for page in PAGES_FOR_CONTRIBUTORS {
+        for code in code_in(page) {
+            let word = code.trim_end_matches('/');
+            let is_path = ["src", "tests", "docs", "fuzz", "packaging", "benches"]
+                .iter()
+                .any(|it| word == *it || word.starts_with(&format!("{it}/")));
+            if is_path && !word.contains([' ', '*']) {
+                assert!(root.join(word).exists(), "{page} names {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 1, "the pages name {named} files");
+}
