@@ -66,6 +66,25 @@ fn the_manual_page_and_the_help_have_the_same_options() {
 }
 
 #[test]
+fn the_manual_page_names_the_variable_of_every_option() {
+    let page = read("docs/drain-init.1");
+    let mut named = 0;
+    for entry in page.split("\n.It Fl ").skip(1) {
+        let (item, text) = entry.split_once('\n').unwrap();
+        let text = text.split("\n.El").next().unwrap();
+        let long = item.split("Fl Fl ").last().unwrap().trim_start_matches("Fl ");
+        let long = long.split_whitespace().next().unwrap();
+        if !["help", "version"].contains(&long) {
+            let variable = long.to_uppercase().replace('-', "_");
+            assert!(text.contains(&format!("\n.Ev DRAIN_INIT_{variable} ")), "--{long}: {text}");
+            assert!(text.contains("\nDefault: "), "--{long}: {text}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, options_of_help().len() - 2);
+}
+
+#[test]
 fn readme_and_the_completions_name_every_option() {
     let readme = read("README.md");
     let bash = read("packaging/completions/drain-init.bash");
@@ -97,8 +116,11 @@ fn no_page_names_an_option_that_does_not_exist() {
         "README.md",
         "CHANGELOG.md",
         "docs/choosing-the-delay.md",
+        "docs/debugging.md",
+        "docs/design.md",
         "docs/kubernetes.md",
         "docs/migrating.md",
+        "docs/reliability.md",
         "docs/stop-commands.md",
     ] {
         let text = read(page);
@@ -157,4 +179,58 @@ fn the_manual_page_has_the_version_of_the_program() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(read("docs/drain-init.1").contains(&format!("\n.Os drain-init {version}\n")));
     assert!(read("CHANGELOG.md").contains(&format!("\n## [{version}] - ")));
+}
+
+const PAGES_FOR_CONTRIBUTORS: [&str; 3] =
+    ["docs/reliability.md", "docs/design.md", "docs/debugging.md"];
+
+/// The parts of a page that are in backquotes.
+fn code_in(page: &str) -> Vec<String> {
+    let text = read(page);
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let mut named = 0;
+    for page in PAGES_FOR_CONTRIBUTORS {
+        for code in code_in(page) {
+            let Some((path, name)) = code.rsplit_once("::") else { continue };
+            let is_test = |it: char| matches!(it, 'a'..='z' | '0'..='9' | '_');
+            if name.is_empty() || !code.chars().all(|it| it == ':' || is_test(it)) {
+                continue;
+            }
+            let file = match path.split_once("::") {
+                Some((module, file)) => format!("src/{module}/{file}.rs"),
+                None => format!("tests/{path}.rs"),
+            };
+            let source = read(&file);
+            let (before, _) = source
+                .split_once(&format!("\nfn {name}() "))
+                .unwrap_or_else(|| panic!("{page} names {code}, which {file} does not have"));
+            let attributes = &before[before.trim_end().rfind("\n\n").unwrap_or(0)..];
+            assert!(attributes.contains("#[test]"), "{page} names {code}, which is not a test");
+            named += 1;
+        }
+    }
+    assert!(named > 80, "the pages name {named} tests");
+}
+
+#[test]
+fn every_file_that_a_page_for_contributors_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for page in PAGES_FOR_CONTRIBUTORS {
+        for code in code_in(page) {
+            let word = code.trim_end_matches('/');
+            let is_path = ["src", "tests", "docs", "fuzz", "packaging", "benches"]
+                .iter()
+                .any(|it| word == *it || word.starts_with(&format!("{it}/")));
+            if is_path && !word.contains([' ', '*']) {
+                assert!(root.join(word).exists(), "{page} names {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "the pages name {named} files");
 }
