@@ -14,7 +14,9 @@ use core::ptr;
 /// Enough for most command lines. Pages that nothing touches cost nothing.
 const FIRST: usize = 16 * 1024;
 
-/// Memory that is handed out from its beginning to its end.
+/// Memory that is handed out from its beginning to its end. In this order, so that the
+/// bytes in use share a page.
+#[repr(C)]
 pub struct Arena {
     /// Where free memory begins and ends.
     free: UnsafeCell<(usize, usize)>,

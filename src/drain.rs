@@ -360,6 +360,7 @@ impl Actions<'_> {
 
 /// The state of a stop.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_field_names, reason = "a drain command is part of a drain")]
 pub struct Drain {
     plan: Plan,
     phase: Phase,

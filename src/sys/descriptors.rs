@@ -81,7 +81,7 @@ fn open_to_read(path: &CStr) -> nix::Result<c_int> {
 }
 
 /// Reads once from a descriptor, as much as the buffer holds. See read(2).
-fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     #[allow(clippy::cast_sign_loss)]
