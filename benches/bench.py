@@ -1,5 +1,5 @@
 """Measures drain-init beside its peers and writes benches/results.json, from
-which the table in README.md is made. With BENCH_EXACT it measures only what is
+which the tables in docs/size-and-speed.md are made. With BENCH_EXACT it measures only what is
 exact on any machine, bytes and the emulated system calls, and keeps the rest.
 
 Bytes, pages and system calls are exact. Times are ratios of one run, measured
@@ -22,7 +22,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 DIST = TOP / "dist"
 RESULTS = TOP / "benches" / "results.json"
-README = TOP / "README.md"
+PAGE = TOP / "docs" / "size-and-speed.md"
 BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- /bench -->"
 
 STARTS = int(os.environ.get("STARTS", "400"))
@@ -358,11 +358,11 @@ def table(results):
     ratio = results["forward_ratio"]
     lines += [
         "",
-        f"Starting costs {ours['start']['p50'] / limit['start']['p50']:.2f} times what the C program of "
-        f"fork, exec and wait costs. A signal takes {ratio['p50']:.2f} times "
-        f"as long ({ratio['p25']:.2f}–{ratio['p75']:.2f}) as through {ratio['to']}, the fastest peer (kill() straight to the child: "
-        f"{results['straight']['p50']:.1f} µs). In a whole delay drain-init wakes "
-        f"{ours['wakeups_in_delay']} time{'s' if ours['wakeups_in_delay'] != 1 else ''}.",
+        f"drain-init starts in {ours['start']['p50'] / limit['start']['p50']:.2f} times the time of a C program that only "
+        f"forks, execs and waits. A signal takes {ratio['p50']:.2f} times "
+        f"as long ({ratio['p25']:.2f}–{ratio['p75']:.2f}) as through {ratio['to']}, the fastest other init. kill() directly to the "
+        f"child takes {results['straight']['p50']:.1f} µs. drain-init wakes up "
+        f"{ours['wakeups_in_delay']} time{'s' if ours['wakeups_in_delay'] != 1 else ''} in a delay of any length.",
     ]
     sizes = results["packages"]
     if "layer" in sizes and "deb" in sizes:
@@ -377,13 +377,13 @@ def table(results):
     return "\n".join(lines)
 
 
-def write_readme(text):
-    readme = README.read_text()
-    if BEGIN not in readme or END not in readme:
-        fail(f"README.md has no place for the table ({BEGIN})")
-    before, rest = readme.split(BEGIN, 1)
+def write_page(text):
+    page = PAGE.read_text()
+    if BEGIN not in page or END not in page:
+        fail(f"{PAGE.name} has no place for the tables ({BEGIN})")
+    before, rest = page.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
-    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def main():
@@ -444,7 +444,7 @@ def report(results):
     results = rounded(results)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     text = table(results)
-    write_readme(text)
+    write_page(text)
     print(text)
 
 

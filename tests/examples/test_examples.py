@@ -114,12 +114,12 @@ class Compose(Example):
         until_unhealthy = check["retries"] * (seconds(check["interval"]) + seconds(check["timeout"]))
         self.assertGreater(seconds(web["environment"]["DRAIN_INIT_DELAY_TERM"]), until_unhealthy)
 
-    def test_the_drain_command_fails_the_health_check_while_the_server_still_serves(self):
+    def test_the_drain_file_fails_the_health_check_while_the_server_still_serves(self):
         web = yaml.safe_load(self.FILE.read_text())["services"]["web"]
         # /tmp of a container is this run's directory; wget is asked as it stands.
         command = "drain-init -- node server.js"
         run = Run(self, command, files=["server.js"], env={**web["environment"], "DRAIN_INIT_DELAY_TERM": "2"})
-        run.env["DRAIN_INIT_DRAIN_CMD"] = web["environment"]["DRAIN_INIT_DRAIN_CMD"].replace("/tmp/", f"{run.dir}/")
+        run.env["DRAIN_INIT_DRAIN_FILE"] = web["environment"]["DRAIN_INIT_DRAIN_FILE"].replace("/tmp/", f"{run.dir}/")
         check = web["healthcheck"]["test"].replace("/tmp/", f"{run.dir}/")
 
         def healthy():
@@ -177,7 +177,9 @@ class Systemd(Example):
 
     def test_term_goes_to_drain_init_alone_and_the_times_fit(self):
         self.assertEqual(self.setting("KillMode"), "mixed")
-        self.check_drain(seconds(self.setting("TimeoutStopSec")), shlex.split(self.setting("ExecStart")))
+        # systemd creates /run/web, the RuntimeDirectory.
+        command = self.setting("ExecStart").replace("/run/web/", "/tmp/")
+        self.check_drain(seconds(self.setting("TimeoutStopSec")), shlex.split(command))
 
 
 class Procfile(Example, Stopping):

@@ -1,6 +1,7 @@
-"""From the data, docs/kubernetes.json, to the page's tables and README's row."""
+"""Makes the page's tables and README's row from the data, docs/kubernetes.json."""
 
 import json
+import re
 import statistics
 import sys
 
@@ -13,6 +14,15 @@ PICTURE = REPOSITORY / "docs/kubernetes.svg"
 END = "<!-- /kubernetes -->"
 OURS = "drain-init, DRAIN_INIT_DELAY_TERM=5"
 PATHS = ("service", "nginx")
+# Older runs say the same in other words.
+REWORDED = {
+    r"kubelet and runtime did not cut the stop short that was under way": "the kubelet and the runtime did not shorten the stop",
+    r"the log's last line: `.*`": "the log ends with the start of the drain",
+    r"the log says who killed": "the log names drain-init",
+    r"the orphan became drain-init's and was told to stop": "drain-init adopted the orphan and sent it TERM",
+    r"the log says so: `.*`": "the log reports it",
+    r"after that the sidecar was told and": "later the sidecar received TERM and",
+}
 
 
 def begin(what):
@@ -74,9 +84,15 @@ def deploys_table(run):
     return "\n".join(lines)
 
 
+def reworded(seen):
+    for old, new in REWORDED.items():
+        seen = re.sub(old, new, seen)
+    return seen
+
+
 def pods_table(run):
     lines = ["| row | what was seen |", "| --- | --- |"]
-    lines += [f"| {row['row']} | {row['seen']} |" for row in run["pods"]]
+    lines += [f"| {row['row']} | {reworded(row['seen'])} |" for row in run["pods"]]
     return "\n".join(lines)
 
 
@@ -119,12 +135,12 @@ def times(data):
     return "\n".join([
         f"Seconds after a pod's deletion, {title(run)}, puma, {len(ours['pods'])} pods each:\n",
         "| | median | latest |", "| --- | --: | --: |",
-        line("drain-init has TERM", [pod["draining"] for pod in ours["pods"]]),
-        line("the last request that the pod still got, and answered", map(last_answered, ours["pods"])),
-        line("puma has TERM", [pod["server_told"] for pod in ours["pods"]]),
-        line("the container has ended", [pod["ended"] for pod in ours["pods"]]),
-        line("behind dumb-init: puma has TERM, and closes its socket", [pod["server_told"] for pod in theirs["pods"]]),
-        f"\nBehind dumb-init requests failed from {failed_span(theirs)} after a deletion."])
+        line("drain-init receives TERM", [pod["draining"] for pod in ours["pods"]]),
+        line("the last request that the pod received, and answered", map(last_answered, ours["pods"])),
+        line("puma receives TERM", [pod["server_told"] for pod in ours["pods"]]),
+        line("the container ends", [pod["ended"] for pod in ours["pods"]]),
+        line("with dumb-init: puma receives TERM and closes its socket", [pod["server_told"] for pod in theirs["pods"]]),
+        f"\nWith dumb-init, requests failed from {failed_span(theirs)} after a deletion."])
 
 
 def readme_row(data):
