@@ -14,21 +14,34 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAGE = ROOT / "docs" / "stop-commands.md"
+PAGES = [ROOT / "docs" / name for name in ("stop-commands.md", "stop-workers.md")]
 INIT = pathlib.Path(os.environ["DRAIN_INIT"])
 # Nothing here takes this long: it is what ends a test that hangs.
 LIMIT = 30
 
 
-def page_commands(page=PAGE):
-    """The first code block of every section that has one: {section: command}."""
+def page_blocks(*pages):
+    """The code blocks of each section that has any: {section: [(language, text)]}."""
     found = {}
-    for section in re.split(r"(?m)^## ", page.read_text())[1:]:
-        title = section.splitlines()[0].strip()
-        block = re.search(r"(?ms)^```sh\n(.*?)^```", section)
-        if block and "drain-init" in block[1]:
-            found[title] = block[1].strip()
+    for section in re.split(r"(?m)^## ", "".join(page.read_text() for page in pages))[1:]:
+        if blocks := re.findall(r"(?ms)^```(\w+)\n(.*?)^```", section):
+            found[section.splitlines()[0].strip()] = blocks
     return found
+
+
+def page_commands(*pages):
+    """The first shell block of each section that runs drain-init: {section: command}."""
+    found = {}
+    for section, blocks in page_blocks(*pages).items():
+        command = next((text.strip() for language, text in blocks if language == "sh"), "")
+        if command.startswith("drain-init"):
+            found[section] = command
+    return found
+
+
+def drain_file(words):
+    """--drain-file PATH, as this drain-init takes it."""
+    return re.sub(r"--drain-file[ =](\S+)", r"""--drain-cmd '["touch", "\1"]'""", words)
 
 
 def wait_for(what, condition, limit=LIMIT):
@@ -76,7 +89,8 @@ class Run:
             (bin_dir / name).chmod(0o755)
         if user:
             shutil.chown(self.dir, user)
-        self.command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
+        command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
+        self.command = drain_file(self.here(command))
         self.env = {
             "PATH": f"{bin_dir}:{os.environ['PATH']}",
             "HOME": str(self.dir),
@@ -88,8 +102,16 @@ class Run:
         }
         self.user = user
         self.lines = []
+        self.times = []
         self.closed = False
         self.news = threading.Condition()
+
+    def here(self, text):
+        """A page's text with this directory's mark in place of the page's."""
+        return text.replace("/tmp/draining", f"{self.dir}/draining")
+
+    def write(self, name, text):
+        (self.dir / name).write_text(self.here(text))
 
     def start(self, port=8080):
         if port and listening(port):
@@ -120,6 +142,7 @@ class Run:
         for line in self.process.stdout:
             with self.news:
                 self.lines.append(line.decode(errors="replace").rstrip())
+                self.times.append(time.monotonic())
                 self.news.notify_all()
 
     def output(self):
@@ -224,11 +247,11 @@ def get(path="/", port=8080):
 
 
 class Upstream:
-    """The app behind nginx and Apache: /slow as in apps/config.ru."""
+    """The app behind nginx, Apache, HAProxy and Caddy, with the paths of apps/config.ru."""
 
     def __init__(self, test, directory, port=8081):
         self.socket = socket.create_server(("127.0.0.1", port))
-        self.release = directory / "release"
+        self.directory = directory
         test.addCleanup(self.close)
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -244,14 +267,22 @@ class Upstream:
                 return
             threading.Thread(target=self.answer, args=(peer,), daemon=True).start()
 
+    def released(self):
+        while not (self.directory / "release").exists():
+            time.sleep(0.02)
+
     def answer(self, peer):
         with peer:
-            peer.recv(65536)
-            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nbegun\n")
-            while not self.release.exists():
-                time.sleep(0.02)
+            path = peer.recv(65536).split(b" ")[1]
+            if path == b"/late":
+                (self.directory / "begun-late").touch()
+                self.released()
+            body = b"begun\ndone\n" if path == b"/slow" else b"fast\n"
             try:
-                peer.sendall(b"done\n")
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body[:6])
+                if path == b"/slow":
+                    self.released()
+                peer.sendall(body[6:])
             except OSError:
                 pass
 
@@ -270,7 +301,7 @@ class Stopping(unittest.TestCase):
         """The whole way of a stop, each step after an event of the one before."""
         slow = [self.slow()]
         run.signal(stop)
-        run.said(rf"\[drain-init\] {stop.name[3:]}: draining")
+        run.said(rf"\[drain-init\] .*\b{stop.name[3:]}: draining")
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         run.said(r"\[drain-init\] drained for")
@@ -306,7 +337,7 @@ class Stopping(unittest.TestCase):
         """Passenger answers what ends in the delay, and nothing after it."""
         slow = [self.slow()]
         run.signal(signal.SIGTERM)
-        run.said(r"\[drain-init\] TERM: draining")
+        run.said(r"\[drain-init\] .*\bTERM: draining")
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         (run.dir / "release").touch()

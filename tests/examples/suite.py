@@ -7,7 +7,7 @@ import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The servers' own files are not meant to be imported.
-MODULES = ["test_examples", "test_pages", "test_stop_commands"]
+MODULES = ["test_examples", "test_keep_alive", "test_pages", "test_stop_commands", "test_stop_workers"]
 
 
 def main():

@@ -1,0 +1,125 @@
+"""docs/keep-alive.md: pools of keep-alive connections through a whole stop.
+
+Each snippet of the page makes the server answer `Connection: close` here. With it no connection
+may lose a request. FULL=1 also counts the connections that lose one without it, three times
+each, and writes the page's table.
+"""
+import collections
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+import servers
+from harness import LIMIT, ROOT, Stopping, listening, page_blocks, wait_for
+from pool import Pool
+
+PAGE = ROOT / "docs" / "keep-alive.md"
+BLOCKS = page_blocks(PAGE)
+FULL = bool(os.environ.get("FULL"))
+ROUNDS = 3 if FULL else 1
+# A server that still serves its last client this long after the stop does not end.
+PATIENCE = 6
+
+
+class KeepAlive(Stopping):
+    """The tests of one server; the other base class starts it."""
+
+    # The page's section; None if the page gives nothing to put into the server.
+    snippet = None
+    # What the table calls it.
+    name = None
+    pool = {}
+    # False if the server cannot answer `close`, so the file does not help.
+    can_close = True
+
+    @staticmethod
+    def edit(command):
+        return command
+
+    def marked(self, command):
+        return self.edit(command).replace("drain-init ", "drain-init --drain-file /tmp/draining ", 1)
+
+    def stop_under_load(self, marked):
+        """One stop: how the pool's connections ended, how the busy client's did, and the seconds it took."""
+        snippet = BLOCKS[self.snippet] if self.snippet else []
+        run = self.start(self.marked if marked else self.edit, snippet=snippet)
+        pool = Pool(self, **self.pool)
+        pool.warm(LIMIT)
+        busy = Pool(self, size=1, interval=0.2, first="/late")
+        wait_for("the late request", (run.dir / "begun-late").exists)
+        run.signal(signal.SIGTERM)
+        run.said(r"\[drain-init\] drained for")
+        stop = time.monotonic()
+        # The stop has reached the server when its port closes. Not each server closes it at once.
+        try:
+            wait_for("a closed port", lambda: not listening(8080), limit=0.5)
+        except AssertionError:
+            pass
+        (run.dir / "release").touch()
+        try:
+            run.process.wait(PATIENCE if FULL else LIMIT)
+            took = time.monotonic() - stop
+            pool.gone(LIMIT)
+            busy.gone(LIMIT)
+        except subprocess.TimeoutExpired:
+            took = None
+        ends, late = pool.ends(), busy.ends()
+        pool.stop()
+        busy.stop()
+        return ends, late, took
+
+    def test_with_the_file_no_connection_loses_a_request(self):
+        for _ in range(ROUNDS):
+            ends, late, took = self.stop_under_load(marked=True)
+            RESULTS[self.name, "with"].append((ends, late, took))
+            self.doCleanups()
+            if self.can_close:
+                self.assertEqual(dict(ends), {"close": ends.total()})
+                self.assertIsNotNone(took)
+
+    if FULL:
+        def test_without_the_file(self):
+            for _ in range(ROUNDS):
+                RESULTS[self.name, "without"].append(self.stop_under_load(marked=False))
+                self.doCleanups()
+
+
+RESULTS = collections.defaultdict(list)
+
+
+def of(server, name, snippet, **attributes):
+    return type(name, (KeepAlive, server), {"snippet": snippet, "name": name, **attributes})
+
+
+def replacing(old, new):
+    return staticmethod(lambda command: command.replace(old, new, 1))
+
+
+RUBY = "Ruby: puma, Rails"
+PYTHON = "Python: uvicorn, hypercorn, granian"
+SLOW_POOL = {"interval": 0.5}
+THREADS = replacing("puma ", "puma --threads 16:16 ")
+Nginx = of(servers.Nginx, "nginx", "nginx")
+HAProxy = of(servers.HAProxy, "HAProxy", "HAProxy")
+Apache = of(servers.Apache, "Apache", "Apache")
+Caddy = of(servers.Caddy, "Caddy", "Caddy")
+Puma = of(servers.Puma, "puma", RUBY, pool=SLOW_POOL, edit=THREADS)
+PumaWorkers = of(servers.Puma, "puma --workers 2", RUBY, pool=SLOW_POOL, edit=replacing("puma ", "puma --workers 2 --threads 16:16 "))
+Gunicorn = of(servers.Gunicorn, "gunicorn, gthread", None, edit=replacing("gunicorn ", "gunicorn --worker-class gthread --threads 16 "))
+Uvicorn = of(servers.Uvicorn, "uvicorn", PYTHON)
+Hypercorn = of(servers.Hypercorn, "hypercorn", PYTHON)
+Granian = of(servers.Granian, "granian", PYTHON)
+Waitress = of(servers.Waitress, "waitress", None, can_close=False)
+Passenger = of(servers.Passenger, "Passenger", RUBY, can_close=False)
+Node = of(servers.Node, "Node", "Node")
+Go = of(servers.Go, "Go", "Go")
+Java = of(servers.Java, "Java, HttpServer", "Java")
+Tomcat = of(servers.Tomcat, "Tomcat", "Tomcat")
+
+
+def load_tests(loader, tests, pattern):
+    print("loaded")
+    return tests
