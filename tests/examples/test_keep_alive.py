@@ -6,14 +6,13 @@ each, and writes the page's table.
 """
 import collections
 import os
-import re
 import signal
 import subprocess
 import time
 import unittest
 
 import servers
-from harness import LIMIT, ROOT, Stopping, listening, page_blocks, wait_for
+from harness import LIMIT, ROOT, listening, page_blocks, wait_for
 from pool import Pool
 
 PAGE = ROOT / "docs" / "keep-alive.md"
@@ -22,10 +21,12 @@ FULL = bool(os.environ.get("FULL"))
 ROUNDS = 3 if FULL else 1
 # A server that still serves its last client this long after the stop does not end.
 PATIENCE = 6
+# {(server, "with" or "without"): [how each stop went]}
+RESULTS = collections.defaultdict(list)
 
 
-class KeepAlive(Stopping):
-    """The tests of one server; the other base class starts it."""
+class KeepAlive:
+    """The tests of one server, which the other base class starts."""
 
     # The page's section; None if the page gives nothing to put into the server.
     snippet = None
@@ -87,9 +88,6 @@ class KeepAlive(Stopping):
                 self.doCleanups()
 
 
-RESULTS = collections.defaultdict(list)
-
-
 def of(server, name, snippet, **attributes):
     return type(name, (KeepAlive, server), {"snippet": snippet, "name": name, **attributes})
 
@@ -120,6 +118,48 @@ Java = of(servers.Java, "Java, HttpServer", "Java")
 Tomcat = of(servers.Tomcat, "Tomcat", "Tomcat")
 
 
-def load_tests(loader, tests, pattern):
-    print("loaded")
-    return tests
+class CloseAnyway(unittest.TestCase):
+    """Servers that close each connection after its answer, so a pool has nothing to lose."""
+
+    def check(self, server, **options):
+        case = server()
+        self.addCleanup(case.doCleanups)
+        case.start(**options)
+        pool = Pool(case, size=1)
+        pool.gone(LIMIT)
+        self.assertEqual((pool.clients[0].end, pool.clients[0].answers), ("close", 1))
+
+    def test_unicorn(self):
+        self.check(servers.Unicorn)
+
+    def test_gunicorns_sync_worker(self):
+        self.check(servers.Gunicorn)
+
+
+def seconds(stops):
+    """The longest of these stops."""
+    times = [took for _, _, took in stops]
+    return "never" if None in times else f"{max(times):.1f} s"
+
+
+def lost(stops):
+    total = sum((ends for ends, _, _ in stops), collections.Counter())
+    return f"{total['lost']} of {total.total()}"
+
+
+def row(name, without, marked):
+    busy = sum((late for _, late, _ in without), collections.Counter())
+    return f"| {name} | {lost(without)} | {lost(marked)} | {busy['lost']} of {busy.total()} | {seconds(without)} | {seconds(marked)} |"
+
+
+def tearDownModule():
+    """The page's table, if everything was measured."""
+    names = [case.name for case in globals().values() if isinstance(case, type) and issubclass(case, KeepAlive) and case.name]
+    if any(len(RESULTS[name, which]) < 3 for name in names for which in ("with", "without")):
+        return
+    lines = ["| server | lost without the file | lost with it | lost by the busy client | stop takes, without | with |",
+             "| --- | --- | --- | --- | --- | --- |",
+             *(row(name, RESULTS[name, "without"], RESULTS[name, "with"]) for name in names)]
+    begin, end = "<!-- measured: FULL=1 tests/examples/run -->", "<!-- end -->"
+    before, rest = PAGE.read_text().split(begin)
+    PAGE.write_text(before + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])

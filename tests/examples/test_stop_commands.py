@@ -5,12 +5,14 @@ when the stop signal arrives, and one that is in flight when the stop itself
 arrives. Then drain-init ends with the status that the page gives.
 """
 import pathlib
+import re
 import signal
 import subprocess
 import unittest
 
 import servers
-from harness import PAGES, children, get, names, others, page_commands
+from harness import LIMIT, PAGES, children, get, names, others, page_commands, wait_for
+from pool import Pool
 
 
 class Puma(servers.Puma):
@@ -281,7 +283,77 @@ class Pm2(servers.Pm2):
         self.cut(self.start(lambda command: self.cluster(self.without("-c")(command)), delay="100ms"))
 
 
+class InFront(servers.StopCommand):
+    """What docs/stop-commands.md says of programs between the platform, drain-init and the server."""
+
+    section = "Node"
+
+    def node(self, command, **options):
+        run = servers.Run(self, command, files=["server.js"], **options)
+        run.write("stop.js", "".join(servers.snippet_of("Node")))
+        return run
+
+    def test_su_and_runuser_kill_the_server_two_seconds_after_term(self):
+        for words in ("runuser -u nobody -- node server.js", "su -s /bin/sh nobody -c 'exec node server.js'"):
+            with self.subTest(words=words):
+                run = self.node(f"drain-init --delay-term 100ms -- {words}").start()
+                self.cut(run)
+                self.doCleanups()
+
+    def test_setpriv_and_chpst_let_it_finish(self):
+        for words in ("setpriv --reuid=65534 --clear-groups node server.js", "chpst -u nobody node server.js"):
+            with self.subTest(words=words):
+                run = self.node(f"drain-init --delay-term 1s -- {words}").start()
+                self.drain_and_stop(run, status=0)
+                self.doCleanups()
+
+    def test_a_helper_that_ignores_quit_does_not_hold_the_container(self):
+        command = """drain-init --delay-term 1s --rewrite TERM:QUIT -- sh -c 'sleep 1000 & exec nginx -g "daemon off;"'"""
+        run = servers.Run(self, command, files=["nginx.conf"], wrappers={"nginx": servers.NGINX})
+        servers.Upstream(self, run.dir)
+        self.drain_and_stop(run.start(), status=0)
+
+    def services(self):
+        """runsvdir with one service, node."""
+        service = '#!/bin/sh\ncd "$APP" && exec node server.js 2>&1\n'
+        text, = [text for language, text in servers.BLOCKS["Start scripts, su, runsvdir and supervisors"] if language == "sh"]
+        run = self.node(text.strip().replace("/etc/service", "services"))
+        (run.dir / "services/node").mkdir(parents=True)
+        run.write("services/node/run", service)
+        (run.dir / "services/node/run").chmod(0o755)
+        return run
+
+    def test_runsvdir_stops_its_services_by_the_stop_command(self):
+        self.drain_and_stop(self.services().start(), status=111)
+
+    def test_runsvdir_alone_leaves_its_services_running(self):
+        run = self.services()
+        run.command = re.sub("--stop-cmd '[^']*'", "", run.command)
+        run.start()
+        run.signal(signal.SIGTERM)
+        run.exit_status()
+        self.assertEqual(get(), (200, b"fast\n"))
+
+    def test_a_killed_drain_init_leaves_the_server_and_its_port(self):
+        run = self.node("drain-init --delay-term 10s -- node server.js").start()
+        run.signal(signal.SIGKILL)
+        run.process.wait()
+        self.assertEqual(get(), (200, b"fast\n"))
+
+    def test_close_alone_does_not_end_node_while_a_busy_client_stays(self):
+        run = self.node("drain-init --delay-term 100ms -- node server.js")
+        run.write("stop.js", "process.on('SIGTERM', () => server.close());\n")
+        run.start()
+        busy = Pool(self, size=1, interval=0.2, first="/late")
+        wait_for("the late request", (run.dir / "begun-late").exists)
+        run.signal(signal.SIGTERM)
+        run.said("server got TERM")
+        (run.dir / "release").touch()
+        busy.wait("20 more answers", lambda: busy.clients[0].answers > 20, LIMIT)
+        self.assertIsNone(run.process.poll())
+
+
 class Page(unittest.TestCase):
     def test_every_command_of_the_page_has_a_test(self):
         tested = {case.section for case in globals().values() if isinstance(case, type) and issubclass(case, servers.StopCommand)}
-        self.assertEqual(set(page_commands(PAGES[0])), tested)
+        self.assertEqual(set(page_commands(PAGES[0])), tested | {"Start scripts, su, runsvdir and supervisors"})

@@ -282,7 +282,7 @@ class PostgreSQL(Database):
 class PgBouncer(Database):
     section = "pgbouncer"
     SETTINGS = """[databases]
-postgres = host=127.0.0.1 port=5432
+postgres = host=127.0.0.1 port=5432 user=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = 6432
