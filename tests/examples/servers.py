@@ -80,7 +80,7 @@ class HAProxy(StopCommand):
     def start(self, edit=lambda command: command, snippet=(), **options):
         run = self.run_page(edit, files=["haproxy.cfg"], wrappers={"haproxy": 'exec /usr/sbin/haproxy "$@"'}, **options)
         run.command = run.command.replace("/etc/haproxy/", "")
-        parts = dict(snippet) or {"haproxy": "frontend web\n"}
+        parts = dict(snippet or BLOCKS[self.section][1:])
         run.write("draining.lua", parts.get("lua", ""))
         rest = (run.dir / "haproxy.cfg").read_text()
         run.write("haproxy.cfg", parts["haproxy"].replace("/etc/haproxy/", "") + rest)

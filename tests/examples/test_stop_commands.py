@@ -317,7 +317,7 @@ class InFront(servers.StopCommand):
         """runsvdir with one service, node."""
         service = '#!/bin/sh\ncd "$APP" && exec node server.js 2>&1\n'
         text, = [text for language, text in servers.BLOCKS["Start scripts, su, runsvdir and supervisors"] if language == "sh"]
-        run = self.node(text.strip().replace("/etc/service", "services"))
+        run = self.node(text.strip().replace("/etc/service", '"$APP/services"'))
         (run.dir / "services/node").mkdir(parents=True)
         run.write("services/node/run", service)
         (run.dir / "services/node/run").chmod(0o755)
