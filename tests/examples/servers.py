@@ -122,12 +122,12 @@ class PhpFpm(StopCommand):
 
     def start(self, edit=lambda command: command, timeout=True, **options):
         run = self.run_page(edit, files=["php-fpm.conf", "php.conf", "index.php"], wrappers={"php-fpm": PHP_FPM}, **options)
-        if timeout:
-            text, = snippet_of(self.section)
-            run.write("timeout.conf", text)
+        text, = snippet_of(self.section) if timeout else [""]
+        run.write("php-fpm.conf", f"[global]\n{text}" + (run.dir / "php-fpm.conf").read_text())
         run.start(port=9000)
         (run.dir / "tmp").mkdir()
-        self.nginx = subprocess.Popen(["nginx", "-p", f"{run.dir}/", "-c", "php.conf"], stdin=subprocess.DEVNULL)
+        self.nginx = subprocess.Popen(["nginx", "-p", f"{run.dir}/", "-c", "php.conf"], stdin=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
         self.addCleanup(self.nginx.wait)
         self.addCleanup(self.nginx.kill)
         wait_for("nginx", lambda: listening(8080))
@@ -212,17 +212,15 @@ import java.io.*;
 import java.nio.file.*;
 """
 
-    def start(self, edit=lambda command: command, snippet=(), context=True, **options):
+    def start(self, edit=lambda command: command, snippet=(), settings=True, **options):
         home = "/usr/share/tomcat10"
         run = self.run_page(edit, files=["Slow.java"], env={"CATALINA_HOME": home, "JAVA_OPTS": "-XX:-UsePerfData"},
                             wrappers={"catalina.sh": f'exec {home}/bin/catalina.sh "$@"'}, **options)
         run.env["CATALINA_BASE"] = str(run.dir)
         for name in ("conf", "temp", "logs", "webapps/ROOT/WEB-INF/classes"):
             (run.dir / name).mkdir(parents=True)
-        shutil.copy(HERE / "apps/server.xml", run.dir / "conf")
-        if context:
-            text, = snippet_of(self.section)
-            run.write("conf/context.xml", text)
+        text, = snippet_of(self.section) if settings else ['<Service name="Catalina">\n<Connector port="8080" />\n']
+        run.write("conf/server.xml", '<Server port="-1">\n' + text + (HERE / "apps/server.xml").read_text())
         sources = ["Slow.java"]
         for _, text in snippet:
             run.write("CloseWhileDraining.java", self.IMPORTS + text)
@@ -260,11 +258,12 @@ class Node(StopCommand):
 class Pm2(StopCommand):
     section = "pm2-runtime"
 
-    def start(self, edit=lambda command: command, **options):
+    def start(self, edit=lambda command: command, settings=lambda text: text, **options):
         run = self.run_page(edit, files=["server.js"], **options)
         run.env["PATH"] += f":{ROOT}/target/examples-npm/node_modules/.bin"
+        run.write("ecosystem.config.js", settings(*snippet_of(self.section)))
         run.write("stop.js", "".join(snippet_of("Node")).replace("SIGTERM", "SIGINT"))
         return run.start()
 
-    def cluster(self, command):
-        return command.replace("start server.js", "start server.js -i 2")
+    def cluster(self, text):
+        return text.replace("script:", "instances: 2, script:")

@@ -243,14 +243,14 @@ class Java(servers.Java):
 
 
 class Tomcat(servers.Tomcat):
-    def test_a_request_is_answered_within_the_unload_delay(self):
+    def test_with_both_settings_all_are_answered(self):
         self.drain_and_stop(self.start(), status=0)
 
     def test_its_own_status_is_143(self):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
 
     def test_by_default_requests_are_cut_after_two_seconds(self):
-        self.cut(self.start(context=False, delay="100ms"))
+        self.cut(self.start(settings=False, delay="100ms"))
 
 
 class Go(servers.Go):
@@ -274,13 +274,13 @@ class Pm2(servers.Pm2):
         self.drain_and_stop(self.start(), status=0)
 
     def test_a_cluster_answers_all(self):
-        self.drain_and_stop(self.start(self.cluster), status=0)
+        self.drain_and_stop(self.start(settings=self.cluster), status=0)
 
     def test_by_default_requests_are_cut_after_a_second_and_a_half(self):
-        self.cut(self.start(self.without("--kill-timeout 15000"), delay="100ms"))
+        self.cut(self.start(settings=lambda text: text.replace(", kill_timeout: 15000", ""), delay="100ms"))
 
     def test_a_cluster_without_c_is_cut(self):
-        self.cut(self.start(lambda command: self.cluster(self.without("-c")(command)), delay="100ms"))
+        self.cut(self.start(self.without("-c"), settings=self.cluster, delay="100ms"))
 
 
 class InFront(servers.StopCommand):

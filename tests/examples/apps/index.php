@@ -5,6 +5,8 @@ if ($_SERVER['REQUEST_URI'] !== '/slow') {
     return;
 }
 echo "begun\n";
+// Debian's php.ini buffers the output.
+ob_end_flush();
 flush();
 // The result of file_exists() is cached.
 while (!file_exists('release')) {
