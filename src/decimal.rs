@@ -1,7 +1,7 @@
-//! Decimal numbers, read and written. Each costs less than what std has for it.
+//! Decimal numbers, read and written. Both are smaller than the standard library's code.
 
-/// A number that is nothing but decimal digits, one or more of them. None where it
-/// is more than 64 bits hold.
+/// Reads one or more decimal digits and nothing else. None if the number does not fit into
+/// 64 bits.
 #[must_use]
 pub fn read(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
@@ -13,7 +13,7 @@ pub fn read(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// A number as it is written.
+/// The digits of a number.
 pub struct Digits {
     bytes: [u8; 20],
     start: usize,
@@ -37,7 +37,7 @@ pub fn written(mut number: u64) -> Digits {
 }
 
 impl Digits {
-    /// In ASCII, without leading zeros.
+    /// The digits in ASCII, without leading zeros.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_number_is_read_again() {
         for number in [0, 7, 10, 255, 4_194_304, u64::MAX - 1, u64::MAX] {
             let digits = written(number);
             assert_eq!(digits.as_bytes(), number.to_string().as_bytes());
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_or_too_great_is_refused() {
+    fn other_text_and_too_large_numbers_are_refused() {
         for bad in ["", "-1", "+1", " 1", "1 ", "1.0", "x", "18446744073709551616"] {
             assert_eq!(read(bad.as_bytes()), None, "{bad:?}");
         }

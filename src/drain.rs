@@ -1,25 +1,27 @@
 //! What to do when: the state machine of a stop.
 //!
-//! Pure: an event and the time go in, actions come out. No system call, no
-//! allocation. Times are [`Duration`]s since a fixed moment.
+//! Pure: an event and the time go in, actions come out. It makes no system call and
+//! allocates nothing. Times are [`Duration`]s since a fixed moment.
 //!
 //! ```text
-//! stop signal ──► Draining ──► Stopping ──► COMMAND exits ──► Ended ──► exit
+//! Running ─ stop signal ─► Draining ─ drain ends ─► Stopping ─ COMMAND exits ─► Ended ─► exit
 //! ```
+//!
+//! The manual page's section STOP SEQUENCE has the table of states and events.
 
 use core::time::Duration;
 
 use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
 
-/// A stop signal other than the one asked for is guessed at where COMMAND ends
-/// so soon after another signal.
+/// If COMMAND exits this soon after a signal that bypassed the drain, that signal was
+/// probably meant as the stop signal.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// `--delay-term`: never zero.
+    /// `--delay-term`. Never zero.
     pub delay: Option<Duration>,
     /// `--drain-signal`.
     pub drain_signal: Option<Signal>,
@@ -27,24 +29,24 @@ pub struct Plan {
     pub drain_cmd: bool,
     /// Whether there is a `--stop-cmd`.
     pub stop_cmd: bool,
-    /// `--kill-after`: never zero.
+    /// `--kill-after`. Never zero.
     pub kill_after: Option<Duration>,
-    /// The signals that ask to stop.
+    /// `--stop-signal`.
     pub stop_signals: SignalSet,
-    /// What is delivered where a signal was received.
+    /// `--rewrite`.
     pub rewrites: Rewrites,
-    /// Whether signals go to COMMAND's process group.
+    /// Whether signals go to COMMAND's process group: not with `--single-child`.
     pub group: bool,
     /// `--wait-all`.
     pub wait_all: Option<WaitAll>,
 }
 
-/// Whom `--wait-all` stops before it waits for every child.
+/// Which processes `--wait-all` stops before it waits for every child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitAll {
-    /// As PID 1: every process of the PID namespace.
+    /// As PID 1, every process of the PID namespace.
     Namespace,
-    /// Otherwise: every child, those that it adopts later among them.
+    /// Otherwise every child, including those that it adopts later.
     Children,
 }
 
@@ -56,7 +58,7 @@ impl Plan {
     }
 }
 
-/// One of the two commands that drain-init runs itself.
+/// A command that drain-init runs during a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helper {
     /// The drain command.
@@ -68,165 +70,279 @@ pub enum Helper {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// COMMAND ended and was reaped.
-    CommandEnded {
+    /// A signal was received. Never CHLD.
+    Received {
+        /// The signal.
+        signal: Signal,
+        /// Whether it is about the controlling terminal: TSTP, TTIN, TTOU, CONT or
+        /// WINCH, and drain-init has a controlling terminal.
+        about_terminal: bool,
+    },
+    /// Time has passed, and a deadline with it.
+    Time,
+    /// COMMAND has exited and was reaped.
+    CommandExited {
         /// How.
         status: Status,
-        /// Whether somebody is left of its group.
-        group_left: bool,
+        /// Whether its process group has members.
+        group_remains: bool,
     },
-    /// COMMAND was stopped by a signal.
-    CommandStopped {
-        /// By which.
+    /// COMMAND was suspended by a signal.
+    CommandSuspended {
+        /// The signal.
         signal: Signal,
-        /// Who can continue it, where a terminal's job control stopped it.
-        job: Option<Job>,
+        /// What can continue it, if a terminal's job control has suspended it.
+        continuer: Option<Continuer>,
     },
     /// COMMAND was continued.
     CommandContinued,
-    /// Nobody is left of COMMAND's group.
+    /// After COMMAND's exit, another member of its group was suspended by a signal.
+    MemberSuspended {
+        /// The signal.
+        signal: Signal,
+        /// As above.
+        continuer: Option<Continuer>,
+    },
+    /// COMMAND's group has no members any more.
     GroupGone,
-    /// Children were reaped, and others may have been adopted.
-    Reaped,
-    /// A drain or stop command ended and was reaped.
-    HelperEnded(Helper, Status),
-    /// A drain or stop command could not be started.
+    /// COMMAND's group has members, none of which drain-init may signal.
+    GroupForbidden,
+    /// Every remaining member of COMMAND's group ignores all of the signals that
+    /// [`Drain::sent_to_group`] returns.
+    GroupIgnores,
+    /// A drain or stop command has exited and was reaped.
+    HelperExited(Helper, Status),
+    /// A drain or stop command could not be started. That was reported.
     HelperNotStarted(Helper),
-    /// No child is left.
+    /// It is time to look for further processes: a child was reaped, or a second has
+    /// passed.
+    Scan,
+    /// No child remains.
     NoChildren,
-    /// Time went by: a deadline may have passed.
-    Time,
-    /// A signal was received; never CHLD.
-    Received(Signal),
-    /// The same, where drain-init has a controlling terminal, of which the
-    /// signal may speak: TSTP, TTIN, TTOU, CONT, WINCH.
-    ReceivedOnTerminal(Signal),
 }
 
-/// Whose job COMMAND is on its terminal.
+/// What can continue a job that a terminal has suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job {
-    /// drain-init's own: nobody else is there to continue it.
-    Own,
-    /// That of the shell which started drain-init.
-    Shells,
+pub enum Continuer {
+    /// Only drain-init.
+    Init,
+    /// The shell that started drain-init.
+    Shell,
+}
+
+/// Which of COMMAND's processes a signal goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    /// COMMAND alone.
+    Command,
+    /// COMMAND's process group.
+    Group,
 }
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Deliver a signal to COMMAND (its group, unless single).
-    Deliver(Signal),
-    /// Deliver a signal to COMMAND's process ID alone.
-    DeliverToCommand(Signal),
-    /// Signal what is left of COMMAND's group; of `received`, if that is the
-    /// reason, say that it was dropped where nothing is left.
-    DeliverToRest {
-        /// What to deliver.
+    /// Send a signal to COMMAND or its group.
+    Send(Signal, Recipient),
+    /// After COMMAND's exit, send a signal to the remaining members of its group.
+    SendToRemaining {
+        /// The signal to send.
         signal: Signal,
-        /// The received signal, where one is the reason.
+        /// The received signal that is forwarded. If no member remains, report that it
+        /// was dropped.
         received: Option<Signal>,
     },
-    /// Signal a drain or stop command's group, if it is still there.
-    SignalHelper(Helper, Signal),
-    /// Signal everybody for whom `--wait-all` is there: every process of the PID
-    /// namespace, or every child. Nobody gets the same signal twice so.
-    SignalAll {
-        /// What to deliver.
+    /// Send a signal to the group of a drain or stop command, if it exists.
+    SendToHelper(Helper, Signal),
+    /// Send a signal to all of the processes that `--wait-all` waits for, except
+    /// those that received one this way before. KILL is sent again.
+    SendToAll {
+        /// The signal to send.
         signal: Signal,
-        /// Leave COMMAND's group out: it was told.
+        /// Leave out COMMAND's group, which was signalled.
         spare_command: bool,
-        /// Leave the drain command's group out: it was told.
+        /// Leave out the drain command's group, which was signalled.
         spare_drain_cmd: bool,
     },
-    /// Give COMMAND's group the terminal, if drain-init's own group has it.
-    HandTerminalOn,
-    /// Give COMMAND's group the terminal, and where that can be done CONT.
+    /// Make COMMAND's group the terminal's foreground group, if drain-init's own group
+    /// is.
+    PassTerminal,
+    /// Make COMMAND's group the terminal's foreground group. If that succeeds, send it
+    /// CONT.
     ContinueInForeground,
-    /// Start the drain or stop command, telling it the received signal.
+    /// Start the drain or stop command. The signal is the received one.
     Start(Helper, Signal),
-    /// Stop oneself, until CONT comes.
-    Suspend,
-    /// Say it.
+    /// Stop drain-init itself until CONT comes.
+    SuspendSelf,
+    /// Report this.
     Report(Message),
-    /// Exit with that status of COMMAND's.
+    /// Exit with COMMAND's status.
     Exit(Status),
 }
 
-/// What comes after a drain.
+/// What follows a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum AfterDrain {
     /// The stop command is run.
-    Command,
-    /// A signal is delivered.
+    StopCommand,
+    /// This signal is sent.
     Signal(Signal),
-    /// Nothing: this signal is rewritten to 0.
+    /// Nothing is sent: this received signal is rewritten to 0.
     Nothing(Signal),
 }
 
-/// What to say.
+/// What to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A signal was received. (Said with `--verbose`.)
+    /// A signal was received. (Verbose.)
     Received(Signal),
-    /// It is rewritten to 0. (Said with `--verbose`.)
-    NotDelivered(Signal),
+    /// It is not sent: it is rewritten to 0. (Verbose.)
+    NotSent(Signal),
     /// A drain begins.
     Draining {
         /// The stop signal.
         received: Signal,
-        /// For that long, or as long as the drain command runs.
+        /// The delay. Without one the drain lasts as long as the drain command runs.
         delay: Option<Duration>,
-        /// What comes then.
-        then: Stop,
+        /// What follows.
+        then: AfterDrain,
     },
-    /// A stop signal was swallowed in a drain.
-    SwallowedDraining(Signal),
-    /// A stop signal was swallowed while the stop command runs.
-    SwallowedStopping(Signal),
+    /// A stop signal was ignored during the drain.
+    IgnoredDraining(Signal),
+    /// A stop signal was ignored while the stop command runs.
+    IgnoredStopping(Signal),
     /// A stop begins.
     Stopping {
         /// The stop signal.
         received: Signal,
-        /// How long the drain was, where there was one to wait for.
+        /// How long the drain lasted, unless it ended at once.
         drained: Option<Duration>,
-        /// What comes now.
-        then: Stop,
+        /// What is done now.
+        then: AfterDrain,
     },
-    /// A helper ended well. (Said with `--verbose`.)
+    /// A drain or stop command has exited with 0. (Verbose.)
     HelperSucceeded(Helper),
-    /// A helper ended with that failure.
-    HelperFailed(Helper, Status),
-    /// A failed stop command: this signal is delivered after all.
-    DeliveredAfterAll(Signal),
-    /// COMMAND ended.
-    Ended {
+    /// The drain command has failed.
+    DrainCommandFailed(Status),
+    /// The stop command has failed.
+    StopCommandFailed {
+        /// How, if it was started at all.
+        status: Option<Status>,
+        /// The signal that is sent instead, if any.
+        instead: Option<Signal>,
+    },
+    /// COMMAND has exited.
+    Exited {
         /// How.
         status: Status,
-        /// In the drain, which is over so long after its beginning.
-        drained: Option<Duration>,
-        /// What stopped it, so long ago.
-        stopped: Option<(Cause, Duration)>,
-        /// Whether this is a step of a drain, or said with `--verbose` only.
-        step: bool,
-        /// Whether what is left of its group is waited for.
-        waits: bool,
+        /// During which phase. The message is a step of a drain if the stop was.
+        during: Phase,
+        /// When.
+        now: Duration,
+        /// What drain-init still waits for.
+        waiting_for: WaitingFor,
     },
-    /// COMMAND ended soon after that signal, and never saw a drain.
-    DeliveredWithoutDrain(Signal, SignalSet),
-    /// The time of `--kill-after` is over.
+    /// COMMAND has exited soon after a signal that bypassed the drain. The set has
+    /// the stop signals.
+    BypassedDrain(Signal, SignalSet),
+    /// The remaining processes cannot be signalled, and are not waited for.
+    GroupForbidden,
+    /// The time of `--kill-after` has passed.
     Killing(Duration),
-    /// A signal came when there was nobody to deliver it to.
+    /// A signal was received when no process remained to receive it.
     Dropped(Signal),
 }
 
-/// What COMMAND was last stopped with.
+/// What asked COMMAND to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A delivered signal, or where that is rewritten to 0 the received one.
+    /// This signal; if nothing was sent, the received one.
     Signal(Signal),
     /// The stop command.
     StopCommand,
+}
+
+/// How far the stop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No stop signal was received.
+    Running {
+        /// The last signal that bypassed the drain, and when.
+        bypassed: Option<(Signal, Duration)>,
+    },
+    /// The stop signal is held back.
+    Draining {
+        /// The stop signal.
+        received: Signal,
+        /// When the drain began.
+        since: Duration,
+        /// When it ends. Without a delay it ends with the drain command.
+        ends: Option<Duration>,
+    },
+    /// COMMAND was asked to stop.
+    Stopping {
+        /// The stop signal.
+        received: Signal,
+        /// When COMMAND was last asked.
+        since: Duration,
+        /// What asked it.
+        cause: Cause,
+        /// Whether the stop command is running.
+        stop_command: bool,
+        /// Whether the stop was reported: it follows a drain, or KILL was sent.
+        reported: bool,
+    },
+    /// COMMAND has exited.
+    Ended {
+        /// How.
+        status: Status,
+        /// What drain-init still waits for.
+        waiting_for: WaitingFor,
+    },
+}
+
+/// What drain-init waits for after COMMAND's exit. It exits when the set is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingFor {
+    /// The remaining members of COMMAND's group.
+    pub group: bool,
+    /// Every child, for `--wait-all`.
+    pub children: bool,
+    /// The stop command.
+    pub stop_command: bool,
+}
+
+impl WaitingFor {
+    const fn is_empty(self) -> bool {
+        !self.group && !self.children && !self.stop_command
+    }
+}
+
+/// The clock of `--kill-after`, which is started once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KillClock {
+    Unset,
+    Due(Duration),
+    Fired,
+}
+
+/// Whether COMMAND is suspended, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspended {
+    No,
+    /// COMMAND was suspended by STOP.
+    Command,
+    /// COMMAND was suspended by a signal with which a terminal suspends a whole group.
+    Group,
+}
+
+/// The drain command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DrainCommand {
+    NotRunning,
+    Running,
+    /// It was still running when COMMAND exited, and was sent TERM.
+    Signalled,
 }
 
 /// Where a step's actions go, one by one in their order.
@@ -242,334 +358,271 @@ impl Actions<'_> {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// No stop was asked for.
-    Running {
-        /// The last signal that was delivered without the drain that was asked
-        /// for, and when.
-        last: Option<(Signal, Duration)>,
-    },
-    /// A stop signal is held back.
-    Draining {
-        received: Signal,
-        since: Duration,
-        /// None where the drain command's end is waited for.
-        ends: Option<Duration>,
-    },
-    /// COMMAND was told to stop.
-    Stopping { received: Signal, since: Duration, cause: Cause },
-    /// COMMAND has ended.
-    Ended {
-        status: Status,
-        /// Whether what is left of its group is waited for.
-        group: bool,
-        /// Whether every child is waited for.
-        children: bool,
-    },
-}
-
 /// The state of a stop.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_field_names, reason = "a drain command is part of a drain")]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Drain {
     plan: Plan,
-    state: State,
-    /// When SIGKILL is due. Set once.
-    kill_at: Option<Duration>,
-    /// Whether it has been sent.
-    killed: bool,
-    /// Whether the stop signal was delivered to COMMAND's group.
-    group_told: bool,
-    /// Whether COMMAND is stopped, as far as is known.
-    suspended: bool,
-    drain_cmd_runs: bool,
-    /// Whether the drain command was sent TERM.
-    drain_cmd_told: bool,
-    stop_cmd_runs: bool,
+    phase: Phase,
+    kill_clock: KillClock,
+    /// The stop signals that were sent to COMMAND's group.
+    sent_to_group: SignalSet,
+    /// Whether `--wait-all` has sent TERM to the group's members, too.
+    sent_to_all: bool,
+    suspended: Suspended,
+    drain_command: DrainCommand,
 }
 
 impl Drain {
-    /// COMMAND was just started.
+    /// The state in which COMMAND was just started.
     #[must_use]
     pub const fn new(plan: Plan) -> Self {
         Self {
             plan,
-            state: State::Running { last: None },
-            kill_at: None,
-            killed: false,
-            group_told: false,
-            suspended: false,
-            drain_cmd_runs: false,
-            drain_cmd_told: false,
-            stop_cmd_runs: false,
+            phase: Phase::Running { bypassed: None },
+            kill_clock: KillClock::Unset,
+            sent_to_group: SignalSet::EMPTY,
+            sent_to_all: false,
+            suspended: Suspended::No,
+            drain_command: DrainCommand::NotRunning,
         }
     }
 
-    /// When [`Event::Time`] is wanted next, if ever.
+    /// When [`Event::Time`] is due next.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        let drain_ends = match self.state {
-            State::Draining { ends, .. } => ends,
+        let drain_ends = match self.phase {
+            Phase::Draining { ends, .. } => ends,
             _ => None,
         };
-        let kill_at = self.kill_at.filter(|_| !self.killed);
-        match (drain_ends, kill_at) {
+        let kill_due = match self.kill_clock {
+            KillClock::Due(at) => Some(at),
+            KillClock::Unset | KillClock::Fired => None,
+        };
+        match (drain_ends, kill_due) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }
     }
 
-    /// Whether it counts, when COMMAND ends, if somebody is left of its group.
-    const fn asks_for_group(&self) -> bool {
-        self.plan.group && self.plan.drains() && matches!(self.state, State::Stopping { .. })
-    }
-
-    /// Whether [`Event::GroupGone`] is waited for.
+    /// What drain-init waits for after COMMAND's exit. While that includes the group,
+    /// the events about the group are wanted.
     #[must_use]
-    pub const fn waits_for_group(&self) -> bool {
-        matches!(self.state, State::Ended { group: true, .. })
+    pub const fn waiting_for(&self) -> WaitingFor {
+        match self.phase {
+            Phase::Ended { waiting_for, .. } => waiting_for,
+            _ => WaitingFor { group: false, children: false, stop_command: false },
+        }
     }
 
-    /// Takes an event in, at the time that it is `now`, and hands out what to do.
-    /// Takes none of it back: what fails is the next event.
+    /// The stop signals that COMMAND's group was sent. If all remaining members ignore
+    /// all of them, the group gets TERM. `None` if it was sent TERM, KILL or nothing.
+    #[must_use]
+    pub fn sent_to_group(&self) -> Option<SignalSet> {
+        let sent = self.sent_to_group;
+        let has_term = sent.contains(Signal::TERM) || self.sent_to_all || self.was_killed();
+        (self.group_was_signalled() && !has_term).then_some(sent)
+    }
+
+    fn group_was_signalled(&self) -> bool {
+        self.sent_to_group != SignalSet::EMPTY
+    }
+
+    /// Whether `--kill-after` has sent KILL.
+    #[must_use]
+    pub const fn was_killed(&self) -> bool {
+        matches!(self.kill_clock, KillClock::Fired)
+    }
+
+    /// Takes in an event that happened at the time `now`, and passes the actions that
+    /// follow to `act`. An action that fails is the next event.
     pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
         let actions = &mut Actions(act);
         match event {
-            Event::CommandEnded { status, group_left } => {
-                self.command_ended(status, group_left, now, actions);
-            }
-            Event::CommandStopped { signal, job } => self.command_stopped(signal, job, actions),
-            Event::CommandContinued => self.suspended = false,
-            Event::HelperEnded(helper, status) => {
-                self.helper_ended(helper, Some(status), now, actions);
-            }
-            Event::HelperNotStarted(helper) => self.helper_ended(helper, None, now, actions),
-            Event::GroupGone => {
-                if let State::Ended { group, .. } = &mut self.state {
-                    *group = false;
-                }
-                self.exit_if_done(actions);
-            }
-            Event::Reaped => {
-                if self.plan.wait_all == Some(WaitAll::Children) {
-                    self.tell_all(actions);
-                }
-            }
-            Event::NoChildren => {
-                // The stop command would be one.
-                if let State::Ended { children, .. } = &mut self.state
-                    && !self.stop_cmd_runs
-                {
-                    *children = false;
-                    self.exit_if_done(actions);
-                }
+            Event::Received { signal, about_terminal } => {
+                self.received(signal, about_terminal, now, actions);
             }
             Event::Time => self.time(now, actions),
-            Event::Received(signal) => self.received(signal, false, now, actions),
-            Event::ReceivedOnTerminal(signal) => self.received(signal, true, now, actions),
+            Event::CommandExited { status, group_remains } => {
+                self.command_exited(status, group_remains, now, actions);
+            }
+            Event::CommandSuspended { signal, continuer }
+            | Event::MemberSuspended { signal, continuer } => {
+                self.was_suspended(signal, continuer, actions);
+            }
+            Event::CommandContinued => self.suspended = Suspended::No,
+            Event::GroupGone => self.stop_waiting_for_group(actions),
+            Event::GroupForbidden => {
+                // --wait-all still waits for them if they are children.
+                if !self.waiting_for().children {
+                    actions.report(Message::GroupForbidden);
+                }
+                self.stop_waiting_for_group(actions);
+            }
+            Event::GroupIgnores => {
+                if self.waiting_for().group && self.sent_to_group().is_some() {
+                    self.stop_remaining(Signal::TERM, None, actions);
+                }
+            }
+            Event::HelperExited(Helper::Drain, status) => {
+                self.drain_command_exited(Some(status), now, actions);
+            }
+            Event::HelperNotStarted(Helper::Drain) => self.drain_command_exited(None, now, actions),
+            Event::HelperExited(Helper::Stop, status) => {
+                self.stop_command_exited(Some(status), now, actions);
+            }
+            Event::HelperNotStarted(Helper::Stop) => self.stop_command_exited(None, now, actions),
+            Event::Scan => self.stop_all(actions),
+            Event::NoChildren => self.no_children(actions),
         }
     }
+
+    // ------------------------------------------------------------ received signals
 
     fn received(
         &mut self,
         signal: Signal,
-        on_terminal: bool,
+        about_terminal: bool,
         now: Duration,
         actions: &mut Actions,
     ) {
         actions.report(Message::Received(signal));
-        let suspends = on_terminal && signal.is_of_job_control();
-        let delivered = if suspends && self.plan.group {
-            // COMMAND's group may be an orphaned one, in which these three do
-            // nothing (see dumb-init's README).
+        let suspends = about_terminal && signal.is_of_job_control();
+        let forwarded = if suspends && self.plan.group {
+            // The three have no effect in an orphaned process group, which COMMAND's
+            // may be.
             self.plan.rewrites.apply_or(signal, Signal::STOP)
         } else {
             self.plan.rewrites.apply(signal)
         };
-        if on_terminal && signal == Signal::CONT {
-            // Whoever continues the job gave drain-init's group the terminal.
-            actions.push(Action::HandTerminalOn);
+        if about_terminal && signal == Signal::CONT {
+            // The shell that continues the job has made drain-init's group the
+            // foreground group.
+            actions.push(Action::PassTerminal);
         }
-        match self.state {
-            State::Running { .. } => {
-                self.received_when_running(signal, delivered, on_terminal, now, actions);
+        let asks_to_stop = self.plan.stop_signals.contains(signal);
+        match self.phase {
+            Phase::Running { .. } if asks_to_stop => self.stop_requested(signal, now, actions),
+            Phase::Draining { .. } if asks_to_stop => {
+                // Runtimes send it twice, which must not cut the drain short.
+                actions.report(Message::IgnoredDraining(signal));
             }
-            State::Draining { .. } => self.received_when_draining(signal, delivered, actions),
-            State::Stopping { .. } => {
-                self.received_when_stopping(signal, delivered, now, actions);
+            Phase::Stopping { stop_command, .. } if asks_to_stop => {
+                if stop_command {
+                    actions.report(Message::IgnoredStopping(signal));
+                } else {
+                    self.stop_again(signal, forwarded, now, actions);
+                }
             }
-            State::Ended { .. } => self.received_when_ended(signal, delivered, actions),
+            Phase::Running { .. } => {
+                self.note_bypass(signal, forwarded, about_terminal, now);
+                self.forward(signal, forwarded, actions);
+            }
+            Phase::Draining { .. } | Phase::Stopping { .. } => {
+                self.forward(signal, forwarded, actions);
+            }
+            Phase::Ended { .. } => self.forward_to_remaining(signal, forwarded, actions),
         }
-        // As dumb-init does: whoever suspends the job sees its init stop, too.
+        // What suspends the job expects its init to stop as well.
         if suspends {
-            actions.push(Action::Suspend);
+            actions.push(Action::SuspendSelf);
         }
     }
 
-    /// A stop signal begins the stop, every other one is delivered at once.
-    fn received_when_running(
+    /// Notes a signal that may end COMMAND without the drain that was asked for.
+    fn note_bypass(
         &mut self,
         signal: Signal,
-        delivered: Option<Signal>,
-        on_terminal: bool,
+        forwarded: Option<Signal>,
+        about_terminal: bool,
         now: Duration,
-        actions: &mut Actions,
     ) {
-        if !self.plan.stop_signals.contains(signal) {
-            let may_end = signal.ends_by_default() || (signal == Signal::WINCH && !on_terminal);
-            if may_end && self.plan.drains() && delivered.is_some() {
-                self.state = State::Running { last: Some((signal, now)) };
-            }
-            self.deliver(signal, delivered, actions);
-        } else if self.plan.drains() {
-            self.begin_drain(signal, now, actions);
-        } else {
-            self.begin_stop(signal, None, now, actions);
+        // WINCH is Apache's stop signal, unless a window was resized.
+        let may_stop = signal.ends_by_default() || (signal == Signal::WINCH && !about_terminal);
+        if may_stop && self.plan.drains() && forwarded.is_some() {
+            self.phase = Phase::Running { bypassed: Some((signal, now)) };
         }
     }
 
-    /// Runtimes do send a stop signal twice: it must not cut the drain short.
-    fn received_when_draining(
-        &mut self,
-        signal: Signal,
-        delivered: Option<Signal>,
-        actions: &mut Actions,
-    ) {
-        if self.plan.stop_signals.contains(signal) {
-            actions.report(Message::SwallowedDraining(signal));
-        } else {
-            self.deliver(signal, delivered, actions);
-        }
+    /// Forwards a signal that does not ask to stop.
+    fn forward(&mut self, received: Signal, forwarded: Option<Signal>, actions: &mut Actions) {
+        let Some(signal) = forwarded else {
+            actions.report(Message::NotSent(received));
+            return;
+        };
+        let recipient = self.recipient(signal);
+        self.note_suspension(signal);
+        actions.push(Action::Send(signal, recipient));
     }
 
-    /// The stop command must not be disturbed either; then stop signals are
-    /// delivered.
-    fn received_when_stopping(
-        &mut self,
-        signal: Signal,
-        delivered: Option<Signal>,
-        now: Duration,
-        actions: &mut Actions,
-    ) {
-        if !self.plan.stop_signals.contains(signal) {
-            self.deliver(signal, delivered, actions);
-        } else if self.stop_cmd_runs {
-            actions.report(Message::SwallowedStopping(signal));
-        } else if let Some(delivered) = delivered
-            && let State::Stopping { since, cause, .. } = &mut self.state
-        {
-            (*since, *cause) = (now, Cause::Signal(delivered));
-            self.deliver_stop(delivered, actions);
-        } else {
-            actions.report(Message::NotDelivered(signal));
-        }
-    }
-
-    /// Whoever is left of the group may still get a signal.
-    fn received_when_ended(
+    /// Forwards a signal after COMMAND's exit.
+    fn forward_to_remaining(
         &mut self,
         received: Signal,
-        delivered: Option<Signal>,
+        forwarded: Option<Signal>,
         actions: &mut Actions,
     ) {
-        match delivered {
-            None => actions.report(Message::NotDelivered(received)),
+        match forwarded {
+            None => actions.report(Message::NotSent(received)),
             Some(_) if !self.plan.group => actions.report(Message::Dropped(received)),
+            Some(signal) if self.plan.stop_signals.contains(received) => {
+                self.stop_remaining(signal, Some(received), actions);
+            }
             Some(signal) => {
-                self.group_told |= self.plan.stop_signals.contains(received);
-                self.suspends_or_continues(signal);
-                actions.push(Action::DeliverToRest { signal, received: Some(received) });
+                self.note_suspension(signal);
+                actions.push(Action::SendToRemaining { signal, received: Some(received) });
             }
         }
     }
 
-    /// Delivers a signal that does not ask to stop.
-    fn deliver(&mut self, received: Signal, delivered: Option<Signal>, actions: &mut Actions) {
-        match delivered {
-            None => actions.report(Message::NotDelivered(received)),
-            Some(signal) => {
-                self.suspends_or_continues(signal);
-                actions.push(Action::Deliver(signal));
-            }
+    /// Where a signal goes: CONT to the whole group if a terminal has suspended it.
+    fn recipient(&self, signal: Signal) -> Recipient {
+        if self.plan.group || signal == Signal::CONT && self.suspended == Suspended::Group {
+            Recipient::Group
+        } else {
+            Recipient::Command
         }
     }
 
-    const fn suspends_or_continues(&mut self, delivered: Signal) {
-        match delivered {
-            Signal::STOP => self.suspended = true,
-            Signal::CONT => self.suspended = false,
-            _ => {}
-        }
-    }
+    // ---------------------------------------------------------------- drain and stop
 
-    /// COMMAND was stopped. What to do about it is the terminal's business.
-    fn command_stopped(&mut self, signal: Signal, job: Option<Job>, actions: &mut Actions) {
-        self.suspended = true;
-        if !signal.is_of_job_control() {
+    /// The first stop signal.
+    fn stop_requested(&mut self, received: Signal, now: Duration, actions: &mut Actions) {
+        if !self.plan.drains() {
+            self.begin_stop(received, None, now, actions);
             return;
         }
-        match job {
-            None => {}
-            Some(Job::Shells) => actions.push(Action::Suspend),
-            Some(Job::Own) if signal == Signal::TSTP => {
-                self.suspended = false;
-                actions.push(Action::Deliver(Signal::CONT));
-            }
-            // It would stop again at once, as long as it is in the background.
-            Some(Job::Own) => actions.push(Action::ContinueInForeground),
-        }
-    }
-
-    /// Delivers what stops COMMAND, also to one that is suspended: it would act
-    /// on nothing but KILL.
-    fn deliver_stop(&mut self, signal: Signal, actions: &mut Actions) {
-        actions.push(Action::Deliver(signal));
-        self.group_told |= self.plan.group;
-        self.wake_command(actions);
-    }
-
-    fn wake_command(&mut self, actions: &mut Actions) {
-        if core::mem::take(&mut self.suspended) {
-            actions.push(Action::Deliver(Signal::CONT));
-        }
-    }
-
-    /// What a stop will do, or does.
-    fn stop(&self, received: Signal) -> Stop {
-        if self.plan.stop_cmd {
-            Stop::Command
-        } else {
-            self.plan.rewrites.apply(received).map_or(Stop::Nothing(received), Stop::Signal)
-        }
-    }
-
-    fn begin_drain(&mut self, received: Signal, now: Duration, actions: &mut Actions) {
         let delay = self.plan.delay;
-        let waits = delay.is_some() || self.plan.drain_cmd;
-        self.state = State::Draining {
-            received,
-            since: now,
-            ends: delay.map(|delay| now.saturating_add(delay)),
-        };
-        if waits {
-            let then = self.stop(received);
+        let ends = delay.map(|delay| now.saturating_add(delay));
+        self.phase = Phase::Draining { received, since: now, ends };
+        let ends_at_once = delay.is_none() && !self.plan.drain_cmd;
+        if !ends_at_once {
+            let then = self.after_drain(received);
             actions.report(Message::Draining { received, delay, then });
         }
         if let Some(signal) = self.plan.drain_signal {
-            actions.push(Action::DeliverToCommand(signal));
+            actions.push(Action::Send(signal, Recipient::Command));
         }
         if self.plan.drain_cmd {
-            self.drain_cmd_runs = true;
+            self.drain_command = DrainCommand::Running;
             actions.push(Action::Start(Helper::Drain, received));
         }
-        if !waits {
+        if ends_at_once {
             self.begin_stop(received, None, now, actions);
         }
     }
 
-    /// Ends the drain, or begins without one.
+    /// What follows the drain.
+    fn after_drain(&self, received: Signal) -> AfterDrain {
+        if self.plan.stop_cmd {
+            return AfterDrain::StopCommand;
+        }
+        match self.plan.rewrites.apply(received) {
+            Some(signal) => AfterDrain::Signal(signal),
+            None => AfterDrain::Nothing(received),
+        }
+    }
+
+    /// Ends a drain that lasted for `drained`, or stops without one.
     fn begin_stop(
         &mut self,
         received: Signal,
@@ -577,203 +630,345 @@ impl Drain {
         now: Duration,
         actions: &mut Actions,
     ) {
-        let then = self.stop(received);
-        if self.plan.drains() {
+        let then = self.after_drain(received);
+        let reported = self.plan.drains();
+        if reported {
             actions.report(Message::Stopping { received, drained, then });
-        } else if let Stop::Nothing(signal) = then {
-            actions.report(Message::NotDelivered(signal));
+        } else if let AfterDrain::Nothing(signal) = then {
+            actions.report(Message::NotSent(signal));
         }
         let cause = match then {
-            Stop::Command => {
-                self.wake_command(actions);
-                self.stop_cmd_runs = true;
+            AfterDrain::StopCommand => {
+                self.continue_command(actions);
                 actions.push(Action::Start(Helper::Stop, received));
                 Cause::StopCommand
             }
-            Stop::Signal(signal) => {
-                self.deliver_stop(signal, actions);
+            AfterDrain::Signal(signal) => {
+                // In the step of a drain signal that suspends, CONT would discard it.
+                let suspends = |signal: Signal| signal.stops_by_default();
+                let just_suspended =
+                    drained.is_none() && self.plan.drain_signal.is_some_and(suspends);
+                self.send_stop(signal, just_suspended, actions);
                 Cause::Signal(signal)
             }
-            Stop::Nothing(signal) => Cause::Signal(signal),
+            AfterDrain::Nothing(signal) => Cause::Signal(signal),
         };
-        self.state = State::Stopping { received, since: now, cause };
+        let stop_command = cause == Cause::StopCommand;
+        self.phase = Phase::Stopping { received, since: now, cause, stop_command, reported };
         self.start_kill_clock(now);
     }
 
-    fn start_kill_clock(&mut self, now: Duration) {
-        if self.kill_at.is_none() {
-            self.kill_at = self.plan.kill_after.map(|kill_after| now.saturating_add(kill_after));
+    /// A further stop signal.
+    fn stop_again(
+        &mut self,
+        received: Signal,
+        forwarded: Option<Signal>,
+        now: Duration,
+        actions: &mut Actions,
+    ) {
+        let Some(signal) = forwarded else {
+            actions.report(Message::NotSent(received));
+            return;
+        };
+        if let Phase::Stopping { since, cause, .. } = &mut self.phase {
+            (*since, *cause) = (now, Cause::Signal(signal));
+        }
+        self.send_stop(signal, false, actions);
+    }
+
+    /// Sends COMMAND what stops it, and CONT: a suspended process acts on no signal but
+    /// KILL.
+    fn send_stop(&mut self, signal: Signal, just_suspended: bool, actions: &mut Actions) {
+        actions.push(Action::Send(signal, self.recipient(signal)));
+        if self.plan.group {
+            self.sent_to_group.insert(signal);
+        }
+        let recipient = self.recipient(Signal::CONT);
+        if self.continues_after(signal, just_suspended) {
+            actions.push(Action::Send(Signal::CONT, recipient));
         }
     }
 
-    /// A helper ended with that status, or could not be started.
-    fn helper_ended(
+    /// Sends the remaining processes of COMMAND's group what stops them, and CONT.
+    fn stop_remaining(&mut self, signal: Signal, received: Option<Signal>, actions: &mut Actions) {
+        self.sent_to_group.insert(signal);
+        actions.push(Action::SendToRemaining { signal, received });
+        if self.continues_after(signal, false) {
+            actions.push(Action::SendToRemaining { signal: Signal::CONT, received: None });
+        }
+    }
+
+    /// Whether CONT follows a stop signal. With a drain option it does, because any
+    /// process may be suspended; without, only if COMMAND is known to be.
+    fn continues_after(&mut self, signal: Signal, just_suspended: bool) -> bool {
+        let suspended = core::mem::replace(&mut self.suspended, Suspended::No) != Suspended::No;
+        let may_be_suspended = self.plan.drains() && !just_suspended;
+        // CONT discards a pending signal that suspends.
+        (suspended || may_be_suspended) && !signal.stops_by_default()
+    }
+
+    /// Lets a suspended COMMAND respond to the stop command.
+    fn continue_command(&mut self, actions: &mut Actions) {
+        if self.suspended != Suspended::No {
+            actions.push(Action::Send(Signal::CONT, self.recipient(Signal::CONT)));
+            self.suspended = Suspended::No;
+        }
+    }
+
+    // ------------------------------------------------------- drain and stop commands
+
+    /// The drain command has exited with this status, or could not be started.
+    fn drain_command_exited(
         &mut self,
-        helper: Helper,
         status: Option<Status>,
         now: Duration,
         actions: &mut Actions,
     ) {
-        let failed = match status {
-            Some(Status::Exited(0)) => {
-                actions.report(Message::HelperSucceeded(helper));
-                false
+        match status {
+            Some(Status::Exited(0)) => actions.report(Message::HelperSucceeded(Helper::Drain)),
+            // After COMMAND's exit it was ended by drain-init.
+            Some(status) if !matches!(self.phase, Phase::Ended { .. }) => {
+                actions.report(Message::DrainCommandFailed(status));
             }
-            Some(status) => {
-                // A drain command that COMMAND's end cut short did not fail.
-                if !(helper == Helper::Drain && matches!(self.state, State::Ended { .. })) {
-                    actions.report(Message::HelperFailed(helper, status));
-                }
-                true
-            }
-            // Whoever could not start it has said so.
-            None => true,
-        };
-        match helper {
-            Helper::Drain => {
-                self.drain_cmd_runs = false;
-                if let State::Draining { received, since, ends: None } = self.state {
-                    let drained = now.saturating_sub(since);
-                    self.begin_stop(received, Some(drained), now, actions);
-                }
-            }
-            Helper::Stop => {
-                self.stop_cmd_runs = false;
-                match self.state {
-                    State::Stopping { received, .. } if failed && !self.killed => {
-                        let signal = self.plan.rewrites.apply(received).unwrap_or(received);
-                        let cause = Cause::Signal(signal);
-                        self.state = State::Stopping { received, since: now, cause };
-                        actions.report(Message::DeliveredAfterAll(signal));
-                        self.deliver_stop(signal, actions);
-                    }
-                    State::Ended { .. } => self.finish(actions),
-                    _ => {}
-                }
-            }
+            _ => {}
+        }
+        if self.drain_command == DrainCommand::Running {
+            self.drain_command = DrainCommand::NotRunning;
+        }
+        if let Phase::Draining { received, since, ends: None } = self.phase {
+            self.begin_stop(received, Some(now.saturating_sub(since)), now, actions);
         }
     }
 
-    fn time(&mut self, now: Duration, actions: &mut Actions) {
-        if let State::Draining { received, since, ends: Some(ends) } = self.state
-            && now >= ends
-        {
-            let drained = now.saturating_sub(since);
-            self.begin_stop(received, Some(drained), now, actions);
-        }
-        if let (Some(kill_at), Some(kill_after)) = (self.kill_at, self.plan.kill_after)
-            && now >= kill_at
-            && !self.killed
-        {
-            self.killed = true;
-            actions.report(Message::Killing(kill_after));
-            if self.plan.wait_all == Some(WaitAll::Namespace) {
-                self.tell_all(actions);
-                return;
-            }
-            if !matches!(self.state, State::Ended { .. }) {
-                actions.push(Action::Deliver(Signal::KILL));
-            } else if self.plan.group {
-                actions.push(Action::DeliverToRest { signal: Signal::KILL, received: None });
-            }
-            // Their groups may outlive them.
-            actions.push(Action::SignalHelper(Helper::Drain, Signal::KILL));
-            actions.push(Action::SignalHelper(Helper::Stop, Signal::KILL));
-            if self.plan.wait_all.is_some() {
-                self.tell_all(actions);
-            }
-        }
-    }
-
-    fn command_ended(
+    /// The stop command has exited with this status, or could not be started.
+    fn stop_command_exited(
         &mut self,
-        status: Status,
-        group_left: bool,
+        status: Option<Status>,
         now: Duration,
         actions: &mut Actions,
     ) {
-        let (drained, stopped) = match self.state {
-            State::Draining { since, .. } => (Some(now.saturating_sub(since)), None),
-            State::Stopping { since, cause, .. } => {
-                (None, Some((cause, now.saturating_sub(since))))
+        let succeeded = status == Some(Status::Exited(0));
+        let was_killed = self.was_killed();
+        let mut instead = None;
+        match &mut self.phase {
+            Phase::Stopping { received, since, cause, stop_command, .. } => {
+                *stop_command = false;
+                if !succeeded && !was_killed {
+                    let signal = self.plan.rewrites.apply(*received).unwrap_or(*received);
+                    (*since, *cause) = (now, Cause::Signal(signal));
+                    instead = Some(signal);
+                }
             }
-            State::Running { .. } | State::Ended { .. } => (None, None),
+            Phase::Ended { waiting_for, .. } => waiting_for.stop_command = false,
+            Phase::Running { .. } | Phase::Draining { .. } => {}
+        }
+        if succeeded {
+            actions.report(Message::HelperSucceeded(Helper::Stop));
+        } else if status.is_some() || instead.is_some() {
+            actions.report(Message::StopCommandFailed { status, instead });
+        }
+        if let Some(signal) = instead {
+            self.send_stop(signal, false, actions);
+        }
+        if let Phase::Ended { .. } = self.phase {
+            self.stop_all(actions);
+            self.exit_if_done(actions);
+        }
+    }
+
+    // --------------------------------------------------------------------- deadlines
+
+    fn time(&mut self, now: Duration, actions: &mut Actions) {
+        if let Phase::Draining { received, since, ends: Some(ends) } = self.phase
+            && now >= ends
+        {
+            self.begin_stop(received, Some(now.saturating_sub(since)), now, actions);
+        }
+        if let KillClock::Due(at) = self.kill_clock
+            && now >= at
+        {
+            self.kill(actions);
+        }
+    }
+
+    fn start_kill_clock(&mut self, now: Duration) {
+        if let (KillClock::Unset, Some(kill_after)) = (self.kill_clock, self.plan.kill_after) {
+            self.kill_clock = KillClock::Due(now.saturating_add(kill_after));
+        }
+    }
+
+    fn kill(&mut self, actions: &mut Actions) {
+        self.kill_clock = KillClock::Fired;
+        actions.report(Message::Killing(self.plan.kill_after.unwrap_or_default()));
+        if let Phase::Stopping { reported, .. } = &mut self.phase {
+            *reported = true;
+        }
+        // As PID 1, --wait-all reaches all of the following by one kill(2).
+        if self.plan.wait_all != Some(WaitAll::Namespace) {
+            if !matches!(self.phase, Phase::Ended { .. }) {
+                actions.push(Action::Send(Signal::KILL, self.recipient(Signal::KILL)));
+            } else if self.plan.group {
+                actions.push(Action::SendToRemaining { signal: Signal::KILL, received: None });
+            }
+            for helper in [Helper::Drain, Helper::Stop] {
+                actions.push(Action::SendToHelper(helper, Signal::KILL));
+            }
+        }
+        self.stop_all(actions);
+    }
+
+    // --------------------------------------------------------- COMMAND's exit, and after
+
+    fn command_exited(
+        &mut self,
+        status: Status,
+        group_remains: bool,
+        now: Duration,
+        actions: &mut Actions,
+    ) {
+        let during = self.phase;
+        let children = self.plan.wait_all.is_some();
+        // Under npm or a shell, which die of TERM at once, the server that received TERM
+        // in the same instant still answers.
+        let stops = self.plan.drains() && matches!(during, Phase::Stopping { .. });
+        let waiting_for = WaitingFor {
+            group: self.plan.group && group_remains && (stops || children),
+            children,
+            stop_command: matches!(during, Phase::Stopping { stop_command: true, .. }),
         };
-        let step = drained.is_some() || stopped.is_some() && (self.plan.drains() || self.killed);
-        // Behind npm or a shell, which die of TERM at once, the server that was
-        // told in the same instant still answers.
-        let waits = self.asks_for_group() && group_left;
-        actions.report(Message::Ended { status, drained, stopped, step, waits });
-        if let State::Running { last: Some((signal, when)) } = self.state
+        actions.report(Message::Exited { status, during, now, waiting_for });
+        if let Phase::Running { bypassed: Some((signal, when)) } = during
             && now.saturating_sub(when) < SOON
         {
-            actions.report(Message::DeliveredWithoutDrain(signal, self.plan.stop_signals));
+            actions.report(Message::BypassedDrain(signal, self.plan.stop_signals));
         }
-        let children = self.plan.wait_all.is_some();
-        self.state = State::Ended { status, group: waits, children };
+        self.phase = Phase::Ended { status, waiting_for };
         self.start_kill_clock(now);
 
-        // What goes to the whole namespace in a moment need not go to its parts
-        // as well: many programs take a second TERM for haste.
-        let all_follows = !self.stop_cmd_runs && self.plan.wait_all == Some(WaitAll::Namespace);
-        if self.drain_cmd_runs && !all_follows {
-            self.drain_cmd_told = true;
-            actions.push(Action::SignalHelper(Helper::Drain, self.ending(Signal::TERM)));
+        let all_follow = self.stops_all() && self.plan.wait_all == Some(WaitAll::Namespace);
+        if self.drain_command == DrainCommand::Running && !all_follow {
+            self.drain_command = DrainCommand::Signalled;
+            let (signal, ..) = self.signal_for_remaining();
+            actions.push(Action::SendToHelper(Helper::Drain, signal));
         }
-        // A plain command line does as dumb-init does, and tells the rest again.
-        let told = self.group_told && (self.plan.drains() || children) && !self.killed;
-        if self.plan.group
-            && !told
-            && let Some(signal) = self.plan.rewrites.apply(Signal::TERM)
-            && !(all_follows && signal == Signal::TERM)
-        {
-            self.group_told = true;
-            actions.push(Action::DeliverToRest { signal: self.ending(signal), received: None });
-            if core::mem::take(&mut self.suspended) {
-                actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
-            }
+        if let Some(signal) = self.signal_for_group(all_follow) {
+            self.stop_remaining(signal, None, actions);
         }
-        self.finish(actions);
-    }
-
-    /// The signal, or KILL once that was sent.
-    const fn ending(&self, signal: Signal) -> Signal {
-        if self.killed { Signal::KILL } else { signal }
-    }
-
-    /// COMMAND has ended, and perhaps the stop command: waits for the rest or
-    /// exits.
-    fn finish(&mut self, actions: &mut Actions) {
-        self.tell_all(actions);
+        self.stop_all(actions);
         self.exit_if_done(actions);
     }
 
-    /// Tells everybody for whom `--wait-all` is there and who was not told yet;
-    /// nobody without it.
-    fn tell_all(&mut self, actions: &mut Actions) {
-        // The stop command would be told, too.
-        let waits =
-            !self.stop_cmd_runs && matches!(self.state, State::Ended { children: true, .. });
-        if waits || self.killed && self.plan.wait_all.is_some() {
-            let spare_command = self.group_told && !self.killed;
-            actions.push(Action::SignalAll {
-                signal: self.ending(Signal::TERM),
-                spare_command,
-                spare_drain_cmd: self.drain_cmd_told && !self.killed,
-            });
-            // What is left of the group was suspended with COMMAND.
-            if waits && !spare_command && self.plan.group && core::mem::take(&mut self.suspended) {
-                actions.push(Action::DeliverToRest { signal: Signal::CONT, received: None });
-            }
+    /// The signal that remaining processes get, and whether COMMAND's and the drain
+    /// command's groups are left out: each process receives one stop signal, because
+    /// many programs treat a second TERM as "quit now".
+    fn signal_for_remaining(&self) -> (Signal, bool, bool) {
+        if self.was_killed() {
+            (Signal::KILL, false, false)
+        } else {
+            let drain_command = matches!(self.drain_command, DrainCommand::Signalled);
+            (Signal::TERM, self.group_was_signalled(), drain_command)
         }
     }
 
-    /// Exits when nobody is waited for any more.
+    /// The signal that the remaining members of COMMAND's group get at its exit, if
+    /// any. `all_follow` says that every process gets one in a moment.
+    fn signal_for_group(&self, all_follow: bool) -> Option<Signal> {
+        let (signal, spare_command, _) = self.signal_for_remaining();
+        // A plain command line does as dumb-init does, and sends TERM again.
+        let is_plain = !self.plan.drains() && self.plan.wait_all.is_none();
+        if !self.plan.group || spare_command && !is_plain {
+            return None;
+        }
+        let rewritten =
+            if signal == Signal::TERM { self.plan.rewrites.apply(signal)? } else { signal };
+        (!all_follow || rewritten != signal).then_some(rewritten)
+    }
+
+    /// Whether the processes that `--wait-all` waits for are to be signalled, and
+    /// [`Event::Scan`] is wanted. The stop command is one of them, and may finish first.
+    #[must_use]
+    pub const fn stops_all(&self) -> bool {
+        let waiting_for = self.waiting_for();
+        waiting_for.children && !waiting_for.stop_command
+            || self.was_killed() && self.plan.wait_all.is_some()
+    }
+
+    /// Signals the processes that `--wait-all` waits for, if it is time to.
+    fn stop_all(&mut self, actions: &mut Actions) {
+        if !self.stops_all() {
+            return;
+        }
+        let (signal, spare_command, spare_drain_cmd) = self.signal_for_remaining();
+        self.sent_to_all |= !spare_command;
+        actions.push(Action::SendToAll { signal, spare_command, spare_drain_cmd });
+    }
+
+    fn no_children(&mut self, actions: &mut Actions) {
+        // The stop command would be a child.
+        if let Phase::Ended { waiting_for, .. } = &mut self.phase
+            && waiting_for.children
+            && !waiting_for.stop_command
+        {
+            // So would a member of the group, or the parent of one.
+            *waiting_for = WaitingFor::default();
+            self.exit_if_done(actions);
+        }
+    }
+
+    fn stop_waiting_for_group(&mut self, actions: &mut Actions) {
+        if let Phase::Ended { waiting_for, .. } = &mut self.phase {
+            waiting_for.group = false;
+        }
+        self.exit_if_done(actions);
+    }
+
     fn exit_if_done(&self, actions: &mut Actions) {
-        if let State::Ended { status, group: false, children: false } = self.state
-            && !self.stop_cmd_runs
+        if let Phase::Ended { status, waiting_for } = self.phase
+            && waiting_for.is_empty()
         {
             actions.push(Action::Exit(status));
+        }
+    }
+
+    // ------------------------------------------------------------------- job control
+
+    /// COMMAND or a remaining process was suspended. If a terminal's job control did
+    /// that, some process must continue it.
+    fn was_suspended(
+        &mut self,
+        signal: Signal,
+        continuer: Option<Continuer>,
+        actions: &mut Actions,
+    ) {
+        if !signal.is_of_job_control() {
+            self.suspended = Suspended::Command;
+            return;
+        }
+        self.suspended = Suspended::Group;
+        match continuer {
+            None => {}
+            Some(Continuer::Shell) => actions.push(Action::SuspendSelf),
+            Some(Continuer::Init) if signal == Signal::TSTP => {
+                self.suspended = Suspended::No;
+                // The terminal has suspended the whole group.
+                actions.push(match self.phase {
+                    Phase::Ended { .. } => {
+                        Action::SendToRemaining { signal: Signal::CONT, received: None }
+                    }
+                    _ => Action::Send(Signal::CONT, Recipient::Group),
+                });
+            }
+            // In the background TTIN or TTOU would suspend it again at once.
+            Some(Continuer::Init) => actions.push(Action::ContinueInForeground),
+        }
+    }
+
+    /// Notes what a forwarded signal does to COMMAND.
+    const fn note_suspension(&mut self, forwarded: Signal) {
+        match forwarded {
+            Signal::STOP => self.suspended = Suspended::Command,
+            Signal::CONT => self.suspended = Suspended::No,
+            _ => {}
         }
     }
 }
@@ -782,5 +977,7 @@ impl Drain {
 mod exhaustive;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk;
 #[cfg(test)]
 mod world;

@@ -7,19 +7,22 @@ use nix::errno::Errno;
 use nix::unistd;
 
 use crate::config::Config;
-use crate::drain::{Action, Drain, Event, Helper, Message, WaitAll};
-use crate::processes::{Ended, JobChange, Processes, Started};
+use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
+use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::status::Status;
 use crate::sys;
 use crate::terminal;
-use crate::wording::{self, Target};
+use crate::wording;
 
-/// How often what is left of COMMAND's group is looked for: a member's parent may
-/// be another living process, to whom its CHLD goes.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the remaining processes are checked. A member's CHLD can go to another
+/// living process, and an orphan can be adopted without one.
+const GROUP_POLL: Duration = Duration::from_secs(1);
+
+/// How long to sleep between checks if signals cannot be waited for, in milliseconds.
+const SIGNAL_POLL: i32 = 100;
 
 /// The init, once COMMAND has been started.
 pub struct Init<'a> {
@@ -40,14 +43,12 @@ impl<'a> Init<'a> {
         reporter: Reporter<'a>,
         command: &spawn::Command,
     ) -> Self {
-        let started = Started::new(command.pid, config.plan.group);
         let executor = Executor {
             config,
             given,
             reporter,
-            processes: Processes::new(started),
+            processes: Processes::new(Child::new(command.pid)),
             has_terminal: command.has_terminal,
-            job_is_stopped: false,
             exit: None,
         };
         Self { drain: Drain::new(config.plan.clone()), executor, said: false }
@@ -59,32 +60,29 @@ impl<'a> Init<'a> {
     pub fn run(mut self) -> Status {
         let mut received = None;
         loop {
-            // Whatever woke us, the dead come first: sigtimedwait hands out the
-            // lowest signal, not the oldest, and TERM comes before CHLD. Where
-            // another signal woke us and no CHLD waits, nobody has ended: asking
-            // that costs less than a look at all the children.
-            if received.is_none()
-                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD))
-            {
-                self.reap();
-            }
+            // Exited children come first: sigtimedwait returns the lowest signal, not
+            // the oldest, and so TERM before CHLD. If another signal woke us and no CHLD
+            // is pending, no child has exited; to ask that is cheaper than a waitpid.
+            let is_idle = received.is_none();
+            let reaped = (is_idle
+                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD)))
+                && self.reap();
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time, sys::now());
             }
-            if self.drain.waits_for_group() && !self.executor.processes.is_group_left() {
-                self.feed(Event::GroupGone, sys::now());
+            if self.drain.waiting_for().group {
+                self.check_group();
+            }
+            if self.drain.stops_all() && (is_idle || reaped) {
+                self.feed(Event::Scan, sys::now());
             }
             if let Some(status) = self.executor.exit {
                 self.executor.take_terminal_back();
                 return status;
             }
             if let Some(signal) = received {
-                let event = if terminal::may_have_sent(signal) {
-                    Event::ReceivedOnTerminal(signal)
-                } else {
-                    Event::Received(signal)
-                };
-                self.feed(event, sys::now());
+                let about_terminal = terminal::may_have_sent(signal);
+                self.feed(Event::Received { signal, about_terminal }, sys::now());
             }
             received = self.wait();
         }
@@ -94,69 +92,105 @@ impl<'a> Init<'a> {
     fn wait(&mut self) -> Option<Signal> {
         let deadline = self.drain.deadline();
         let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
-        if self.drain.waits_for_group() {
-            timeout = Some(timeout.map_or(LOOK, |timeout| timeout.min(LOOK)));
+        if self.drain.waiting_for().group || self.drain.stops_all() {
+            timeout = Some(timeout.map_or(GROUP_POLL, |timeout| timeout.min(GROUP_POLL)));
         }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {
             Ok(signal) => Some(signal).filter(|signal| *signal != Signal::CHLD),
             Err(Errno::EAGAIN | Errno::EINTR) => None,
-            Err(error) => self.look(error),
+            Err(error) => self.poll_for_signal(error),
         }
     }
 
-    /// Where a filter does not let it wait for a signal, looks whether one has come,
-    /// a tenth of a second after the last look.
+    /// Takes a pending signal if a filter refuses to wait for one, a tenth of a second
+    /// after the last check.
     #[cold]
     #[inline(never)]
-    fn look(&mut self, error: Errno) -> Option<Signal> {
-        if !self.said {
-            self.said = true;
+    fn poll_for_signal(&mut self, error: Errno) -> Option<Signal> {
+        sys::sleep(SIGNAL_POLL);
+        // CHLD is no news, because every check reaps. Ignoring it would lose the
+        // statuses of children that exit meanwhile.
+        let taken = if let Some(pending) = sys::pending_signals() {
+            let signal = pending.iter().find(|signal| *signal != Signal::CHLD);
+            signal.ok_or(Errno::EAGAIN).inspect(|&signal| sys::discard(signal))
+        } else {
+            sys::take_signal_by_descriptor()
+        };
+        let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
+        if !core::mem::replace(&mut self.said, true) {
             self.executor.reporter.say(Level::Error, &|line| {
-                line.text(b"cannot wait for signals, will look for them: ").error(error);
+                wording::cannot_wait(line, is_refused, error);
             });
         }
-        sys::sleep(100);
-        // CHLD says nothing: the dead are looked for every time, and must not be
-        // lost while it is ignored.
-        let signal = sys::pending_signals()?.iter().find(|signal| *signal != Signal::CHLD)?;
-        sys::discard(signal);
-        Some(signal)
+        taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
 
-    /// Reaps all that has ended, and lets COMMAND's end count first.
-    fn reap(&mut self) {
-        let ended = self.executor.reap();
-        if let Some(change) = ended.job {
+    /// Reaps every child that has exited. COMMAND's exit counts before the others.
+    /// Returns whether any child was reaped.
+    fn reap(&mut self) -> bool {
+        let summary = self.executor.reap();
+        if let Some(change) = summary.job {
             let event = match change {
                 JobChange::Stopped(signal) => {
-                    // Nobody has to continue a job that is no more.
-                    let runs = ended.command.is_none();
-                    let job = runs.then(|| terminal::job(signal)).flatten();
-                    Event::CommandStopped { signal, job }
+                    // After its end there is nothing to continue.
+                    let runs = summary.command.is_none();
+                    let continuer = runs.then(|| terminal::continuer(signal)).flatten();
+                    Event::CommandSuspended { signal, continuer }
                 }
                 JobChange::Continued => Event::CommandContinued,
             };
             self.feed(event, sys::now());
         }
-        // That no child is left was said when the last one ended.
-        if !ended.any {
-            return;
+        if let Some(status) = summary.command {
+            let group_remains = self.executor.processes.command.group_exists() != Ok(false);
+            self.feed(Event::CommandExited { status, group_remains }, sys::now());
+        }
+        if let Some(signal) = summary.member_stopped
+            && self.executor.processes.command.reaped
+        {
+            let continuer = terminal::continuer(signal);
+            self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
+        }
+        // That no child remains was noticed when the last one exited.
+        if !summary.any {
+            return false;
         }
         let now = sys::now();
-        if let Some(status) = ended.command {
-            let group_left = self.executor.processes.command.is_group_left();
-            self.feed(Event::CommandEnded { status, group_left }, now);
+        if let Some(status) = summary.drain_cmd {
+            self.feed(Event::HelperExited(Helper::Drain, status), now);
         }
-        if let Some(status) = ended.drain_cmd {
-            self.feed(Event::HelperEnded(Helper::Drain, status), now);
+        if let Some(status) = summary.stop_cmd {
+            self.feed(Event::HelperExited(Helper::Stop, status), now);
         }
-        if let Some(status) = ended.stop_cmd {
-            self.feed(Event::HelperEnded(Helper::Stop, status), now);
-        }
-        self.feed(Event::Reaped, now);
-        if ended.no_children {
+        if summary.no_children {
             self.feed(Event::NoChildren, now);
         }
+        true
+    }
+
+    /// Looks at what remains of COMMAND's group.
+    fn check_group(&mut self) {
+        let sent = self.drain.sent_to_group();
+        let group = self.executor.processes.group(sent);
+        let event = match group {
+            Group::Gone => Event::GroupGone,
+            Group::Forbidden => Event::GroupForbidden,
+            Group::Remaining => return,
+            Group::Zombies(_) | Group::Ignoring(_) => {
+                self.reap();
+                // No process survives KILL, whether /proc shows it or not.
+                let is_proof = self.drain.was_killed() || processes::proc_lists_all();
+                if self.executor.processes.group(sent) != group || !is_proof {
+                    return;
+                }
+                if matches!(group, Group::Zombies(_)) {
+                    Event::GroupGone
+                } else {
+                    Event::GroupIgnores
+                }
+            }
+        };
+        self.feed(event, sys::now());
     }
 
     /// Tells the state machine what happened, and does what it says.
@@ -182,25 +216,17 @@ struct Executor<'a> {
     processes: Processes,
     /// Whether COMMAND's group was given the terminal.
     has_terminal: bool,
-    /// Whether a terminal's job control has stopped COMMAND.
-    job_is_stopped: bool,
     /// What to exit with, once that is decided.
     exit: Option<Status>,
 }
 
 impl Executor<'_> {
-    fn reap(&mut self) -> Ended {
+    fn reap(&mut self) -> ReapSummary {
         let (config, reporter) = (self.config, self.reporter);
-        let ended = self.processes.reap(&|pid, status| {
+        self.processes.reap(&|pid, status| {
             let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
-            reporter.say(level, &|line| {
-                line.text(b"reaped the orphan ").pid(pid).text(b", which ").status(status);
-            });
-        });
-        if let Some(JobChange::Stopped(signal)) = ended.job {
-            self.job_is_stopped = signal.is_of_job_control();
-        }
-        ended
+            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
+        })
     }
 
     /// Whoever shares drain-init's group had the terminal before.
@@ -215,50 +241,50 @@ impl Executor<'_> {
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         let command = &mut self.processes.command;
         match action {
-            Action::Deliver(signal) => {
-                // The terminal has stopped the whole group: all of it goes on.
-                let whole = signal == Signal::CONT && core::mem::take(&mut self.job_is_stopped);
-                let by_group = whole || command.by_group;
-                let result = command.signal(signal, by_group);
-                self.report_delivery(signal, Target { by_group, ..self.target() }, result);
+            Action::Send(signal, recipient) => {
+                let target = match recipient {
+                    Recipient::Command => Target::Process(command.pid),
+                    Recipient::Group => Target::Group(command.pid),
+                };
+                let result = command.signal(target, signal);
+                self.report_sent(signal, target, result);
             }
-            Action::DeliverToCommand(signal) => {
-                let result = command.signal(signal, false);
-                self.report_delivery(signal, Target { by_group: false, ..self.target() }, result);
-            }
-            Action::DeliverToRest { signal, received } => {
-                match (command.signal(signal, command.by_group), received) {
+            Action::SendToRemaining { signal, received } => {
+                let target = Target::Group(command.pid);
+                match (command.signal(target, signal), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
-                    (result, _) => self.report_delivery(signal, self.target(), result),
+                    (result, _) => self.report_sent(signal, target, result),
                 }
             }
-            Action::SignalHelper(helper, signal) => {
-                if let Some(started) = self.helper(helper) {
-                    // Where it is gone there is nothing to do.
-                    let _ = started.signal(signal, true);
+            Action::SendToHelper(helper, signal) => {
+                if let Some(child) = self.helper(helper) {
+                    // It may have exited.
+                    let _ = child.signal(Target::Group(child.pid), signal);
                 }
             }
-            Action::SignalAll { signal, spare_command, spare_drain_cmd } => {
+            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
-                self.processes.tell_all(signal, children, [spare_command, spare_drain_cmd]);
-                let whom: &[u8] = if children { b" to every child" } else { b" to every process" };
-                self.reporter.say(Level::Verbose, &|line| {
-                    line.signal(signal).text(whom);
-                });
+                let spare = [spare_command, spare_drain_cmd];
+                if self.processes.signal_all(signal, children, spare) {
+                    self.reporter.say(Level::Verbose, &|line| {
+                        wording::sent_to_all(line, signal, children);
+                    });
+                }
             }
-            Action::HandTerminalOn => {
-                if !command.reaped {
+            Action::PassTerminal => {
+                // Once the group is gone its ID may be reused.
+                if command.group_exists() != Ok(false) {
                     terminal::pass(unistd::getpgrp(), command.pid);
                 }
             }
             Action::ContinueInForeground => {
                 if terminal::give_to(command.pid) {
-                    return self.carry_out(Action::Deliver(Signal::CONT));
+                    return self.carry_out(Action::Send(Signal::CONT, Recipient::Group));
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
-            Action::Suspend => {
+            Action::SuspendSelf => {
                 // PID 1 would not stop. A STOP takes a CONT that waits out, even
                 // where it is ignored; that one came later, and counts.
                 let pid = unistd::getpid();
@@ -283,47 +309,33 @@ impl Executor<'_> {
         let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
         match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
             Ok(pid) => {
-                *self.helper(helper) = Some(Started::new(pid, true));
+                *self.helper(helper) = Some(Child::new(pid));
                 None
             }
             Err(error) => {
-                self.reporter.say(Level::Error, &|line| {
-                    wording::helper_name(line, helper)
-                        .text(b" could not be started: ")
-                        .error(error);
-                });
+                self.reporter.say(Level::Error, &|line| wording::cannot_start(line, helper, error));
                 Some(Event::HelperNotStarted(helper))
             }
         }
     }
 
     /// The drain or stop command, if it was started.
-    const fn helper(&mut self, helper: Helper) -> &mut Option<Started> {
+    const fn helper(&mut self, helper: Helper) -> &mut Option<Child> {
         match helper {
             Helper::Drain => &mut self.processes.drain_cmd,
             Helper::Stop => &mut self.processes.stop_cmd,
         }
     }
 
-    const fn target(&self) -> Target {
-        let command = &self.processes.command;
-        Target { pid: command.pid, by_group: command.by_group }
-    }
-
-    fn report_delivery(&self, signal: Signal, target: Target, result: nix::Result<()>) {
-        match result {
-            Ok(()) => self.reporter.say(Level::Verbose, &|line| {
-                wording::signal_to(line.text(b"delivered "), signal, target);
-            }),
-            Err(error) => self.reporter.say(Level::Notice, &|line| {
-                line.text(b"could not deliver ");
-                wording::signal_to(line, signal, target).text(b": ").error(error);
-            }),
-        }
+    fn report_sent(&self, signal: Signal, target: Target, result: nix::Result<()>) {
+        let level = if result.is_ok() { Level::Verbose } else { Level::Notice };
+        self.reporter.say(level, &|line| wording::sent(line, signal, target, result));
     }
 
     fn report(&self, message: Message) {
-        let target = self.target();
+        let command = self.processes.command.pid;
+        let target =
+            if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
         self.reporter.say(wording::level(message), &|line| {
             wording::describe(line, message, target);
         });

@@ -3,7 +3,7 @@
 //!
 //! A C `main`: Rust's own start-up would ignore SIGPIPE, which COMMAND would
 //! inherit, open /dev/null for closed descriptors and map a signal stack. An
-//! init hands on what it was given.
+//! init passes on what it was given.
 #![no_main]
 #![allow(unsafe_code, reason = "for main itself, and to take over what the kernel laid out for it")]
 
@@ -13,8 +13,7 @@ use core::ffi::{CStr, c_char, c_int};
 
 use arena::Arena;
 
-use drain_init::config::{self, Config, Error, HELP, Request};
-use drain_init::drain::WaitAll;
+use drain_init::config::{self, Config, Error, HELP, Request, Variables};
 use drain_init::init::Init;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
@@ -23,7 +22,7 @@ use drain_init::sys::{self, OneThread, Words};
 use nix::sys::prctl;
 use nix::unistd::{self, Pid};
 
-/// The status of a usage error, and where COMMAND could not be forked.
+/// The exit status after a usage error, or if COMMAND could not be forked.
 const FAILURE: u8 = 1;
 
 #[global_allocator]
@@ -47,8 +46,10 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
 fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
-    let arguments = argv.iter().map(CStr::to_bytes);
-    let config = match config::parse(arguments, environment.iter().filter_map(split)) {
+    let mut variables = Variables::default();
+    environment.retain(|word| !variables.take(word.to_bytes()));
+    let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
+    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
         Ok(Request::Help) => {
             return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
         }
@@ -56,45 +57,42 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
             return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"], reporter);
         }
         Ok(Request::Run(config)) => config,
-        Err(error) => return refuse(&error, reporter),
+        Err(error) => return refuse(error, reporter),
     };
     let reporter = reporter.at(config.level);
-    environment.retain(|word| !split(word).is_some_and(|(name, _)| config::is_own_variable(name)));
-    for named in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
+    for named in [config.drain_cmd, config.stop_cmd].into_iter().flatten() {
         if let Err(error) = spawn::check(named, &environment) {
-            return refuse(&error, reporter);
+            return refuse(error, reporter);
         }
     }
-    report_slips(&environment, reporter);
-    start(config, argv, environment, one_thread, reporter)
+    for warning in variables.warnings() {
+        say(Level::Notice, warning, reporter);
+    }
+    start(&config, is_pid_1, argv, environment, one_thread, reporter)
 }
 
 /// From the configuration to COMMAND's status.
 fn start(
-    mut config: Box<Config>,
+    config: &Config,
+    is_pid_1: bool,
     argv: Words,
     environment: Words,
     one_thread: OneThread,
     reporter: Reporter,
 ) -> u8 {
-    let is_pid_1 = || unistd::getpid() == Pid::from_raw(1);
-    if config.wait_all {
-        config.plan.wait_all =
-            Some(if is_pid_1() { WaitAll::Namespace } else { WaitAll::Children });
-    }
     if let Some(signal) = config.pdeathsig {
         let parent = unistd::getppid();
         warn_on_error(sys::set_parent_death_signal(signal), b"--pdeathsig", reporter);
         if unistd::getppid() != parent {
-            // It died before it could be asked for.
+            // It died before this call.
             let _ = sys::kill(unistd::getpid(), Some(signal));
         }
     }
-    if (config.subreaper || config.wait_all) && !is_pid_1() {
+    if (config.subreaper || config.plan.wait_all.is_some()) && !is_pid_1 {
         warn_on_error(prctl::set_child_subreaper(true), b"--subreaper", reporter);
-    } else if config.plan.group && config.plan.drains() && !is_pid_1() {
-        // To hear of the end of what COMMAND may leave of its group. Where this
-        // is refused, a look once a second is all there is.
+    } else if config.plan.group && config.plan.drains() && !is_pid_1 {
+        // The CHLD of COMMAND's orphans shows when its group may be gone. If this is refused,
+        // drain-init still checks once a second.
         let _ = prctl::set_child_subreaper(true);
     }
     let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
@@ -102,6 +100,7 @@ fn start(
         argv: argv.skip(config.command),
         environment,
         sigchld_ignored: sys::reset_sigchld(),
+        named_signals: config.named_signals,
         directory: runs_helpers.then(sys::working_directory).flatten(),
         one_thread,
     };
@@ -119,27 +118,19 @@ fn start(
     });
     // A lock or a socket that only the init still held would outlive COMMAND.
     sys::close_from(3);
-    // The writer of a pipe would not learn that COMMAND has closed it. Whatever
-    // takes the number is closed again before the next fork. A terminal of ours
-    // is needed to hand it on.
+    // The writer of a pipe could not notice that COMMAND has closed it. Whatever takes the
+    // number is closed again before the next fork. A terminal is needed for job control.
     if !command.on_terminal {
         sys::close(0);
     }
     let _ = unistd::chdir(c"/");
 
-    let code = Init::new(&config, &given, reporter, &command).run().code();
+    let code = Init::new(config, &given, reporter, &command).run().code();
     if config.remap_exit.contains(code) { 0 } else { code }
 }
 
-/// A variable's name and value; what has no name is not one.
-fn split(word: &CStr) -> Option<(&[u8], &[u8])> {
-    let word = word.to_bytes();
-    let equals = word.iter().position(|&byte| byte == b'=')?;
-    Some((&word[..equals], &word[equals + 1..]))
-}
-
-/// Prints on stdout. Until somebody reads it, it may wait: signals end it then,
-/// but for those that a failing write raises.
+/// Prints to stdout. The write may wait for a reader: signals end drain-init then, except
+/// those that a failing write raises.
 fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     sys::let_signals_end(SignalSet::of(&[Signal::PIPE, Signal::XFSZ]));
     let text = parts.concat();
@@ -158,24 +149,16 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     0
 }
 
-/// Says what is wrong with the command line or the environment.
-fn refuse(error: &Error, reporter: Reporter) -> u8 {
-    reporter.say(Level::Error, &|line| {
-        line.text(error.as_bytes());
-    });
+/// Reports a usage error.
+fn refuse(error: Error, reporter: Reporter) -> u8 {
+    say(Level::Error, error, reporter);
     FAILURE
 }
 
-fn report_slips(environment: &Words, reporter: Reporter) {
-    let names = || environment.iter().filter_map(split).map(|(name, _)| name);
-    for (index, name) in names().enumerate() {
-        // One that stands twice is one slip.
-        if config::is_probable_slip(name) && names().position(|it| it == name) == Some(index) {
-            reporter.say(Level::Notice, &|line| {
-                line.text(name).text(b" is no variable of drain-init: see --help for their names");
-            });
-        }
-    }
+fn say(level: Level, error: Error, reporter: Reporter) {
+    reporter.say(level, &|line| {
+        line.text(error.as_bytes());
+    });
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

@@ -116,9 +116,12 @@ impl Line {
         }
     }
 
-    /// Adds an error in the system's words.
+    /// Adds an error's text, or `error 95` if it is not one that was expected.
     pub fn error(&mut self, error: Errno) -> &mut Self {
-        self.text(sys::describe(error).to_bytes())
+        match sys::error_text(error) {
+            Some(text) => self.text(text.as_bytes()),
+            None => self.text(b"error ").number((error as i32).unsigned_abs().into()),
+        }
     }
 
     fn end(&mut self) -> &[u8] {
@@ -274,6 +277,12 @@ mod tests {
             assert_eq!(line(|line| line.duration(duration)), format!("[x] {exact}\n"));
             assert_eq!(line(|line| line.elapsed(duration)), format!("[x] {tenths}\n"));
         }
+    }
+
+    #[test]
+    fn an_error_is_its_text_or_its_number() {
+        assert_eq!(line(|line| line.error(Errno::EPERM)), "[x] Operation not permitted\n");
+        assert_eq!(line(|line| line.error(Errno::EOPNOTSUPP)), "[x] error 95\n");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! directory, signal mask, exec.
 
 use core::ffi::CStr;
-use std::ffi::CString;
 
 use nix::errno::Errno;
 use nix::sys::stat::{self, SFlag};
@@ -14,11 +13,15 @@ use crate::decimal;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::wording;
 
 const SHELL: &CStr = c"/bin/sh";
 
 /// Where programs are looked for without a PATH: as Docker sets it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What to ask if a program that does not exist [`is_one_string`].
+const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
 
 /// What drain-init was given, and hands on.
 pub struct Inheritance {
@@ -28,10 +31,18 @@ pub struct Inheritance {
     pub environment: Words,
     /// Whether CHLD was ignored.
     pub sigchld_ignored: bool,
+    /// The signals that an option or a variable names to be sent: they must not reach
+    /// COMMAND ignored.
+    pub named_signals: SignalSet,
     /// The working directory's path, where a drain or stop command needs it.
-    pub directory: Option<CString>,
+    pub directory: Option<&'static CStr>,
     /// That it may fork.
     pub one_thread: OneThread,
+}
+
+/// Whether a program's name has a blank in it, as an unsplit command line has.
+fn is_one_string(program: &CStr) -> bool {
+    program.to_bytes().contains(&b' ')
 }
 
 /// The value of `NAME=VALUE`, where that is the name.
@@ -40,15 +51,18 @@ fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// A variable for [`Words`], with a decimal value.
-fn variable(name: &str, pid: Pid) -> CString {
+fn variable(name: &[u8], pid: Pid) -> &'static CStr {
     let digits = decimal::written(pid.as_raw().unsigned_abs().into());
-    CString::new([name.as_bytes(), b"=", digits.as_bytes()].concat()).unwrap_or_default()
+    sys::word(&[name, b"=", digits.as_bytes()])
 }
 
 /// The files that a program's name may mean, in the order in which execvp(3)
 /// tries them.
-fn candidates(program: &CStr, environment: &Words) -> impl Iterator<Item = CString> {
-    let program = program.to_bytes().to_vec();
+fn candidates(
+    program: &'static CStr,
+    environment: &Words,
+) -> impl Iterator<Item = &'static CStr> + use<> {
+    let program = program.to_bytes();
     let path: &[u8] = if program.contains(&b'/') || program.is_empty() {
         // One empty directory: the name as it stands.
         b""
@@ -58,40 +72,47 @@ fn candidates(program: &CStr, environment: &Words) -> impl Iterator<Item = CStri
     };
     path.split(|&byte| byte == b':').map(move |directory| {
         let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
-        CString::new([directory, slash, &program].concat()).unwrap_or_default()
+        sys::word(&[directory, slash, program])
     })
 }
 
-/// Whether a file can be executed, as far as a look can tell.
-fn is_executable(path: &CStr) -> bool {
-    stat::stat(path)
-        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
-        && unistd::access(path, AccessFlags::X_OK).is_ok()
+/// The type of a file, if it exists. See inode(7).
+fn file_type(path: &CStr) -> Option<SFlag> {
+    let mode = stat::stat(path).ok()?.st_mode;
+    Some(SFlag::from_bits_truncate(mode) & SFlag::S_IFMT)
 }
 
-/// Checks that a drain or stop command's program is there, so that it does not
-/// turn out in the middle of a stop that it is not.
+/// Whether a file can be executed, as far as can be seen without doing it.
+fn is_executable(path: &CStr) -> bool {
+    file_type(path) == Some(SFlag::S_IFREG) && unistd::access(path, AccessFlags::X_OK).is_ok()
+}
+
+/// Checks that a drain or stop command's program exists: a missing one must not be noticed
+/// only in the middle of a stop.
 ///
 /// # Errors
 ///
 /// A usage error that names the program.
-pub fn check(named: &NamedCmd, environment: &Words) -> Result<(), Error> {
-    let (program, right): (&CStr, &[u8]) = match &named.cmd {
-        Cmd::Shell(_) if is_executable(SHELL) => return Ok(()),
-        Cmd::Shell(_) => (SHELL, b"write a JSON array of strings, which needs no shell"),
-        Cmd::Exec(words) => (&words[0], b"write the path of a program that is in the image"),
+pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
+    let program = match named.cmd {
+        Cmd::Shell(_) => SHELL,
+        Cmd::Exec(words) => words[0],
     };
-    if matches!(named.cmd, Cmd::Exec(_))
-        && candidates(program, environment).any(|path| is_executable(&path))
-    {
+    if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
+    let right: &[u8] = match named.cmd {
+        Cmd::Shell(_) => b"a JSON array of strings needs no shell",
+        Cmd::Exec(_) if is_one_string(program) => ONE_STRING,
+        Cmd::Exec(_) => b"try the path of a program in the image",
+    };
     Err(Error::new(&[
-        &named.asked_by,
+        named.asked_by,
         b": '",
         program.to_bytes(),
-        b"' is missing, not a regular file or not executable: ",
+        b"' is missing, not a regular file or not executable (",
         right,
+        b")",
     ]))
 }
 
@@ -145,29 +166,37 @@ pub fn start_command(
     if stays {
         place(unistd::getpid());
     } else {
-        let _ = unistd::setsid();
+        lead_session();
     }
     name_command(&mut given.environment, own_pid, unistd::getpid());
-    sys::hand_over_signals(given.sigchld_ignored);
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&given.argv, &given.environment);
     fail(&given.argv, error, reporter)
+}
+
+/// Gives the calling child a session, or if a filter refuses that at least a process
+/// group: otherwise signals would reach one process of it.
+fn lead_session() {
+    if unistd::setsid().is_err() {
+        let own_pid = unistd::getpid();
+        let _ = unistd::setpgid(own_pid, own_pid);
+    }
 }
 
 /// Where systemd's variables name drain-init, lets them name COMMAND, and takes
 /// the pidfd that says the same as `LISTEN_PID` out. See `sd_listen_fds(3)`,
 /// `sd_watchdog_enabled(3)` and systemd.exec(5).
 fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
-    for name in ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"] {
-        let own = variable(name, own_pid);
-        let mut found = false;
-        environment.replace(|word| {
-            let is_ours = word == own.as_c_str();
-            found |= is_ours;
-            is_ours.then(|| variable(name, command))
-        });
-        if found && name == "LISTEN_PID" {
-            environment.retain(|word| value_of(word, b"LISTEN_PIDFDID").is_none());
-        }
+    const NAMES: [&[u8]; 3] = [b"LISTEN_PID", b"WATCHDOG_PID", b"SYSTEMD_EXEC_PID"];
+    let own = NAMES.map(|name| variable(name, own_pid));
+    let mut listens = false;
+    environment.replace(|word| {
+        let which = own.iter().position(|own| *own == word)?;
+        listens |= which == 0;
+        Some(variable(NAMES[which], command))
+    });
+    if listens {
+        environment.retain(|word| value_of(word, b"LISTEN_PIDFDID").is_none());
     }
 }
 
@@ -187,23 +216,22 @@ pub fn start_helper(
     if let Some(pid) = sys::fork(&given.one_thread)? {
         return Ok(pid);
     }
-    let _ = unistd::setsid();
+    lead_session();
     sys::empty_stdin();
-    enter(given.directory.as_deref(), reporter);
+    enter(given.directory, reporter);
 
-    let argv = match cmd {
-        Cmd::Exec(words) => Words::new(words.clone()),
-        Cmd::Shell(line) => Words::new(vec![SHELL.to_owned(), c"-c".to_owned(), line.clone()]),
+    let argv = match *cmd {
+        Cmd::Exec(words) => Words::of(&mut words.iter().copied()),
+        Cmd::Shell(line) => Words::of(&mut [SHELL, c"-c", line].into_iter()),
     };
-    let signal = [config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()].concat();
-    let signal = CString::new(signal).unwrap_or_default();
-    let main_pid = variable("MAINPID", command);
+    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()]);
+    let main_pid = variable(b"MAINPID", command);
     let others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
-    let environment = Words::of(&mut others.chain([main_pid, signal].map(sys::leak)));
+    let environment = Words::of(&mut others.chain([main_pid, signal]));
 
-    sys::hand_over_signals(given.sigchld_ignored);
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&argv, &environment);
     fail(&argv, error, reporter)
 }
@@ -212,13 +240,8 @@ pub fn start_helper(
 fn enter(directory: Option<&CStr>, reporter: Reporter) {
     let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
     if let Err(error) = entered {
-        reporter.say(Level::Notice, &|line| {
-            line.text(b"the working directory ");
-            if let Some(directory) = directory {
-                line.text(directory.to_bytes()).text(b" ");
-            }
-            line.text(b"cannot be entered any more, / is used: ").error(error);
-        });
+        let directory = directory.map_or(&b""[..], CStr::to_bytes);
+        reporter.say(Level::Notice, &|line| wording::cannot_enter(line, directory, error));
     }
 }
 
@@ -243,14 +266,14 @@ fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
     };
     let searches = !program.to_bytes().contains(&b'/');
     for path in candidates(program, environment) {
-        let failure = exec_or_run_script(&path, argv, environment);
+        let failure = exec_or_run_script(path, argv, environment);
         if !searches {
             return failure;
         }
         match failure {
             Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
             // The search goes on; what was met on the way is the better reason.
-            Failure::Error(Errno::EACCES) => met = failure,
+            Failure::Error(Errno::EACCES | Errno::EISDIR) => met = failure,
             Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
             | Failure::NoInterpreter => {
                 if matches!(met, Failure::Error(Errno::ENOENT)) {
@@ -266,16 +289,17 @@ fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
 /// Executes a file, by the shell where it is a script and the kernel does not
 /// know it for one: execvp(3) of glibc does so, musl's does not. A shell that is
 /// given a binary finds a syntax error in it, and misleads.
-fn exec_or_run_script(path: &CStr, argv: &Words, environment: &Words) -> Failure {
+fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) -> Failure {
     match sys::exec(path, argv, environment) {
         Errno::ENOEXEC if is_binary(path) => Failure::Foreign,
         Errno::ENOEXEC => {
-            let script = [SHELL, sys::leak(path.to_owned())];
+            let script = [SHELL, path];
             let script = Words::of(&mut script.into_iter().chain(argv.iter().skip(1)));
             let _ = sys::exec(SHELL, &script, environment);
             Failure::NoShell
         }
-        Errno::ENOENT if stat::stat(path).is_ok() => Failure::NoInterpreter,
+        Errno::ENOENT if file_type(path).is_some() => Failure::NoInterpreter,
+        Errno::EACCES if file_type(path) == Some(SFlag::S_IFDIR) => Failure::Error(Errno::EISDIR),
         error => Failure::Error(error),
     }
 }
@@ -297,6 +321,9 @@ fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
         let program = argv.iter().next().unwrap_or_default();
         line.text(b"cannot run '").text(program.to_bytes()).text(b"': ");
         match failure {
+            Failure::Error(Errno::ENOENT) if is_one_string(program) => {
+                line.error(Errno::ENOENT).text(b" (").text(ONE_STRING).text(b")")
+            }
             Failure::Error(error) => line.error(error),
             Failure::NoInterpreter => {
                 line.text(b"it is there, but its interpreter or dynamic loader is not")

@@ -3,12 +3,14 @@
 #![allow(unsafe_code)]
 
 mod descriptors;
+mod memory;
 mod processes;
 mod signals;
 mod terminal;
 mod words;
 
 pub use descriptors::*;
+pub use memory::*;
 pub use processes::*;
 pub use signals::*;
 pub use terminal::*;

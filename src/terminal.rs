@@ -3,7 +3,7 @@
 
 use nix::unistd::{self, Pid};
 
-use crate::drain::Job;
+use crate::drain::Continuer;
 use crate::signal::Signal;
 use crate::sys;
 
@@ -18,7 +18,7 @@ pub fn may_have_sent(signal: Signal) -> bool {
 /// Who can continue a COMMAND that this signal has stopped, if a terminal's job
 /// control did it.
 #[must_use]
-pub fn job(signal: Signal) -> Option<Job> {
+pub fn continuer(signal: Signal) -> Option<Continuer> {
     if !signal.is_of_job_control() {
         return None;
     }
@@ -27,7 +27,11 @@ pub fn job(signal: Signal) -> Option<Job> {
     sys::with_terminal(|terminal| {
         // A shell that brings a running job to the foreground sends no CONT.
         let brought = || sys::foreground_group(terminal) == Some(unistd::getpgrp());
-        if alone || (signal != Signal::TSTP && brought()) { Job::Own } else { Job::Shells }
+        if alone || (signal != Signal::TSTP && brought()) {
+            Continuer::Init
+        } else {
+            Continuer::Shell
+        }
     })
 }
 

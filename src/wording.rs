@@ -1,130 +1,222 @@
-//! What a message says.
+//! The text of every message. Other modules pass values, and never text.
 
+use core::time::Duration;
+
+use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::drain::{Cause, Helper, Message, Stop};
+use crate::drain::{AfterDrain, Cause, Helper, Message, Phase};
+use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
+use crate::status::Status;
 
-/// Whom signals go to.
-#[derive(Clone, Copy)]
-pub struct Target {
-    /// COMMAND's process ID, which is its group's, too.
-    pub pid: Pid,
-    /// Whether they go to its group.
-    pub by_group: bool,
-}
-
-/// How much is to be said for a message to be said.
+/// The level at which a message is printed.
 #[must_use]
 pub const fn level(message: Message) -> Level {
     match message {
-        Message::HelperFailed(..) => Level::Error,
+        Message::DrainCommandFailed(_) | Message::StopCommandFailed { .. } => Level::Error,
         Message::Received(_)
-        | Message::NotDelivered(_)
+        | Message::NotSent(_)
         | Message::HelperSucceeded(_)
-        | Message::Ended { step: false, .. } => Level::Verbose,
+        | Message::Exited {
+            during: Phase::Running { .. } | Phase::Stopping { reported: false, .. },
+            ..
+        } => Level::Verbose,
         _ => Level::Notice,
     }
 }
 
-/// Says what a step of the state machine means.
+/// A message of the state machine. `target` is where COMMAND's signals go.
 pub fn describe(line: &mut Line, message: Message, target: Target) {
     match message {
         Message::Received(signal) => {
-            line.signal(signal).text(b": received");
+            received(line, signal);
         }
-        Message::NotDelivered(signal) => {
-            line.signal(signal).text(b": rewritten to 0, not delivered");
+        Message::NotSent(signal) => {
+            line.signal(signal).text(b" is rewritten to 0: not sent");
         }
-        Message::Draining { received, delay, then } => {
-            line.signal(received).text(b": draining ");
+        Message::Draining { received: signal, delay, then } => {
+            received(line, signal).text(b": draining ");
             match delay {
                 Some(delay) => line.text(b"for ").duration(delay),
-                None => line.text(b"until the drain command ends"),
+                None => line.text(b"until the drain command exits"),
             };
             line.text(b", then ");
             match then {
-                Stop::Command => line.text(b"the stop command"),
-                Stop::Signal(signal) => line.signal(signal),
-                Stop::Nothing(signal) => nothing(line, signal),
+                AfterDrain::StopCommand => line.text(RUNNING_THE_STOP_COMMAND),
+                AfterDrain::Signal(signal) => line.text(b"sending ").signal(signal),
+                AfterDrain::Nothing(signal) => sending_nothing(line, signal),
             };
-            line.text(b" (the platform's grace period must be longer)");
+            line.text(b" (the grace period must be longer)");
         }
-        Message::SwallowedDraining(signal) => {
-            line.signal(signal).text(b": swallowed, still draining");
+        Message::IgnoredDraining(signal) => {
+            received(line, signal).text(b": ignored, already draining");
         }
-        Message::SwallowedStopping(signal) => {
-            line.signal(signal).text(b": swallowed, the stop command still runs");
+        Message::IgnoredStopping(signal) => {
+            received(line, signal).text(b": ignored, the stop command is still running");
         }
-        Message::Stopping { received, drained, then } => {
+        Message::Stopping { received: signal, drained, then } => {
             match drained {
                 Some(drained) => line.text(b"drained for ").elapsed(drained),
-                None => line.signal(received),
+                None => received(line, signal),
             };
             line.text(b": ");
             match then {
-                Stop::Command => line.text(b"running the stop command"),
-                Stop::Signal(signal) => signal_to(line, signal, target),
-                Stop::Nothing(signal) => nothing(line, signal),
+                AfterDrain::StopCommand => line.text(RUNNING_THE_STOP_COMMAND),
+                AfterDrain::Signal(signal) => signal_to(line.text(b"sending "), signal, target),
+                AfterDrain::Nothing(signal) => sending_nothing(line, signal),
             };
         }
         Message::HelperSucceeded(helper) => {
-            helper_name(line, helper).text(b" exited with status 0");
+            name(line, helper).text(b" exited with status 0");
         }
-        Message::HelperFailed(helper, status) => {
-            helper_name(line, helper).text(b" ").status(status);
+        Message::DrainCommandFailed(status) => {
+            failed(line, Helper::Drain, Some(status));
         }
-        Message::DeliveredAfterAll(signal) => {
-            line.text(b"the stop command failed: ");
-            signal_to(line, signal, target).text(b" after all");
-        }
-        Message::Ended { status, drained, stopped, waits, .. } => {
-            line.text(b"process ").pid(target.pid).text(b" ").status(status);
-            if let Some(drained) = drained {
-                line.text(b", ").elapsed(drained).text(b" into the drain");
-            }
-            if let Some((cause, elapsed)) = stopped {
-                line.text(b", ").elapsed(elapsed).text(b" after ");
-                match cause {
-                    Cause::Signal(signal) => line.signal(signal),
-                    Cause::StopCommand => line.text(b"the stop command's start"),
-                };
-            }
-            if waits {
-                line.text(b"; waiting for what is left of its group");
+        Message::StopCommandFailed { status, instead } => {
+            failed(line, Helper::Stop, status);
+            if let Some(signal) = instead {
+                signal_to(line.text(b": sending "), signal, target);
             }
         }
-        Message::DeliveredWithoutDrain(signal, stop_signals) => {
-            line.signal(signal)
-                .text(b" was delivered without a drain: the stop signal is ")
+        Message::Exited { status, during, now, waiting_for } => {
+            process(line, target).text(b" ").status(status);
+            ended_during(line, during, now);
+            if waiting_for.group {
+                line.text(b"; waiting for the rest of its process group");
+            }
+        }
+        Message::BypassedDrain(signal, stop_signals) => {
+            line.text(b"sent ")
+                .signal(signal)
+                .text(b" without a drain, because the stop signal is ")
                 .signals(stop_signals)
                 .text(b" (see --stop-signal)");
         }
+        Message::GroupForbidden => {
+            line.text(b"process group ").pid(target.pid()).text(
+                b": the remaining processes belong to another user and cannot be signalled, \
+                  not waiting",
+            );
+        }
         Message::Killing(after) => {
-            line.duration(after).text(b" are over: KILL to what is left (see --kill-after)");
+            line.text(b"still running ").duration(after).text(b" after the stop: sending KILL");
         }
         Message::Dropped(signal) => {
-            line.signal(signal).text(b": dropped, process ").pid(target.pid);
-            line.text(b" has exited and left nobody to deliver it to");
+            received(line, signal).text(b": dropped, because ");
+            process(line, target).text(b" has exited");
         }
     }
 }
 
-/// `TERM to process group 7`.
-pub fn signal_to(line: &mut Line, signal: Signal, target: Target) -> &mut Line {
-    let whom: &[u8] = if target.by_group { b" to process group " } else { b" to process " };
-    line.signal(signal).text(whom).pid(target.pid)
+const RUNNING_THE_STOP_COMMAND: &[u8] = b"running the stop command";
+
+fn received(line: &mut Line, signal: Signal) -> &mut Line {
+    line.text(b"received ").signal(signal)
 }
 
-/// What a helper is called.
-pub fn helper_name(line: &mut Line, helper: Helper) -> &mut Line {
+/// `TERM to process group 7`.
+fn signal_to(line: &mut Line, signal: Signal, target: Target) -> &mut Line {
+    let kind: &[u8] = match target {
+        Target::Process(_) => b" to process ",
+        Target::Group(_) => b" to process group ",
+    };
+    line.signal(signal).text(kind).pid(target.pid())
+}
+
+/// COMMAND's process.
+fn process(line: &mut Line, target: Target) -> &mut Line {
+    line.text(b"process ").pid(target.pid())
+}
+
+fn sending_nothing(line: &mut Line, signal: Signal) -> &mut Line {
+    line.text(b"sending nothing, because ").signal(signal).text(b" is rewritten to 0")
+}
+
+fn name(line: &mut Line, helper: Helper) -> &mut Line {
     line.text(match helper {
         Helper::Drain => b"the drain command",
         Helper::Stop => b"the stop command",
     })
 }
 
-fn nothing(line: &mut Line, signal: Signal) -> &mut Line {
-    line.text(b"nothing, as ").signal(signal).text(b" is rewritten to 0")
+fn failed(line: &mut Line, helper: Helper, status: Option<Status>) -> &mut Line {
+    name(line, helper);
+    match status {
+        Some(Status::Exited(code)) => line.text(b" failed with status ").number(code.into()),
+        Some(status) => line.text(b" ").status(status),
+        None => line.text(b" could not be started"),
+    }
+}
+
+/// When COMMAND has exited, as far as a stop was going on.
+fn ended_during(line: &mut Line, during: Phase, now: Duration) {
+    match during {
+        Phase::Draining { since, .. } => {
+            line.text(b" during the drain, after ").elapsed(now.saturating_sub(since));
+        }
+        Phase::Stopping { since, cause, .. } => {
+            line.text(b", ").elapsed(now.saturating_sub(since)).text(b" after ");
+            match cause {
+                Cause::Signal(signal) => line.text(b"it was sent ").signal(signal),
+                Cause::StopCommand => line.text(b"the stop command was started"),
+            };
+        }
+        Phase::Running { .. } | Phase::Ended { .. } => {}
+    }
+}
+
+/// COMMAND was started.
+pub fn started(line: &mut Line, pid: Pid) {
+    line.text(b"started process ").pid(pid);
+}
+
+/// COMMAND could not be started.
+pub fn cannot_fork(line: &mut Line, error: Errno) {
+    line.text(b"cannot fork: ").error(error);
+}
+
+/// A drain or stop command could not be started.
+pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) {
+    name(line.text(b"cannot start "), helper).text(b": ").error(error);
+}
+
+/// A signal was sent, or could not be.
+pub fn sent(line: &mut Line, signal: Signal, target: Target, result: nix::Result<()>) {
+    line.text(if result.is_ok() { b"sent " } else { b"cannot send " });
+    signal_to(line, signal, target);
+    if let Err(error) = result {
+        line.text(b": ").error(error);
+    }
+}
+
+/// `--wait-all` has sent a signal.
+pub fn sent_to_all(line: &mut Line, signal: Signal, only_children: bool) {
+    let to: &[u8] = if only_children { b" to every child process" } else { b" to every process" };
+    line.text(b"sent ").signal(signal).text(to);
+}
+
+/// A process that drain-init has adopted was reaped.
+pub fn reaped_orphan(line: &mut Line, pid: Pid, status: Status) {
+    line.text(b"reaped orphan process ").pid(pid).text(b", which ").status(status);
+}
+
+/// Why received signals are acted on late, or not at all.
+pub fn cannot_wait(line: &mut Line, is_refused: bool, error: Errno) {
+    line.text(if is_refused {
+        b"cannot receive signals, only COMMAND's exit ends the container: "
+    } else {
+        b"cannot wait for signals, checking for them 10 times a second: "
+    });
+    line.error(error);
+}
+
+/// The working directory of the drain and stop commands is gone.
+pub fn cannot_enter(line: &mut Line, directory: &[u8], error: Errno) {
+    line.text(b"cannot enter the working directory ");
+    if !directory.is_empty() {
+        line.text(directory).text(b" ");
+    }
+    line.text(b"again, using /: ").error(error);
 }

@@ -9,8 +9,8 @@ use support::*;
 
 const NONE: [&str; 0] = [];
 
-/// It is a usage error: one line that names these words, status 1, and nothing
-/// on stdout, nothing started.
+/// A usage error: one line with these words on stderr, status 1, nothing on stdout, and
+/// nothing started.
 #[track_caller]
 fn refused(setup: Setup, names: &[&str]) {
     let finished = setup.finish();
@@ -26,7 +26,7 @@ fn refused(setup: Setup, names: &[&str]) {
     assert_eq!(finished.started, NONE);
 }
 
-/// It is accepted: COMMAND starts, and is told to end with this status.
+/// The command line is accepted: COMMAND starts, and exits when the test asks it to.
 #[track_caller]
 fn accepted(setup: Setup) {
     let mut run = setup.start();
@@ -37,14 +37,14 @@ fn accepted(setup: Setup) {
 // ----------------------------------------------------------------- parsing
 
 #[test]
-fn parsing_stops_at_the_first_word_that_is_not_an_option() {
+fn parsing_ends_at_the_first_argument_that_is_not_an_option() {
     let finished =
         init(NONE).command(["sh", "-c", "echo \"$0\" \"$1\"", "--version", "-h"]).finish();
     assert_eq!((finished.status, finished.stdout.as_str()), (0, "--version -h\n"));
 }
 
 #[test]
-fn parsing_stops_at_two_dashes() {
+fn parsing_ends_at_two_dashes() {
     let dir = TempDir::new();
     executable(&dir.path("-v"), "#!/bin/sh\necho ran \"$1\"\n");
     let path = format!("{}:/usr/bin:/bin", dir.path("").display());
@@ -263,11 +263,11 @@ fn a_duration_is_numbers_and_units() {
 }
 
 #[test]
-fn a_duration_that_is_not_zero_is_never_taken_for_none() {
+fn a_non_zero_duration_is_never_rounded_down_to_zero() {
     for text in ["0.0000000001", "0.0000000009s", "0.0000001ms", "0.0000000000000001h"] {
         let mut run = init(NONE).env("DRAIN_INIT_DELAY_TERM", text).start();
         run.signal(SIGTERM);
-        run.message("TERM: draining for");
+        run.message("received TERM: draining for");
         run.received("main", SIGTERM);
 
         let mut run = init(["--kill-after", text]).start();
@@ -284,7 +284,7 @@ fn long_durations_are_accepted() {
 }
 
 #[test]
-fn seconds_are_meant_without_a_unit() {
+fn a_number_without_a_unit_means_seconds() {
     let mut run = init(["--delay-term", "1"]).start();
     let start = Instant::now();
     run.signal(SIGTERM);
@@ -378,7 +378,7 @@ fn rtmin_is_34_and_rtmax_is_64() {
 }
 
 #[test]
-fn a_signal_that_is_none_is_refused() {
+fn what_is_not_a_signal_is_refused() {
     for text in [
         "0",
         "65",
@@ -422,7 +422,7 @@ fn kill_stop_and_chld_are_refused_as_a_stop_signal() {
 }
 
 #[test]
-fn kill_stop_and_chld_have_no_effect_where_they_are_rewritten() {
+fn rewriting_kill_stop_and_chld_has_no_effect() {
     for text in ["KILL:TERM", "STOP:TERM", "CHLD:TERM", "9:15", "19:15", "17:15"] {
         let mut run = init(["-r", text]).start();
         run.signal(SIGCHLD);
@@ -452,7 +452,7 @@ fn signals_are_rewritten_by_name_and_number() {
 }
 
 #[test]
-fn a_malformed_rewriting_is_refused() {
+fn a_malformed_rewrite_is_refused() {
     for text in [
         "",
         ":",
@@ -499,7 +499,7 @@ fn a_malformed_rewriting_is_refused() {
 
 #[test]
 fn a_json_array_is_the_exec_form_and_needs_no_shell() {
-    // Words that a shell would change.
+    // Arguments that a shell would change.
     let setup = init(NONE);
     let words = setup.probe_words("stop", &["ask args"]);
     let mut json: Vec<String> =
@@ -511,7 +511,7 @@ fn a_json_array_is_the_exec_form_and_needs_no_shell() {
     let said = run.said("stop");
     let args: Vec<&str> = said.iter().filter_map(|l| l.strip_prefix("args ")).collect();
     assert_eq!(args[4..], ["$HOME", "a  b", "*", "", ";"]);
-    // No shell is between.
+    // There is no shell in between.
     assert_eq!(run.hello("stop")[1], run.pid());
 }
 
@@ -540,7 +540,7 @@ fn a_bracket_and_a_blank_is_a_shell_test() {
 }
 
 #[test]
-fn any_other_string_with_a_bracket_first_is_refused() {
+fn any_other_string_that_begins_with_a_bracket_is_refused() {
     for text in [
         "[]",
         "[\"\"]",
@@ -583,7 +583,7 @@ fn everything_else_is_run_by_the_shell() {
 #[test]
 fn a_shell_form_in_one_pair_of_quotes_is_refused() {
     for text in ["\"nginx -s quit\"", "'nginx -s quit'", "\"true\"", "''", " \"a b\"\t"] {
-        let right = "in quotes as a whole: leave them out";
+        let right = "is in quotes as a whole (remove them, or try a JSON array of strings)";
         refused(init(["--stop-cmd", text]), &["--stop-cmd", right]);
         refused(init(NONE).env("DRAIN_INIT_DRAIN_CMD", text), &["DRAIN_INIT_DRAIN_CMD", right]);
     }
@@ -595,17 +595,17 @@ fn a_shell_form_in_one_pair_of_quotes_is_refused() {
 #[test]
 fn a_shell_form_with_a_carriage_return_at_its_end_is_refused() {
     for text in ["nginx -s quit\r", "true\r\n", "true \r ", "\"true\"\r"] {
-        let right = "ends with a carriage return: take it out";
+        let right = "ends with a carriage return (remove it)";
         refused(init(["--drain-cmd", text]), &["--drain-cmd", right]);
         refused(init(NONE).env("DRAIN_INIT_STOP_CMD", text), &["DRAIN_INIT_STOP_CMD", right]);
     }
     accepted(init(["--stop-cmd", "true\r\ntrue"]));
-    // To JSON it is a blank.
+    // To JSON it is white space.
     accepted(init(["--stop-cmd", "[\"true\"]\r"]));
 }
 
 #[test]
-fn an_empty_cmd_is_as_if_not_given() {
+fn an_empty_cmd_means_no_command() {
     let mut run = init(["--stop-cmd", "", "--drain-cmd="]).exits_on(SIGTERM, 5).start();
     run.signal(SIGTERM);
     assert_eq!(run.status(), 5);
@@ -626,7 +626,7 @@ fn a_cmd_whose_program_is_missing_is_refused() {
 }
 
 #[test]
-fn a_cmd_whose_program_is_no_regular_file_or_not_executable_is_refused() {
+fn a_cmd_whose_program_is_not_an_executable_regular_file_is_refused() {
     let dir = TempDir::new();
     let file = dir.path("file");
     std::fs::write(&file, "#!/bin/sh\n").unwrap();
@@ -674,7 +674,7 @@ fn a_shell_form_without_bin_sh_is_refused() {
 
 #[test]
 fn delay_term_kill_after_and_stop_signal_are_variables() {
-    // Asked before the drain begins: the emulator takes longer to answer.
+    // Asked before the drain begins, because the emulator takes longer to answer.
     let real_time = outside(37);
     let mut run = init(NONE)
         .env("DRAIN_INIT_DELAY_TERM", "200ms")
@@ -683,11 +683,11 @@ fn delay_term_kill_after_and_stop_signal_are_variables() {
         .start();
     let start = Instant::now();
     run.signal(SIGINT);
-    run.message("INT: draining for");
+    run.message("received INT: draining for");
     run.signal(real_time);
-    run.message("swallowed");
+    run.message(": ignored, ");
     run.signal(SIGQUIT);
-    run.message("swallowed");
+    run.message(": ignored, ");
     let at = run.received("main", SIGINT);
     took(start, at, ms(200));
     let (at, status) = run.status_at();
@@ -726,20 +726,20 @@ fn rewrite_and_remap_exit_are_variables_with_lists() {
 }
 
 #[test]
-fn a_list_with_a_comma_too_many_is_refused_as_such() {
+fn an_extra_comma_in_a_list_is_refused() {
     for (name, value) in [
         ("DRAIN_INIT_REWRITE", "TERM:QUIT,"),
         ("DRAIN_INIT_REWRITE", ",TERM:QUIT"),
         ("DRAIN_INIT_STOP_SIGNAL", "TERM, ,QUIT"),
         ("DRAIN_INIT_REMAP_EXIT", ","),
     ] {
-        let said = format!("{name}='{value}': has a comma with nothing ");
-        refused(init(NONE).env(name, value), &[&said]);
+        let line = format!("{name}: '{value}' has an empty element (remove the extra comma)");
+        refused(init(NONE).env(name, value), &[&line]);
     }
 }
 
 #[test]
-fn what_has_no_value_takes_the_words_for_yes_and_no() {
+fn an_option_without_a_value_takes_a_switch_as_its_variable() {
     for (word, yes) in [
         ("1", true),
         ("true", true),
@@ -853,7 +853,7 @@ fn the_command_line_wins_over_a_variable() {
     run.received("main", SIGINT);
     run.signal(SIGQUIT);
     run.received("main", SIGQUIT);
-    assert!(!run.stderr().contains("INT: draining"), "{}", run.stderr());
+    assert!(!run.stderr().contains("received INT: draining"), "{}", run.stderr());
 
     let mut run = init(["-c"]).env("DRAIN_INIT_GROUP", "1").start();
     let [pid, .., session] = run.hello("main");
@@ -863,7 +863,7 @@ fn the_command_line_wins_over_a_variable() {
     run.message(&init_name());
 }
 
-/// All there are: every long option but help and version.
+/// Every long option except help and version.
 const VARIABLES: [&str; 16] = [
     "DRAIN_INIT_SINGLE_CHILD",
     "DRAIN_INIT_REWRITE",
@@ -884,7 +884,7 @@ const VARIABLES: [&str; 16] = [
 ];
 
 #[test]
-fn exactly_these_variables_are_taken_out_of_commands_environment() {
+fn exactly_these_variables_are_removed_from_commands_environment() {
     let good = [
         "0",
         "USR1:USR2",
@@ -907,7 +907,7 @@ fn exactly_these_variables_are_taken_out_of_commands_environment() {
     setup =
         setup.env("DRAIN_INIT_SERVICE_HOST", "3").env("DRAIN_INIT_", "4").env("DRAIN_INIT", "5");
     for (name, value) in VARIABLES.iter().zip(good) {
-        // Wherever the variables would need a subreaper they are off.
+        // Those that would need a subreaper are off.
         setup = setup.env(name, value);
     }
     let mut run = setup.env("Z", "6").start();
@@ -952,13 +952,14 @@ fn another_drain_init_variable_is_left_alone_and_reported_once() {
         run.drain_output();
         let stderr = run.stderr();
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert_eq!(stderr.matches(name).count(), 1, "{stderr}");
+        let line = format!("{}ignoring unknown variable '{name}' (", init_name());
+        assert!(stderr.starts_with(&line), "{stderr}");
     }
 }
 
 #[test]
-fn a_slip_that_stands_twice_is_reported_once() {
-    let name = "a_slip_that_stands_twice_is_reported_once";
+fn a_typo_that_occurs_twice_is_reported_once() {
+    let name = "a_typo_that_occurs_twice_is_reported_once";
     if under_emulator(name, "qemu-user hands on one variable of a name") {
         return;
     }
@@ -969,12 +970,12 @@ fn a_slip_that_stands_twice_is_reported_once() {
     assert_eq!(run.status(), 0);
     run.drain_output();
     let stderr = run.stderr();
-    assert_eq!(stderr.matches("DRAIN_INIT_DELAY is").count(), 1, "{stderr}");
-    assert_eq!(stderr.matches("DRAIN_INIT_DELAYS is").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("'DRAIN_INIT_DELAY'").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("'DRAIN_INIT_DELAYS'").count(), 1, "{stderr}");
 }
 
 #[test]
-fn the_variables_that_kubernetes_makes_are_left_alone_silently() {
+fn the_variables_that_kubernetes_creates_are_not_reported() {
     let names = [
         "DRAIN_INIT_SERVICE_HOST",
         "DRAIN_INIT_SERVICE_PORT",
@@ -1021,7 +1022,7 @@ fn a_bad_value_in_a_variable_is_refused_and_named() {
         ("DRAIN_INIT_SINGLE_CHILD", "maybe"),
         ("DRAIN_INIT_GROUP", "2"),
         ("DRAIN_INIT_WAIT_ALL", "-"),
-        ("DRAIN_INIT_QUIET", " "),
+        ("DRAIN_INIT_QUIET", "1 0"),
         ("DRAIN_INIT_VERBOSE", "verbose"),
         ("DRAIN_INIT_SUBREAPER", "01"),
         ("DRAIN_INIT_WARN_ON_REAP", "y\nn"),
@@ -1033,7 +1034,88 @@ fn a_bad_value_in_a_variable_is_refused_and_named() {
     refused(init(NONE).env("DRAIN_INIT_DELAY_TERM", odd), &["DRAIN_INIT_DELAY_TERM"]);
 }
 
+#[test]
+fn blanks_around_a_variables_value_are_ignored_but_not_a_carriage_return() {
+    let mut run = init(NONE)
+        .env("DRAIN_INIT_DELAY_TERM", " 20ms ")
+        .env("DRAIN_INIT_STOP_SIGNAL", " TERM ,\tQUIT ")
+        .env("DRAIN_INIT_QUIET", " ")
+        .start();
+    run.signal(SIGQUIT);
+    run.message("QUIT: draining for 0.02s");
+    run.received("main", SIGQUIT);
+    for (name, value) in [
+        ("DRAIN_INIT_DELAY_TERM", "10\r"),
+        ("DRAIN_INIT_STOP_SIGNAL", "TERM,QUIT\r"),
+        ("DRAIN_INIT_REWRITE", "15:3\r"),
+        ("DRAIN_INIT_WAIT_ALL", "1\r"),
+    ] {
+        refused(
+            init(NONE).env(name, value),
+            &[name, "' ends with a carriage return (remove it)\n"],
+        );
+    }
+}
+
 // ------------------------------------------------------------ usage errors
+
+#[test]
+fn an_error_is_one_line_that_says_what_is_wrong_and_what_works() {
+    let duration = "'10x' is not a duration (try 10, 1.5s, 500ms or 1m30s)";
+    for (setup, line) in [
+        (init(["--delay-term", "10x"]), format!("--delay-term: {duration}")),
+        (
+            init(NONE).env("DRAIN_INIT_DELAY_TERM", "10x"),
+            format!("DRAIN_INIT_DELAY_TERM: {duration}"),
+        ),
+        (
+            init(["--stop-signal", "TERM,QUIT"]),
+            "--stop-signal: 'TERM,QUIT' is a list (repeat the option for each element)".into(),
+        ),
+        (
+            init(["--stop-cmd", "[\"/nowhere\"]"]),
+            "--stop-cmd: '/nowhere' is missing, not a regular file or not executable \
+             (try the path of a program in the image)"
+                .into(),
+        ),
+        (
+            init(["--drain-cmd", "[\"/bin/sleep 5\"]"]),
+            "--drain-cmd: '/bin/sleep 5' is missing, not a regular file or not executable \
+             (is this a program and its arguments in one string?)"
+                .into(),
+        ),
+        (
+            init(NONE).command(NONE),
+            "no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)".into(),
+        ),
+    ] {
+        refused(setup, &[&format!("{}{line}\n", init_name())]);
+    }
+}
+
+#[test]
+fn a_near_miss_has_a_suggestion() {
+    for (option, meant) in [
+        ("--delay", "--delay-term"),
+        ("--delay_term", "--delay-term"),
+        ("--delayterm", "--delay-term"),
+        ("-delay-term", "--delay-term"),
+        ("--stop-command", "--stop-cmd"),
+    ] {
+        refused(
+            init([option, "10"]),
+            &[&format!("{}unknown option '{option}' (did you mean {meant}?)\n", init_name())],
+        );
+    }
+    for (name, meant) in [
+        ("DRAIN_INIT_DELAY", "DRAIN_INIT_DELAY_TERM"),
+        ("DRAIN_INIT_STOP_COMMAND", "DRAIN_INIT_STOP_CMD"),
+    ] {
+        let finished = init(NONE).env(name, "1").command(["true"]).finish();
+        let line = format!("ignoring unknown variable '{name}' (did you mean {meant}?)\n");
+        assert_eq!((finished.status, finished.stderr), (0, init_name() + &line));
+    }
+}
 
 #[test]
 fn an_unknown_option_is_refused_and_named() {
@@ -1075,7 +1157,7 @@ fn a_missing_value_is_refused() {
 }
 
 #[test]
-fn a_value_where_none_belongs_is_refused() {
+fn a_value_for_an_option_without_one_is_refused() {
     for option in [
         "--verbose",
         "--single-child",
@@ -1092,7 +1174,7 @@ fn a_value_where_none_belongs_is_refused() {
 }
 
 #[test]
-fn a_status_to_remap_that_is_none_is_refused() {
+fn what_is_not_an_exit_status_is_refused() {
     for code in ["256", "-1", "x", "", " 7", "1.5", "99999999999999999999", "0x7"] {
         refused(init([format!("--remap-exit={code}")]), &["--remap-exit"]);
         refused(init(["-e", code]), &[]);
@@ -1121,14 +1203,14 @@ fn no_arguments_at_all_are_refused() {
 }
 
 #[test]
-fn an_empty_word_is_no_option() {
-    // It is COMMAND, which cannot be found.
+fn an_empty_argument_is_not_an_option() {
+    // It is a COMMAND that cannot be found.
     assert_eq!(init(NONE).command([""]).finish().status, 127);
     refused(init(["--rewrite", ""]), &["--rewrite"]);
 }
 
 #[test]
-fn arguments_that_are_no_text_are_refused_in_one_line() {
+fn options_that_are_not_text_are_refused_in_one_line() {
     for bytes in [
         &b"--\xff"[..],
         b"-\xff",
@@ -1149,7 +1231,7 @@ fn a_usage_error_is_one_line_whatever_the_value() {
 }
 
 #[test]
-fn arguments_of_command_that_are_no_text_pass_through_untouched() {
+fn commands_arguments_are_passed_on_byte_for_byte() {
     let setup = init(NONE);
     let mut words = setup.probe_words("main", &["ask args"]);
     words.push(OsString::from_vec(b"\xff\xfe\x80".to_vec()));
@@ -1164,8 +1246,8 @@ fn arguments_of_command_that_are_no_text_pass_through_untouched() {
 }
 
 #[test]
-fn the_arguments_of_command_are_not_copied() {
-    if under_emulator("the_arguments_of_command_are_not_copied", "it has memory of its own") {
+fn commands_arguments_are_not_copied() {
+    if under_emulator("commands_arguments_are_not_copied", "it has memory of its own") {
         return;
     }
     let resident = |fillers: usize| {
@@ -1178,14 +1260,13 @@ fn the_arguments_of_command_are_not_copied() {
         let said = status_line(run.pid(), "VmRSS");
         said.trim_end_matches(" kB").trim().parse::<usize>().unwrap()
     };
-    // The kernel's own copy is there once, and COMMAND has its own; the kernel counts
-    // pages by the dozen.
+    // The kernel has one copy, and COMMAND has its own. The kernel counts pages in batches.
     let more = resident(18) - resident(0);
     assert!((1_000..2_600).contains(&more), "1.8 MB of arguments cost {more} kB");
 }
 
 #[test]
-fn a_command_whose_name_is_no_text_is_run() {
+fn a_command_whose_name_is_not_text_is_run() {
     let dir = TempDir::new();
     let name = OsString::from_vec(b"prog-\xff".to_vec());
     executable(&dir.path("").join(&name), "#!/bin/sh\nexit 31\n");

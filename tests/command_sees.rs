@@ -214,6 +214,136 @@ fn command_has_exactly_the_dispositions_that_the_init_inherited() {
     }
 }
 
+/// The init was started with these signals ignored, as a shell starts `init &` with INT
+/// and QUIT ignored: those that COMMAND finds ignored, in order.
+fn passes_on(setup: Setup, ignored: &[i32]) -> Vec<i32> {
+    let setup = ignored.iter().fold(setup, |setup, signal| setup.ignoring(*signal));
+    let mut run = setup.start();
+    run.ask("main", "ignored").iter().map(|signal| signal.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_signal_that_is_to_be_sent_after_rewriting_is_not_ignored() {
+    let name = "a_signal_that_is_to_be_sent_after_rewriting_is_not_ignored";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    let ignored = [SIGINT, SIGQUIT];
+    assert_eq!(passes_on(init(["--rewrite=TERM:INT"]), &ignored), [SIGQUIT]);
+    assert_eq!(passes_on(init(["-r", "15:3"]), &ignored), [SIGINT]);
+    assert_eq!(passes_on(init(["-r", "15:3", "-r", "1:2"]), &ignored), [0; 0]);
+    assert_eq!(passes_on(init(["-c", "-r", "15:2"]), &ignored), [SIGQUIT]);
+    assert_eq!(passes_on(init(["-r", "TERM:RTMIN+3"]), &[37, 38]), [38]);
+}
+
+#[test]
+fn a_stop_signal_that_is_given_is_not_ignored() {
+    let name = "a_stop_signal_that_is_given_is_not_ignored";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    let ignored = [SIGINT, SIGQUIT, SIGTERM];
+    assert_eq!(passes_on(init(["--stop-signal=QUIT"]), &ignored), [SIGINT, SIGTERM]);
+    let both = ["--stop-signal=QUIT", "--stop-signal=TERM"];
+    assert_eq!(passes_on(init(both), &ignored), [SIGINT]);
+    // A rewritten stop signal is never sent itself.
+    let rewritten = ["--stop-signal=QUIT", "--rewrite=QUIT:TERM"];
+    assert_eq!(passes_on(init(rewritten), &ignored), [SIGINT, SIGQUIT]);
+}
+
+#[test]
+fn the_drain_signal_is_not_ignored() {
+    let name = "the_drain_signal_is_not_ignored";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    let options = ["--delay-term=1", "--drain-signal=TSTP"];
+    assert_eq!(passes_on(init(options), &[SIGTSTP, SIGTTIN]), [SIGTTIN]);
+    // It is not rewritten.
+    let options = ["--drain-signal=USR1", "--rewrite=USR1:0"];
+    assert_eq!(passes_on(init(options), &[SIGUSR1]), [0; 0]);
+}
+
+#[test]
+fn a_signal_that_a_variable_names_to_be_sent_is_not_ignored() {
+    let name = "a_signal_that_a_variable_names_to_be_sent_is_not_ignored";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    for (variable, value) in [
+        ("DRAIN_INIT_REWRITE", "TERM:INT"),
+        ("DRAIN_INIT_STOP_SIGNAL", "INT"),
+        ("DRAIN_INIT_DRAIN_SIGNAL", "INT"),
+    ] {
+        let setup = init(NONE).env(variable, value);
+        assert_eq!(passes_on(setup, &[SIGINT, SIGQUIT]), [SIGQUIT], "{variable}");
+    }
+}
+
+#[test]
+fn a_signal_that_no_option_names_to_be_sent_stays_ignored() {
+    let name = "a_signal_that_no_option_names_to_be_sent_stays_ignored";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    let ignored = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+    for options in [
+        &["--delay-term=1"][..],
+        &["--stop-cmd=true", "--kill-after=1"],
+        &["--wait-all"],
+        // What is received is not what is sent, and 0 sends nothing.
+        &["--rewrite=INT:0", "--rewrite=HUP:USR1", "--rewrite=TERM:USR1"],
+        &["--stop-signal=TERM", "--rewrite=TERM:0"],
+    ] {
+        assert_eq!(passes_on(init(options), &ignored), ignored, "{options:?}");
+    }
+}
+
+#[test]
+fn an_ignored_chld_that_is_to_be_sent_is_not_ignored() {
+    let name = "an_ignored_chld_that_is_to_be_sent_is_not_ignored";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    assert_eq!(passes_on(init(["--rewrite=TERM:CHLD"]), &[SIGCHLD]), [0; 0]);
+}
+
+#[test]
+fn the_drain_and_stop_commands_do_not_ignore_a_signal_that_is_to_be_sent_either() {
+    let name = "the_drain_and_stop_commands_do_not_ignore_a_signal_that_is_to_be_sent_either";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    let setup = init(["--rewrite=TERM:INT"]).ignoring(SIGINT).ignoring(SIGQUIT);
+    let mut run = setup.drain_cmd(&[]).stop_cmd(&[]).start();
+    run.signal(SIGTERM);
+    for name in ["drain", "stop"] {
+        run.wait(name, "ready");
+        assert_eq!(run.ask(name, "ignored"), [SIGQUIT.to_string()], "{name}");
+        run.tell(name, "exit 0");
+    }
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+}
+
+#[test]
+fn a_stop_rewritten_to_int_reaches_command_if_a_shell_has_started_the_init_in_the_background() {
+    let name =
+        "a_stop_rewritten_to_int_reaches_command_if_a_shell_has_started_the_init_in_the_background";
+    if under_emulator(name, "qemu-user hands on default dispositions") {
+        return;
+    }
+    // sleep(1) changes no disposition.
+    let setup = init(["--rewrite=15:2"]).wrapped(["sh", "-c", "\"$@\" & wait $!", "sh"]);
+    let mut run = setup.command(["--", "sleep", "1000"]).spawn();
+    let shell = run.child();
+    let name_of = |pid: &Pid| std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let is_sleep = |pid: &Pid| name_of(pid).is_ok_and(|name| name == "sleep\n");
+    until("COMMAND", || descendants(shell).iter().any(is_sleep));
+    kill(children(shell)[0], SIGTERM);
+    assert_eq!(run.status(), 128 + SIGINT);
+}
+
 #[test]
 fn a_pipe_that_breaks_ends_command_as_it_would_without_the_init() {
     // Rust's start-up would have COMMAND inherit an ignored SIGPIPE.
@@ -534,5 +664,5 @@ fn a_parent_that_died_before_prctl_counts_as_well() {
     kill(shell, SIGKILL);
     until("the shell is gone", || stat(shell).is_none_or(|shell| shell.state == 'Z'));
     kill(strace, SIGKILL);
-    run.message("TERM: draining for");
+    run.message("received TERM: draining for");
 }

@@ -116,8 +116,8 @@ fn readmes_first_dockerfile_has_stopped_before_docker_stop_kills() {
     let delay: u64 = behind.split('"').next().unwrap().parse().unwrap();
     // 10 s in all, and the server wants some of them.
     assert!(delay <= 7, "a delay of {delay} s");
-    assert!(readme.contains(&format!("draining for {delay}s, then TERM")));
-    assert!(readme.contains(&format!("drained for {delay}.0s: TERM")));
+    assert!(readme.contains(&format!("draining for {delay}s, then sending TERM")));
+    assert!(readme.contains(&format!("drained for {delay}.0s: sending TERM")));
 }
 
 #[test]

@@ -53,17 +53,9 @@ fn works(mut run: Run, what: &str) {
     run.received("main", SIGWINCH);
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    assert_eq!(run.signals("main"), [SIGWINCH, SIGTERM], "{what}");
+    assert_eq!(run.signals_except_cont("main"), [SIGWINCH, SIGTERM], "{what}");
     run.tell("main", "exit 7");
     assert_eq!(run.status(), 7, "{what}");
-}
-
-/// Sets a limit of a process that runs.
-fn limit(pid: i32, resource: libc::__rlimit_resource_t, value: u64) {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the kernel reads one rlimit.
-    let done = unsafe { libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
 }
 
 /// Enters a control group before exec.
@@ -160,7 +152,7 @@ fn where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed() {
         let mut run = entering(at(place, init(["--drain-cmd=true"])), &group).start();
         group.set("pids.max", "1");
         run.signal(SIGTERM);
-        run.message("the drain command could not be started: ");
+        run.message("cannot start the drain command: ");
         run.received("main", SIGTERM);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
@@ -227,7 +219,7 @@ fn with_no_descriptor_left_for_a_stop_command_the_signal_is_delivered_after_all(
         limit(run.pid(), libc::RLIMIT_NOFILE, 0);
         run.signal(SIGTERM);
         run.received("main", SIGTERM);
-        assert_eq!(run.signals("main"), [SIGTERM]);
+        assert_eq!(run.signals_except_cont("main"), [SIGTERM]);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
 
@@ -332,7 +324,7 @@ fn a_stderr_that_loses_its_reader_meanwhile_costs_nothing_but_the_lines() {
 fn works_after(mut run: Run, before: i32) {
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    assert_eq!(run.signals("main"), [before, SIGTERM]);
+    assert_eq!(run.signals_except_cont("main"), [before, SIGTERM]);
     run.tell("main", "exit 7");
     assert_eq!(run.status(), 7);
 }
@@ -438,7 +430,7 @@ fn where_it_may_not_send_to_a_socket_its_messages_arrive() {
         works(at(place, setup.stderr(OwnedFd::from(writer))).start(), "no send");
         let mut all = String::new();
         reader.read_to_string(&mut all).unwrap();
-        assert!(all.contains("WINCH: received"), "{all}");
+        assert!(all.contains("received WINCH"), "{all}");
     }
 }
 
@@ -470,7 +462,7 @@ fn where_it_may_not_ask_what_stderr_is_its_messages_arrive() {
         let filtered = || by_storm(&["seccomp", "no-fstat-of-stderr"]);
         let mut run = at(place, init(["-v"]).wrapped(filtered())).start();
         run.signal(SIGWINCH);
-        run.message("WINCH: received");
+        run.message("received WINCH");
         run.received("main", SIGWINCH);
         works_after(run, SIGWINCH);
         let end = at(place, init(["--no-such"]).wrapped(filtered())).finish();
@@ -520,6 +512,290 @@ fn where_it_may_not_wait_for_signals_they_have_effect_all_the_same() {
         drop(reader);
         let setup = init(["-v"]).wrapped(filtered).stderr(writer);
         works(at(place, setup).start(), "no sigtimedwait, a pipe without a reader");
+    }
+}
+
+#[test]
+fn where_it_may_not_wait_for_signals_or_ask_for_them_it_reads_them() {
+    let name = "where_it_may_not_wait_for_signals_or_ask_for_them_it_reads_them";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        for filter in ["no-sigpending", "no-sigpending-on-this-kernel"] {
+            let filtered = || by_storm(&["seccomp", filter]);
+            let setup = init(["-v", "--delay-term=50ms"]).wrapped(filtered());
+            works(at(place, setup).start(), filter);
+            // Each message that fails raises a PIPE.
+            let (reader, writer) = pipe();
+            drop(reader);
+            let setup = init(["-v"]).wrapped(filtered()).stderr(writer);
+            works(at(place, setup).start(), filter);
+        }
+    }
+}
+
+#[test]
+fn where_it_reads_its_signals_every_one_arrives() {
+    let name = "where_it_reads_its_signals_every_one_arrives";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "no-sigpending"]));
+        let mut run = at(place, setup).start();
+        for signal in [SIGHUP, SIGTERM, SIGWINCH, 32, 34, 64] {
+            run.signal(signal);
+            run.received("main", signal);
+        }
+        // Of a real-time signal each one counts.
+        for signal in [64, SIGUSR2, 64] {
+            run.signal(signal);
+        }
+        for signal in [SIGUSR2, 64, 64] {
+            run.received("main", signal);
+        }
+    }
+}
+
+#[test]
+fn where_it_reads_its_signals_other_programs_do_not_see_how() {
+    let name = "where_it_reads_its_signals_other_programs_do_not_see_how";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init(["-s"]).stop_cmd(&[]);
+        let mut run = at(place, setup.wrapped(by_storm(&["seccomp", "no-sigpending"]))).start();
+        run.tell("main", "burst 20");
+        run.wait("main", "burst done");
+        run.barrier();
+        run.signal(SIGTERM);
+        run.wait("stop", "ready");
+        for name in ["main", "stop"] {
+            assert_eq!(run.ask(name, "fds"), ["0", "1", "2"], "{name}");
+        }
+        run.tell("stop", "exit 1");
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn where_it_cannot_see_signals_at_all_it_says_so_and_ends_with_command() {
+    let name = "where_it_cannot_see_signals_at_all_it_says_so_and_ends_with_command";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init(["-s"]).wrapped(by_storm(&["seccomp", "no-signalfd"]));
+        let mut run = at(place, setup).start();
+        let message = run.message("signals");
+        assert!(message.contains("COMMAND"), "what ends the container: {message}");
+        run.tell("main", "orphan one session");
+        run.wait("one", "ready");
+        run.tell("one", "exit 0");
+        run.reaped("one");
+        run.signal(SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+        run.drain_output();
+        assert_eq!(run.stderr(), message, "once, and nothing else");
+    }
+}
+
+// --------------------------------------------------- sessions and process groups
+
+#[test]
+fn where_it_may_not_make_a_session_signals_still_reach_the_group() {
+    let name = "where_it_may_not_make_a_session_signals_still_reach_the_group";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        for filter in ["no-setsid", "no-setsid-on-this-kernel"] {
+            let setup = init(["--delay-term=20ms"]).wrapped(by_storm(&["seccomp", filter]));
+            let mut run = at(place, setup).script(["fork child"]).start();
+            run.wait("child", "ready");
+            let [pid, _, group, _] = run.hello("main");
+            assert_eq!(group, pid, "{filter}: COMMAND leads a group");
+            for signal in [SIGUSR1, SIGTERM] {
+                run.signal(signal);
+                run.received("main", signal);
+                run.received("child", signal);
+            }
+            run.tell("child", "exit 0");
+            run.tell("main", "exit 7");
+            assert_eq!(run.status(), 7);
+        }
+    }
+}
+
+#[test]
+fn where_it_may_not_make_a_session_what_command_sends_to_its_group_does_not_reach_it() {
+    let name = "where_it_may_not_make_a_session_what_command_sends_to_its_group_does_not_reach_it";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    // With the test's own group it would reach other tests: the init leads one.
+    let setup = init(["--delay-term=60"]).wrapped(by_storm(&["seccomp", "no-setsid"])).in_group(0);
+    let mut run = setup.start();
+    run.tell("main", "kill 0 15");
+    run.received("main", SIGTERM);
+    run.barrier();
+    assert_eq!(run.stderr(), "", "no drain has begun");
+}
+
+#[test]
+fn where_it_may_not_make_a_session_kill_after_still_ends_what_a_stop_command_has_started() {
+    let name =
+        "where_it_may_not_make_a_session_kill_after_still_ends_what_a_stop_command_has_started";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    let setup = init(["--kill-after=300ms"]).stop_cmd(&["fork helper"]);
+    let mut run = setup.wrapped(by_storm(&["seccomp", "no-setsid"])).start();
+    run.signal(SIGTERM);
+    run.wait("helper", "ready");
+    assert_eq!(run.status(), 137);
+    run.gone("stop");
+    run.gone("helper");
+}
+
+#[test]
+fn where_it_may_make_neither_a_session_nor_a_group_signals_reach_command() {
+    let name = "where_it_may_make_neither_a_session_nor_a_group_signals_reach_command";
+    if under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init(["--delay-term=20ms"]).wrapped(by_storm(&["seccomp", "no-setpgid"]));
+        works(at(place, setup).start(), "neither");
+    }
+}
+
+// ------------------------------------------------------------------ tracing
+
+#[test]
+fn a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal() {
+    let name = "a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal";
+    if under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        let mut run = at(place, init::<_, &str>([])).script(["traceme", "default 15"]).start();
+        run.wait("main", "traceme 0");
+        run.signal(SIGTERM);
+        assert_eq!(run.status(), 128 + SIGTERM);
+    }
+}
+
+#[test]
+fn a_command_that_asks_to_be_traced_receives_every_signal() {
+    let name = "a_command_that_asks_to_be_traced_receives_every_signal";
+    if under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init::<_, &str>([]).script(["traceme", "catch 10", "catch 34"]);
+        let mut run = at(place, setup).start();
+        for signal in [SIGUSR1, 34] {
+            run.signal(signal);
+            run.wait("main", &format!("caught {signal}"));
+        }
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn a_command_that_asks_to_be_traced_does_not_stop_at_a_signal_that_means_nothing() {
+    let name = "a_command_that_asks_to_be_traced_does_not_stop_at_a_signal_that_means_nothing";
+    if under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        // An ignored signal stops a traced process as well.
+        let setup = init::<_, &str>([]).script(["traceme", "default 28", "ignore 1"]);
+        let mut run = at(place, setup).start();
+        for signal in [SIGWINCH, SIGHUP, SIGUSR1] {
+            run.signal(signal);
+        }
+        run.received("main", SIGUSR1);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn a_command_that_asks_to_be_traced_can_execute_another_program() {
+    let name = "a_command_that_asks_to_be_traced_can_execute_another_program";
+    if under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init(["--delay-term=20ms"]);
+        let probe = setup.probe_words("main", &[]);
+        let words = [storm().into_os_string(), "traced".into()];
+        let words = std::iter::once("--".into()).chain(words).chain(probe);
+        works(at(place, setup.command(words)).start(), "traced");
+    }
+}
+
+#[test]
+fn a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_signal() {
+    let name = "a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_signal";
+    if under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init(["--delay-term=20ms"]).script(["traceme"]);
+        let mut run = at(place, setup).start();
+        let main = run.pid_of("main");
+        kill(main, SIGSTOP);
+        until_state(main, 'T');
+        run.signal(SIGTERM);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn a_stop_command_that_asks_to_be_traced_can_be_killed() {
+    let name = "a_stop_command_that_asks_to_be_traced_can_be_killed";
+    if under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        let setup = init::<_, &str>([]).stop_cmd(&["traceme", "default 1"]);
+        let mut run = at(place, setup).start();
+        run.signal(SIGTERM);
+        run.wait("stop", "ready");
+        kill(run.pid_of("stop"), SIGHUP);
+        // It has failed.
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn an_orphan_that_asks_to_be_traced_is_ended_by_wait_all() {
+    let name = "an_orphan_that_asks_to_be_traced_is_ended_by_wait_all";
+    if without_subreaper(name) || under_emulator(name, "it knows no ptrace(2)") {
+        return;
+    }
+    for &place in places(name) {
+        let mut run = at(place, init(["--wait-all"])).script(["orphan far session"]).start();
+        run.wait("far", "ready");
+        run.tell("far", "traceme");
+        run.wait("far", "traceme 0");
+        run.tell("far", "default 15");
+        run.ping("far");
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
     }
 }
 
@@ -810,7 +1086,7 @@ fn in_a_working_directory_that_is_gone_it_starts_drains_and_stops() {
         let mut run = at(place, setup).start();
         assert!(!directory.exists());
         run.signal(SIGTERM);
-        run.message("cannot be entered any more, / is used");
+        run.message("again, using /");
         run.received("main", SIGUSR1);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
@@ -826,7 +1102,7 @@ fn without_any_argument_not_even_its_name_it_says_what_is_missing() {
         let setup = init::<_, &str>([]).command::<&str>([]);
         let run = at(place, setup.wrapped(by_storm(&["without-arguments"]))).finish();
         assert_eq!(run.status, 1);
-        assert!(run.stderr.starts_with("[drain-init] no COMMAND: "), "{run:?}");
+        assert!(run.stderr.starts_with("[drain-init] no COMMAND ("), "{run:?}");
     }
 }
 
@@ -991,11 +1267,15 @@ fn what_is_not_delivered_and_what_goes_to_every_process_is_said_verbosely() {
     if without_root(name) {
         return;
     }
-    let mut run = init(["-v", "--wait-all", "--rewrite=1:0"]).pid1().start();
+    let setup = init(["-v", "--wait-all", "--rewrite=1:0"]).pid1();
+    let mut run = setup.script(["orphan far session"]).start();
+    run.wait("far", "ready");
     run.signal(SIGHUP);
-    run.message("HUP: rewritten to 0, not delivered");
+    run.message("HUP is rewritten to 0: not sent");
     run.tell("main", "exit 7");
     run.message("TERM to every process");
+    run.received("far", SIGTERM);
+    run.tell("far", "exit 0");
     assert_eq!(run.status(), 7);
 }
 
@@ -1004,6 +1284,6 @@ fn all_stop_signals_are_named_where_another_one_bypassed_the_drain() {
     let options = ["--delay-term=1s", "--stop-signal=TERM", "--stop-signal=INT"];
     let mut run = init(options).exits_on(SIGQUIT, 7).start();
     run.signal(SIGQUIT);
-    run.message("QUIT was delivered without a drain: the stop signal is INT or TERM");
+    run.message("sent QUIT without a drain, because the stop signal is INT or TERM");
     assert_eq!(run.status(), 7);
 }

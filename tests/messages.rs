@@ -18,15 +18,18 @@ fn a_drain_is_told_step_by_step() {
     let main = run.hello("main")[0];
     run.signal(SIGTERM);
     let line = run.message("draining for");
-    assert!(line.starts_with(&format!("{}TERM: draining for 0.2s", init_name())), "{line}");
-    assert!(line.contains("then TERM"), "{line}");
-    assert!(line.contains("the platform's grace period must be longer"), "{line}");
+    let expected =
+        "received TERM: draining for 0.2s, then sending TERM (the grace period must be longer)";
+    assert_eq!(line, format!("{}{expected}\n", init_name()));
     run.signal(SIGTERM);
-    let line = run.message("swallowed");
-    assert_eq!(line, format!("{}TERM: swallowed, still draining\n", init_name()));
+    let line = run.message(": ignored, ");
+    assert_eq!(line, format!("{}received TERM: ignored, already draining\n", init_name()));
     let line = run.message("drained for");
     assert!(
-        line.starts_with(&format!("{}drained for 0.2s: TERM to process group {main}", init_name())),
+        line.starts_with(&format!(
+            "{}drained for 0.2s: sending TERM to process group {main}",
+            init_name()
+        )),
         "{line}"
     );
     run.received("main", SIGTERM);
@@ -34,7 +37,7 @@ fn a_drain_is_told_step_by_step() {
     let line = run.message("exited with status 0");
     // Nobody is left of the group, and so nobody is waited for.
     let begin = format!("{}process {main} exited with status 0, ", init_name());
-    assert!(line.starts_with(&begin) && line.ends_with("s after TERM\n"), "{line}");
+    assert!(line.starts_with(&begin) && line.ends_with("s after it was sent TERM\n"), "{line}");
     assert_eq!(run.status(), 0);
     run.drain_output();
     assert_eq!(run.stderr().lines().count(), 4, "{}", run.stderr());
@@ -44,7 +47,9 @@ fn a_drain_is_told_step_by_step() {
 fn whole_seconds_are_told_as_such() {
     let mut run = init(["--delay-term=10"]).start();
     run.signal(SIGTERM);
-    run.message("TERM: draining for 10s, then TERM (the platform's grace period must be longer)");
+    run.message(
+        "received TERM: draining for 10s, then sending TERM (the grace period must be longer)",
+    );
 }
 
 #[test]
@@ -61,7 +66,7 @@ fn a_drain_is_told_where_command_dies_of_a_signal() {
 fn the_signal_is_named_as_it_was_received() {
     let mut run = init(["--delay-term=20ms", "--stop-signal=QUIT", "-r", "QUIT:INT"]).start();
     run.signal(SIGQUIT);
-    run.message("QUIT: draining for");
+    run.message("received QUIT: draining for");
     run.message("drained for");
     run.received("main", SIGINT);
 }
@@ -74,7 +79,7 @@ fn messages_begin_with_the_name_that_the_init_was_called_by() {
         let mut run = setup.called(path).start();
         run.signal(SIGTERM);
         let line = run.message("draining for");
-        assert!(line.starts_with(&format!("[{name}] TERM: ")), "{line}");
+        assert!(line.starts_with(&format!("[{name}] received TERM: ")), "{line}");
     }
     let setup = init(["--no-such"]);
     let path = setup.link("dumb-init");

@@ -162,7 +162,7 @@ fn storm_of_orphans(pid_1: bool) {
     wait_for_line(&mut stdout, "all started");
     let reaped = || {
         let text = fs::read_to_string(log.path("log")).unwrap();
-        text.lines().filter(|line| line.contains("reaped the orphan")).count()
+        text.lines().filter(|line| line.contains("reaped orphan process")).count()
     };
     let begin = Instant::now();
     while reaped() < count {

@@ -7,7 +7,8 @@ mod machine;
 use std::time::Duration;
 
 use drain_init::config::exec_form::{self, Cmd};
-use drain_init::config::{self, Config, Error, Request};
+use drain_init::config::{self, Config, Error, Request, Variables};
+use drain_init::drain::WaitAll;
 use drain_init::signal::{Rewrites, Signal};
 
 pub use machine::drain;
@@ -15,13 +16,16 @@ pub use machine::drain;
 /// The longest duration, in nanoseconds.
 const LONGEST: u128 = 10 * 365 * 24 * 60 * 60 * 1_000_000_000;
 
-type Variable<'a> = (&'a [u8], &'a [u8]);
-
-fn parse(words: &[&[u8]], variables: &[Variable]) -> Result<Request, Error> {
-    config::parse(words.iter().copied(), variables.iter().copied())
+/// `variables` are words of the form `NAME=VALUE`.
+fn parse(words: &[&[u8]], variables: &[&[u8]]) -> Result<Request, Error> {
+    let mut taken = Variables::default();
+    for variable in variables {
+        taken.take(variable);
+    }
+    config::parse(words.iter().copied(), &taken, false)
 }
 
-fn run(words: &[&[u8]], variables: &[Variable]) -> Option<Box<Config>> {
+fn run(words: &[&[u8]], variables: &[&[u8]]) -> Option<Box<Config>> {
     match parse(words, variables) {
         Ok(Request::Run(config)) => Some(config),
         _ => None,
@@ -40,7 +44,7 @@ fn check_config(config: &Config) {
     }
     assert_eq!(plan.drain_cmd, config.drain_cmd.is_some());
     assert_eq!(plan.stop_cmd, config.stop_cmd.is_some());
-    assert_eq!(plan.wait_all, None, "known only once it runs");
+    assert_ne!(plan.wait_all, Some(WaitAll::Namespace), "it is not PID 1");
     for named in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
         check_cmd(&named.cmd);
     }
@@ -100,16 +104,15 @@ fn ends_the_options(words: &[&[u8]], command: usize) -> bool {
 
 /// Variables, each ended by a NUL.
 pub fn environment(data: &[u8]) {
-    let split = |word: &'_ [u8]| word.iter().position(|&byte| byte == b'=').map(|at| (at, at + 1));
-    let variables: Vec<Variable> = data
-        .split(|&byte| byte == 0)
-        .filter_map(|word| split(word).map(|(end, begin)| (&word[..end], &word[begin..])))
-        .collect();
+    let variables: Vec<&[u8]> = data.split(|&byte| byte == 0).collect();
     let words: [&[u8]; 2] = [b"drain-init", b"true"];
-    for (name, _) in &variables {
-        let (own, slip) = (config::is_own_variable(name), config::is_probable_slip(name));
-        assert!(!(own && slip));
-        assert!(!(own || slip) || name.starts_with(b"DRAIN_INIT_"));
+    let mut all = Variables::default();
+    for word in &variables {
+        let before = all.warnings().count();
+        let own = all.take(word);
+        let unknown = all.warnings().count() > before;
+        assert!(!(own && unknown));
+        assert!(!(own || unknown) || word.starts_with(b"DRAIN_INIT_") && word.contains(&b'='));
     }
     let result = parse(&words, &variables);
     match &result {
@@ -117,22 +120,26 @@ pub fn environment(data: &[u8]) {
         Ok(_) => panic!("no variable asks for help"),
         Err(error) => check_error(error),
     }
-    // Their order does not matter, where no name comes twice.
-    let mut names: Vec<_> = variables.iter().map(|(name, _)| name).collect();
+    // Their order does not matter if no name occurs twice.
+    let name_of = |word: &&[u8]| word.split(|&byte| byte == b'=').next().map(<[u8]>::to_vec);
+    let mut names: Vec<_> = variables.iter().filter_map(name_of).collect();
     names.sort_unstable();
     names.dedup();
     if names.len() == variables.len() {
         let reversed: Vec<_> = variables.iter().rev().copied().collect();
-        assert_eq!(parse(&words, &reversed).ok(), result.as_ref().ok().map(clone_request));
+        assert_eq!(parse(&words, &reversed).ok(), result.ok());
     }
     // An option and its variable mean the same.
-    if let [(name, value)] = variables[..]
-        && config::is_own_variable(name)
-        && !value.is_empty()
-        && !is_list_or_switch(name)
+    if let [word] = variables[..]
+        && Variables::default().take(word)
+        && let Some(equals) = word.iter().position(|&byte| byte == b'=')
+        && !is_list_or_switch(&word[..equals])
     {
-        let suffix = &name[b"DRAIN_INIT_".len()..];
-        let long = suffix.iter().map(|&byte| match byte {
+        let value = trim_blanks(&word[equals + 1..]);
+        if value.is_empty() {
+            return;
+        }
+        let long = word[b"DRAIN_INIT_".len()..equals].iter().map(|&byte| match byte {
             b'_' => b'-',
             byte => byte.to_ascii_lowercase(),
         });
@@ -143,18 +150,11 @@ pub fn environment(data: &[u8]) {
     }
 }
 
-/// `Request` is no `Clone`: parsing again gives another.
-fn clone_request(request: &Request) -> Request {
-    match request {
-        Request::Help => Request::Help,
-        Request::Version => Request::Version,
-        Request::Run(config) => Request::Run(Box::new(Config {
-            plan: config.plan.clone(),
-            drain_cmd: config.drain_cmd.clone(),
-            stop_cmd: config.stop_cmd.clone(),
-            ..**config
-        })),
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
     }
+    text
 }
 
 fn is_list_or_switch(name: &[u8]) -> bool {
@@ -352,6 +352,7 @@ pub fn exec_form(data: &[u8]) {
     let is_white = |byte: &u8| b" \t\n\r".contains(byte);
     let begin = data.iter().position(|byte| !is_white(byte));
     match (begin, words) {
+        (None, _) if data.contains(&b'\r') => assert!(found.is_err()),
         (None, _) => assert_eq!(found, Ok(None)),
         (_, Some(words)) => {
             let Ok(Some(Cmd::Exec(found))) = found else { panic!("{found:?}, not {words:?}") };

@@ -229,7 +229,7 @@ def test_docker_stop_below_the_delay_ends_in_a_kill(docker):
     with started(docker, "-e", "DRAIN_INIT_DELAY_TERM=600", "local/app") as container:
         container.wait_for("serving")
         _, logs = container.assert_stop(137, "-t", "1")
-        assert "TERM: draining for 600s, then TERM (the platform's grace period must be longer)" in logs
+        assert "received TERM: draining for 600s, then sending TERM (the grace period must be longer)" in logs
         assert "drained for" not in logs and "got TERM" not in logs
 
 
@@ -265,7 +265,7 @@ def test_dockerd_takes_it_as_its_own_init(docker_with_init):
         container.wait_for("serving")
         container.assert_pid_1_is_drain_init("/sbin/docker-init")
         logs = container.assert_drains(7, "-t", "60")
-        assert "[docker-init] TERM: draining for" in logs
+        assert "[docker-init] received TERM: draining for" in logs
 
 
 def test_as_dockerd_s_init_before_itself_it_drains_once(docker_with_init):
@@ -273,7 +273,7 @@ def test_as_dockerd_s_init_before_itself_it_drains_once(docker_with_init):
     with started(docker_with_init, "--init", *WITH_DELAY, "local/app") as container:
         container.wait_for("serving")
         logs = container.assert_drains(7, "-t", "60")
-        assert "[docker-init] TERM: draining for" in logs
+        assert "[docker-init] received TERM: draining for" in logs
         assert logs.count("got TERM") == 1
 
 
@@ -282,7 +282,7 @@ def test_behind_docker_s_own_init_it_drains(docker):
     with started(docker, "--init", *WITH_DELAY, "local/app") as container:
         container.wait_for("serving")
         logs = container.assert_drains(7, "-t", "60")
-        assert "[drain-init] TERM: draining for" in logs
+        assert "[drain-init] received TERM: draining for" in logs
         assert logs.count("got TERM") == 1
 
 
@@ -404,14 +404,14 @@ def test_compose_s_init_true_is_dockerd_s_init(docker_with_init):
         container.wait_for("serving")
         container.assert_pid_1_is_drain_init("/sbin/docker-init")
         logs = container.assert_drains(7, compose=compose)
-        assert "[docker-init] TERM: draining" in logs and "got TERM" in logs
+        assert "[docker-init] received TERM: draining" in logs and "got TERM" in logs
 
 
 def test_compose_s_init_true_before_the_image_s_drain_init_drains_once(docker):
     with composed(docker, "init: true", ENVIRONMENT, "stop_grace_period: 60s") as (container, compose):
         container.wait_for("serving")
         logs = container.assert_drains(7, compose=compose)
-        assert "[drain-init] TERM: draining" in logs and "got TERM" in logs
+        assert "[drain-init] received TERM: draining" in logs and "got TERM" in logs
 
 
 def test_compose_s_entrypoint_drops_the_image_s_cmd(docker):

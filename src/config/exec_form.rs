@@ -1,66 +1,65 @@
-//! CMD, the word that `--drain-cmd` and `--stop-cmd` take: a JSON array of
-//! strings (the exec form of a Dockerfile), or a line for `/bin/sh`.
+//! CMD, the value of `--drain-cmd` and `--stop-cmd`: a JSON array of strings (the exec form
+//! of a Dockerfile), or a line for `/bin/sh`.
 
-use std::ffi::CString;
+use core::ffi::CStr;
+
+use super::Wrong;
+use crate::sys;
 
 /// A drain or stop command.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cmd {
-    /// The program and its arguments; never empty, nor is the program.
-    Exec(Vec<CString>),
+    /// The program, which is not empty, and its arguments.
+    Exec(&'static [&'static CStr]),
     /// A line for `/bin/sh -c`.
-    Shell(CString),
+    Shell(&'static CStr),
 }
 
-/// What is wrong with a word, and what would be right.
-pub type Wrong = [&'static str; 2];
+pub(super) const CARRIAGE_RETURN: Wrong = ["ends with a carriage return", "remove it"];
 
-const RIGHT: &str = "; write a JSON array of strings or a line for /bin/sh that begins otherwise";
+const RIGHT: &str =
+    "try [\"nginx\",\"-s\",\"quit\"], or a shell command that does not begin with [";
 
-/// Reads CMD; `Ok(None)` where it is empty, which is as good as none.
+/// Reads CMD, or `None` if it is empty or blank.
 ///
 /// # Errors
 ///
-/// A word that begins with `[` and is neither a valid exec form nor, with a
-/// blank behind the bracket, a shell test. A Dockerfile would hand such a word to
-/// the shell, where it would fail at the worst moment. So would a line that is
-/// quoted as a whole, as `docker run --env-file` leaves it, and one that ends
-/// with a carriage return.
+/// A word that begins with `[` and is neither a valid exec form nor, with a blank after the
+/// bracket, a shell test. A Dockerfile would pass it to the shell, which would fail at the
+/// worst moment. The same is true for a line in one pair of quotes, which `docker run
+/// --env-file` leaves there, and for one that ends with a carriage return.
 pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
-    let mut reader = Reader { rest: word };
-    reader.skip_white();
-    if reader.rest.is_empty() {
+    if word.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n')) {
         return Ok(None);
     }
+    let mut reader = Reader { rest: word };
+    reader.skip_white();
     let whole = reader.rest;
-    if whole[0] == b'[' {
+    if whole.first() == Some(&b'[') {
         match reader.array() {
-            Ok(words) => return Ok(Some(Cmd::Exec(words))),
-            Err(_) if matches!(behind_bracket(word), Some(b' ' | b'\t')) => {}
+            Ok(words) => return Ok(Some(Cmd::Exec(words.leak()))),
+            // A shell test.
+            Err(_) if matches!(whole, [_, b' ' | b'\t', ..]) => {}
             Err(wrong) => return Err([wrong, RIGHT]),
         }
     }
-    let line = whole.trim_ascii_end();
-    if whole[line.len()..].contains(&b'\r') {
-        return Err(["ends with a carriage return", ": take it out"]);
+    if word[word.trim_ascii_end().len()..].contains(&b'\r') {
+        return Err(CARRIAGE_RETURN);
     }
-    if let [quote @ (b'"' | b'\''), inner @ .., last] = line
-        && last == quote
-        && !inner.contains(quote)
-    {
-        let right = ": leave them out, or write a JSON array of strings";
-        return Err(["is in quotes as a whole", right]);
+    match whole.trim_ascii_end() {
+        [quote @ (b'"' | b'\''), inner @ .., last] if last == quote && !inner.contains(quote) => {
+            let right = "remove them, or try a JSON array of strings";
+            return Err(["is in quotes as a whole", right]);
+        }
+        _ => {}
     }
-    CString::new(word).map(|line| Some(Cmd::Shell(line))).map_err(|_| ["has a NUL", RIGHT])
+    if word.contains(&0) {
+        return Err(["has a NUL", RIGHT]);
+    }
+    Ok(Some(Cmd::Shell(sys::word(&[word]))))
 }
 
-/// The byte behind the first bracket.
-fn behind_bracket(word: &[u8]) -> Option<u8> {
-    let bracket = word.iter().position(|&byte| byte == b'[')?;
-    word.get(bracket + 1).copied()
-}
-
-/// Reads JSON (RFC 8259), as much of it as an array of strings needs.
+/// Reads the part of JSON (RFC 8259) that an array of strings needs.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -80,7 +79,7 @@ impl Reader<'_> {
         Some(first)
     }
 
-    /// Whether the next thing but white space is `byte`, which is then taken.
+    /// Whether `byte` is next after white space. If so, it is taken.
     fn takes(&mut self, byte: u8) -> bool {
         self.skip_white();
         let found = self.rest.first() == Some(&byte);
@@ -90,39 +89,39 @@ impl Reader<'_> {
         found
     }
 
-    /// An array of strings that is all there is.
-    fn array(&mut self) -> Parsed<Vec<CString>> {
+    /// An array of strings, with nothing after it.
+    fn array(&mut self) -> Parsed<Vec<&'static CStr>> {
         let mut words = Vec::new();
         if !self.takes(b'[') {
-            return Err("is no JSON array");
+            return Err("is not a JSON array of one or more strings");
         }
         loop {
             if !self.takes(b'"') {
-                return Err("is no JSON array of one or more strings");
+                return Err("is not a JSON array of one or more strings");
             }
             words.push(self.string()?);
             if self.takes(b']') {
                 break;
             }
             if !self.takes(b',') {
-                return Err("wants , or ] after a string");
+                return Err("has no , or ] after a string");
             }
         }
         self.skip_white();
         if !self.rest.is_empty() {
-            return Err("goes on after its ]");
+            return Err("has text after its ]");
         }
         if words[0].is_empty() {
-            return Err("names an empty program");
+            return Err("has an empty program name");
         }
         Ok(words)
     }
 
-    /// A string whose opening quote has been taken.
-    fn string(&mut self) -> Parsed<CString> {
+    /// A string after its opening quote.
+    fn string(&mut self) -> Parsed<&'static CStr> {
         let mut text = Vec::new();
         loop {
-            match self.next().ok_or("has a string without an end")? {
+            match self.next().ok_or("has a string that does not end")? {
                 b'"' => break,
                 b'\\' => self.escape(&mut text)?,
                 0..=0x1f => return Err("has a control character in a string"),
@@ -132,12 +131,15 @@ impl Reader<'_> {
         if core::str::from_utf8(&text).is_err() {
             return Err("is not UTF-8, as JSON must be");
         }
-        CString::new(text).map_err(|_| "has a NUL in a string")
+        if text.contains(&0) {
+            return Err("has a NUL in a string");
+        }
+        Ok(sys::word(&[&text]))
     }
 
-    /// An escape whose backslash has been taken.
+    /// An escape after its backslash.
     fn escape(&mut self, text: &mut Vec<u8>) -> Parsed<()> {
-        const WRONG: &str = "has a wrong escape in a string";
+        const WRONG: &str = "has an invalid escape in a string";
         let byte = match self.next().ok_or(WRONG)? {
             byte @ (b'"' | b'\\' | b'/') => byte,
             b'b' => 0x08,
@@ -159,7 +161,7 @@ impl Reader<'_> {
                     }
                     unit => unit,
                 };
-                // A low surrogate by itself is no character.
+                // A low surrogate alone is not a character.
                 let character = char::from_u32(code).ok_or(WRONG)?;
                 text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(());
@@ -183,28 +185,28 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    /// What a parse of the exec form gives.
+    /// The result for an exec form.
     #[allow(clippy::unnecessary_wraps)]
     fn exec(words: &[&str]) -> Result<Option<Cmd>, Wrong> {
-        let words = words.iter().map(|word| CString::new(*word).unwrap());
-        Ok(Some(Cmd::Exec(words.collect())))
+        let words: Vec<_> = words.iter().map(|word| sys::word(&[word.as_bytes()])).collect();
+        Ok(Some(Cmd::Exec(words.leak())))
     }
 
-    /// What a parse of the shell form gives.
+    /// The result for a shell form.
     #[allow(clippy::unnecessary_wraps)]
     fn shell(line: &str) -> Result<Option<Cmd>, Wrong> {
-        Ok(Some(Cmd::Shell(CString::new(line).unwrap())))
+        Ok(Some(Cmd::Shell(sys::word(&[line.as_bytes()]))))
     }
 
     #[test]
-    fn a_shell_test_that_ends_in_quotes_is_no_quoted_line() {
+    fn a_shell_test_that_ends_in_quotes_is_not_a_quoted_line() {
         for line in [" [ \"a* , \"\"b\"  ", "[ \"a\" , \"b\" 'c'"] {
             assert!(matches!(parse(line.as_bytes()), Ok(Some(Cmd::Shell(_)))), "{line}");
         }
     }
 
     #[test]
-    fn an_empty_word_is_no_command() {
+    fn an_empty_or_blank_word_means_no_command() {
         assert_eq!(parse(b""), Ok(None));
         assert_eq!(parse(b" \t\n"), Ok(None));
     }
@@ -224,7 +226,7 @@ mod tests {
             parse(br#"["\u0041\u00e4\u20AC\ud83d\ude00"]"#),
             exec(&["A\u{e4}\u{20ac}\u{1f600}"])
         );
-        // The edges of what a pair of surrogates can say.
+        // The first and the last pair of surrogates.
         assert_eq!(parse(br#"["\ud800\udc00\udbff\udfff"]"#), exec(&["\u{10000}\u{10ffff}"]));
     }
 
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_quoted_as_a_whole_is_refused() {
+    fn a_line_in_one_pair_of_quotes_is_refused() {
         for bad in ["\"nginx -s quit\"", "'a'", "''", " \"a\" ", "\"[\"", "'[\"a\"]'", "\"it's\""] {
             assert_eq!(parse(bad.as_bytes()).unwrap_err()[0], "is in quotes as a whole", "{bad}");
         }
@@ -289,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_line_that_ends_with_a_carriage_return_is_refused() {
-        for bad in ["a\r", "a \r\n", "'a b'\r", "[ -f /x ] && y\r"] {
+        for bad in ["\r", " \r\n", "a\r", "a \r\n", "'a b'\r", "[ -f /x ] && y\r"] {
             assert_eq!(parse(bad.as_bytes()).unwrap_err()[0], "ends with a carriage return");
         }
         assert_eq!(parse(b"a\r\nb\n"), shell("a\r\nb\n"));
@@ -300,7 +302,7 @@ mod tests {
         for line in ["true", " sleep 1; true ", "{\"a\"}", "\"[\" a", "x[1]"] {
             assert_eq!(parse(line.as_bytes()), shell(line), "{line:?}");
         }
-        assert_eq!(parse(b"caf\xe9"), Ok(Some(Cmd::Shell(CString::new(&b"caf\xe9"[..]).unwrap()))));
+        assert_eq!(parse(b"caf\xe9"), Ok(Some(Cmd::Shell(c"caf\xe9"))));
         assert!(parse(b"a\0b").is_err());
     }
 }

@@ -1,59 +1,63 @@
 //! The one table of options, their variables, and the help.
 
-/// What `--help` prints, behind `Usage: NAME`.
+use super::{Error, Wrong, exec_form};
+
+/// What `--help` prints after `Usage: NAME`.
 pub const HELP: &str = " [OPTION]... [--] COMMAND [ARG]...
 
-Run COMMAND as a container's init: deliver signals to it, reap orphans, and
-drain before stopping it.
+Run COMMAND as a container's init, and drain before the stop.
 
-Draining
-      --delay-term DURATION  hold the stop signal back for that long
-      --drain-signal SIGNAL  deliver SIGNAL to COMMAND when the drain starts
-      --drain-cmd CMD        run CMD when the drain starts; without --delay-term
-                             the drain lasts as long as CMD runs
-      --stop-cmd CMD         after the drain run CMD, not deliver the stop signal
-      --kill-after DURATION  SIGKILL what is left this long after the stop
-      --stop-signal SIGNAL   a signal that asks to stop (TERM); repeatable
-      --wait-all             when COMMAND has exited, wait until nothing is left
-
-Signals and children
-  -c, --single-child         signals go to COMMAND alone, not to its group
-  -g, --group                signals go to COMMAND's process group (the default)
-  -r, --rewrite S:R          deliver R where S was received, nothing where R is 0;
-                             repeatable
-  -s, --subreaper            adopt orphans although not PID 1
-  -p, --pdeathsig SIGNAL     get SIGNAL when the parent dies
-  -e, --remap-exit CODE      exit 0 where COMMAND's status is CODE; repeatable
-
-Messages
-  -v, --verbose              say what happens
-  -q, --quiet                errors only
-  -w, --warn-on-reap         say when an orphan was reaped
+Draining:
+      --delay-term DURATION  hold the stop signal back for DURATION [0]
+      --drain-signal SIGNAL  send SIGNAL to COMMAND as the drain starts [none]
+      --drain-cmd CMD        run CMD as the drain starts [none]; without
+                             --delay-term, the drain lasts as long as CMD runs
+Stopping:
+      --stop-cmd CMD         run CMD to stop, instead of the stop signal [none]
+      --stop-signal SIGNAL   treat SIGNAL as a stop signal [TERM]
+      --kill-after DURATION  send KILL this long after the stop [0: never]
+      --wait-all             wait for all processes, not only COMMAND [off]
+Signals:
+  -c, --single-child         send signals to COMMAND alone [off]
+  -g, --group                send signals to COMMAND's process group [on]
+  -r, --rewrite S:R          forward R instead of S, nothing if R is 0 [none]
+  -p, --pdeathsig SIGNAL     receive SIGNAL when the parent process dies [none]
+Init:
+  -s, --subreaper            adopt orphans even if not PID 1 [off]
+  -e, --remap-exit CODE      exit with 0 if COMMAND's status is CODE [none]
+Output:
+  -v, --verbose              log every signal and every reaped child [off]
+  -q, --quiet                print errors only [off]
+  -w, --warn-on-reap         report each reaped orphan [off]
   -h, --help                 print this help and exit
   -V, --version              print the version and exit
 
-DURATION: 10, 1.5s, 500ms, 1m30s. SIGNAL, S, R: 15, TERM, SIGTERM, RTMIN+3.
-CMD: a line for /bin/sh, or a JSON array of strings that needs no shell.
-Every long option is also a variable: DRAIN_INIT_DELAY_TERM=10 is
---delay-term 10. The delay and the time to stop must together stay below the
-platform's grace period. See drain-init(1).
+DURATION: 10, 1.5s, 500ms, 1m30s. SIGNAL, S and R: 15, TERM, SIGTERM, RTMIN+3.
+CMD: a line for /bin/sh, or a JSON array of strings, which needs no shell.
+--stop-signal, --rewrite and --remap-exit can be repeated. Each long option is
+also a variable: DRAIN_INIT_DELAY_TERM=10. The delay plus the stop must be
+shorter than the platform's grace period. For example:
+
+  drain-init --delay-term 5 --stop-cmd 'nginx -s quit' -- nginx -g 'daemon off;'
+
+https://github.com/drain-init/drain-init
 ";
 
-/// The long options that have a meaning of their own, in the order of `--help`.
+/// The options, in the order of `--help`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opt {
     DelayTerm,
     DrainSignal,
     DrainCmd,
     StopCmd,
-    KillAfter,
     StopSignal,
+    KillAfter,
     WaitAll,
     SingleChild,
     Group,
     Rewrite,
-    Subreaper,
     Pdeathsig,
+    Subreaper,
     RemapExit,
     Verbose,
     Quiet,
@@ -62,22 +66,42 @@ pub(super) enum Opt {
     Version,
 }
 
+impl Opt {
+    /// A bit for what the option sets. An option and its opposite set the same.
+    pub(super) const fn subject(self) -> u32 {
+        let opt = match self {
+            Self::Group => Self::SingleChild,
+            Self::Quiet => Self::Verbose,
+            opt => opt,
+        };
+        1 << opt as u32
+    }
+}
+
 /// What follows an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     Nothing,
-    /// A value, so described where it is missing.
+    /// A value, and how to describe it if it is missing.
     Value(&'static str),
     /// As `Value`, and the option may be repeated; its variable is a list.
     Values(&'static str),
 }
 
-pub(super) struct Spelling {
+/// What a value came from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Option,
+    Variable,
+}
+
+/// An option, as the table has it.
+pub(super) struct Entry {
     pub(super) opt: Opt,
-    pub(super) long: &'static str,
+    long: &'static [u8],
     pub(super) short: Option<char>,
     pub(super) takes: Takes,
-    /// dumb-init's own may be abbreviated, as by `getopt_long(3)`.
+    /// dumb-init's own options may be abbreviated, as with `getopt_long(3)`.
     abbreviable: bool,
 }
 
@@ -85,105 +109,157 @@ const DURATION: Takes = Takes::Value("DURATION, such as 10s");
 const SIGNAL: Takes = Takes::Value("SIGNAL, such as TERM");
 const CMD: Takes = Takes::Value("CMD, such as 'nginx -s quit'");
 
-const fn own(opt: Opt, long: &'static str, takes: Takes) -> Spelling {
-    Spelling { opt, long, short: None, takes, abbreviable: false }
+const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
+    Entry { opt, long, short: None, takes, abbreviable: false }
 }
 
-const fn tini(opt: Opt, long: &'static str, short: char, takes: Takes) -> Spelling {
-    Spelling { short: Some(short), ..own(opt, long, takes) }
+const fn tini(opt: Opt, long: &'static [u8], short: char, takes: Takes) -> Entry {
+    Entry { short: Some(short), ..own(opt, long, takes) }
 }
 
-const fn dumb_init(opt: Opt, long: &'static str, short: char, takes: Takes) -> Spelling {
-    Spelling { abbreviable: true, ..tini(opt, long, short, takes) }
+const fn dumb_init(opt: Opt, long: &'static [u8], short: char, takes: Takes) -> Entry {
+    Entry { abbreviable: true, ..tini(opt, long, short, takes) }
 }
 
-pub(super) const SPELLINGS: &[Spelling] = &[
-    own(Opt::DelayTerm, "delay-term", DURATION),
-    own(Opt::DrainSignal, "drain-signal", SIGNAL),
-    own(Opt::DrainCmd, "drain-cmd", CMD),
-    own(Opt::StopCmd, "stop-cmd", CMD),
-    own(Opt::KillAfter, "kill-after", DURATION),
-    own(Opt::StopSignal, "stop-signal", Takes::Values("SIGNAL, such as QUIT")),
-    own(Opt::WaitAll, "wait-all", Takes::Nothing),
-    dumb_init(Opt::SingleChild, "single-child", 'c', Takes::Nothing),
-    tini(Opt::Group, "group", 'g', Takes::Nothing),
-    dumb_init(Opt::Rewrite, "rewrite", 'r', Takes::Values("S:R, such as 15:3")),
-    tini(Opt::Subreaper, "subreaper", 's', Takes::Nothing),
-    tini(Opt::Pdeathsig, "pdeathsig", 'p', SIGNAL),
-    tini(Opt::RemapExit, "remap-exit", 'e', Takes::Values("CODE, such as 143")),
-    dumb_init(Opt::Verbose, "verbose", 'v', Takes::Nothing),
-    tini(Opt::Quiet, "quiet", 'q', Takes::Nothing),
-    tini(Opt::WarnOnReap, "warn-on-reap", 'w', Takes::Nothing),
-    dumb_init(Opt::Help, "help", 'h', Takes::Nothing),
-    dumb_init(Opt::Version, "version", 'V', Takes::Nothing),
+pub(super) const OPTIONS: &[Entry] = &[
+    own(Opt::DelayTerm, b"delay-term", DURATION),
+    own(Opt::DrainSignal, b"drain-signal", SIGNAL),
+    own(Opt::DrainCmd, b"drain-cmd", CMD),
+    own(Opt::StopCmd, b"stop-cmd", CMD),
+    own(Opt::StopSignal, b"stop-signal", Takes::Values("SIGNAL, such as QUIT")),
+    own(Opt::KillAfter, b"kill-after", DURATION),
+    own(Opt::WaitAll, b"wait-all", Takes::Nothing),
+    dumb_init(Opt::SingleChild, b"single-child", 'c', Takes::Nothing),
+    tini(Opt::Group, b"group", 'g', Takes::Nothing),
+    dumb_init(Opt::Rewrite, b"rewrite", 'r', Takes::Values("S:R, such as 15:3")),
+    tini(Opt::Pdeathsig, b"pdeathsig", 'p', SIGNAL),
+    tini(Opt::Subreaper, b"subreaper", 's', Takes::Nothing),
+    tini(Opt::RemapExit, b"remap-exit", 'e', Takes::Values("CODE, such as 143")),
+    dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
+    tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
+    tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),
+    dumb_init(Opt::Help, b"help", 'h', Takes::Nothing),
+    dumb_init(Opt::Version, b"version", 'V', Takes::Nothing),
 ];
-
-impl Spelling {
-    pub(super) fn by_short(short: char) -> Option<&'static Self> {
-        SPELLINGS.iter().find(|known| known.short == Some(short))
-    }
-
-    /// The option of that name, or the only one of dumb-init's that begins so.
-    pub(super) fn by_long(name: &str) -> Option<&'static Self> {
-        if let Some(exact) = SPELLINGS.iter().find(|known| known.long == name) {
-            return Some(exact);
-        }
-        let mut beginning =
-            SPELLINGS.iter().filter(|known| known.abbreviable && known.long.starts_with(name));
-        beginning.next().filter(|_| beginning.next().is_none())
-    }
-
-    /// The option whose variable that is, if any. Help and version have none.
-    pub(super) fn by_variable(name: &[u8]) -> Option<&'static Self> {
-        let suffix = name.strip_prefix(PREFIX)?;
-        SPELLINGS.iter().find(|known| {
-            !matches!(known.opt, Opt::Help | Opt::Version)
-                && known.long.len() == suffix.len()
-                && known
-                    .long
-                    .bytes()
-                    .zip(suffix)
-                    .all(|(long, &suffix)| suffix == variable_byte(long))
-        })
-    }
-}
 
 /// What the variables' names begin with.
 pub(super) const PREFIX: &[u8] = b"DRAIN_INIT_";
 
-/// The name of the variable that tells a drain or stop command which signal
-/// was received.
-pub const SIGNAL_VARIABLE: &[u8] = b"DRAIN_INIT_SIGNAL";
+impl Entry {
+    pub(super) fn by_short(short: char) -> Option<&'static Self> {
+        OPTIONS.iter().find(|entry| entry.short == Some(short))
+    }
+
+    /// The option with that name, or the only one of dumb-init's that begins so.
+    pub(super) fn by_long(name: &[u8]) -> Option<&'static Self> {
+        let exact = OPTIONS.iter().find(|entry| entry.long == name);
+        exact.or_else(|| {
+            let mut beginning =
+                OPTIONS.iter().filter(|entry| entry.abbreviable && entry.long.starts_with(name));
+            beginning.next().filter(|_| beginning.next().is_none())
+        })
+    }
+
+    /// The option whose variable has that name after the prefix.
+    pub(super) fn by_variable(suffix: &[u8]) -> Option<&'static Self> {
+        OPTIONS.iter().find(|entry| {
+            entry.has_variable()
+                && entry.long.len() == suffix.len()
+                && entry.long.iter().zip(suffix).all(|(&it, &byte)| byte == in_variable(it))
+        })
+    }
+
+    pub(super) const fn has_variable(&self) -> bool {
+        !matches!(self.opt, Opt::Help | Opt::Version)
+    }
+
+    /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.
+    pub(super) fn name(&self, source: Source) -> &'static [u8] {
+        let mut name = match source {
+            Source::Option => b"--".to_vec(),
+            Source::Variable => PREFIX.to_vec(),
+        };
+        for &byte in self.long {
+            name.push(match source {
+                Source::Option => byte,
+                Source::Variable => in_variable(byte),
+            });
+        }
+        name.leak()
+    }
+
+    /// The error about a value: `--delay-term: '10x' is not a duration (try 10, …)`.
+    pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: Wrong) -> Error {
+        let [wrong, right] = match (source, self.takes) {
+            _ if value.ends_with(b"\r") => exec_form::CARRIAGE_RETURN,
+            (Source::Option, Takes::Values(_)) if value.contains(&b',') => {
+                ["is a list", "repeat the option for each element"]
+            }
+            _ => wrong,
+        };
+        let [wrong, right] = [wrong, right].map(str::as_bytes);
+        Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
+    }
+
+    /// The option that was probably meant, if any: the first whose name is at most two edits
+    /// away, or an abbreviation of what was typed, or the reverse. Dashes and case do not
+    /// count.
+    pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static Self> {
+        let typed = typed.to_ascii_lowercase();
+        OPTIONS.iter().find(|entry| {
+            (matches!(source, Source::Option) || entry.has_variable())
+                && (abbreviates(&typed, entry.long)
+                    || abbreviates(entry.long, &typed)
+                    || are_near(&typed, entry.long, 2))
+        })
+    }
+}
+
+/// The error about an unknown option or variable: its name, and the part of it to compare
+/// with the names of the options.
+pub(super) fn unknown(source: Source, name: &[u8], part: &[u8]) -> Error {
+    let (what, otherwise): (&[u8], &[u8]) = match source {
+        Source::Option => {
+            (b"unknown option '", b"see --help, and put -- before a COMMAND that begins with -")
+        }
+        Source::Variable => (b"ignoring unknown variable '", b"see --help"),
+    };
+    match Entry::nearest(part, source) {
+        Some(meant) => Error::new(&[what, name, b"' (did you mean ", meant.name(source), b"?)"]),
+        None => Error::new(&[what, name, b"' (", otherwise, b")"]),
+    }
+}
+
+/// Whether `short` is `long` from the first letter on, without some of the others.
+fn abbreviates(short: &[u8], long: &[u8]) -> bool {
+    let mut rest = long.iter();
+    let mut letters = short.iter().filter(|byte| !matches!(byte, b'-' | b'_'));
+    !short.is_empty()
+        && short.first() == long.first()
+        && letters.all(|letter| rest.any(|other| other == letter))
+}
+
+/// Whether so many insertions, removals and replacements of a letter make `one` the `other`.
+fn are_near(one: &[u8], other: &[u8], edits: usize) -> bool {
+    match (one, other) {
+        ([], rest) | (rest, []) => rest.len() <= edits,
+        ([b'-' | b'_', one @ ..], other) | (one, [b'-' | b'_', other @ ..]) => {
+            are_near(one, other, edits)
+        }
+        ([first, one @ ..], [second, other @ ..]) if first == second => are_near(one, other, edits),
+        ([_, one_less @ ..], [_, other_less @ ..]) => {
+            edits > 0
+                && (are_near(one_less, other_less, edits - 1)
+                    || are_near(one_less, other, edits - 1)
+                    || are_near(one, other_less, edits - 1))
+        }
+    }
+}
 
 /// A byte of an option's name, as its variable has it.
-pub(super) const fn variable_byte(byte: u8) -> u8 {
+const fn in_variable(byte: u8) -> u8 {
     match byte {
         b'-' => b'_',
         byte => byte.to_ascii_uppercase(),
     }
-}
-
-/// Whether the variable is one of drain-init's own, to be taken out of
-/// COMMAND's environment.
-#[must_use]
-pub fn is_own_variable(name: &[u8]) -> bool {
-    Spelling::by_variable(name).is_some()
-}
-
-/// Whether the variable looks like one of drain-init's own, and is none: a
-/// probable slip. Not what Kubernetes makes for a Service, nor what drain-init
-/// gives its own commands.
-#[must_use]
-pub fn is_probable_slip(name: &[u8]) -> bool {
-    name.starts_with(PREFIX)
-        && !is_of_service(&name[PREFIX.len() - 1..])
-        && name != SIGNAL_VARIABLE
-        && !is_own_variable(name)
-}
-
-/// Whether Kubernetes makes a variable that ends so behind `DRAIN_INIT`, for a
-/// Service called drain-init or, say, drain-init-web: `_WEB_SERVICE_HOST`.
-fn is_of_service(rest: &[u8]) -> bool {
-    let has = |part: &[u8]| rest.windows(part.len()).any(|window| window == part);
-    rest.starts_with(b"_PORT") || rest.ends_with(b"_PORT") || has(b"_PORT_") || has(b"_SERVICE_")
 }

@@ -1,11 +1,19 @@
 //! What the command line and the environment mean.
 
+use super::options::{OPTIONS, Opt, Source, Takes};
 use super::*;
+use crate::drain::WaitAll;
+use crate::signal::{Rewrites, SignalSet};
+use core::time::Duration;
 
 fn request(args: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
     let args = ["drain-init"].iter().chain(args).map(|arg| arg.as_bytes());
-    let variables = variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    parse(args, variables)
+    let words: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut variables = Variables::default();
+    for word in &words {
+        variables.take(word.as_bytes());
+    }
+    parse(args, &variables, true)
 }
 
 fn config_with(args: &[&str], variables: &[(&str, &str)]) -> Config {
@@ -36,7 +44,8 @@ fn seconds(seconds: u64) -> Option<Duration> {
 }
 
 fn duration(text: &str) -> Option<u64> {
-    values::duration(text.as_bytes()).map(|duration| duration.as_nanos().try_into().unwrap())
+    let duration = values::duration(text.as_bytes()).ok()?;
+    Some(duration.as_nanos().try_into().unwrap())
 }
 
 #[test]
@@ -69,9 +78,9 @@ fn a_duration_is_one_or_more_decimal_numbers_and_units() {
 
 #[test]
 fn ten_years_are_the_longest_duration() {
-    assert_eq!(values::duration(b"87600h"), Some(values::LONGEST));
-    assert_eq!(values::duration(b"87599h3600s"), Some(values::LONGEST));
-    assert_eq!(values::duration(b"315360000"), Some(values::LONGEST));
+    assert_eq!(values::duration(b"87600h"), Ok(values::LONGEST));
+    assert_eq!(values::duration(b"87599h3600s"), Ok(values::LONGEST));
+    assert_eq!(values::duration(b"315360000"), Ok(values::LONGEST));
     for bad in [
         "87600h1ms",
         "87601h",
@@ -80,7 +89,7 @@ fn ten_years_are_the_longest_duration() {
         "18446744073709551616ms",
         "18446744073709s",
     ] {
-        assert_eq!(duration(bad), None, "{bad}");
+        assert!(values::duration(bad.as_bytes()).unwrap_err()[0] == "is too long", "{bad}");
     }
 }
 
@@ -107,7 +116,7 @@ fn a_plain_command_has_every_default() {
     assert_eq!(config.plan.wait_all, None);
     assert!(config.plan.group);
     assert!(!config.plan.drain_cmd && !config.plan.stop_cmd);
-    assert!(!config.wait_all && !config.subreaper && !config.warn_on_reap);
+    assert!(!config.subreaper && !config.warn_on_reap);
     assert_eq!(config.pdeathsig, None);
     assert_eq!(config.remap_exit, ExitCodes::default());
     assert_eq!(config.plan.rewrites, Rewrites::default());
@@ -121,7 +130,7 @@ fn parsing_stops_at_the_command_and_at_two_dashes() {
     assert_eq!(config(&["-"]).command, 1);
     assert_eq!(config(&[""]).command, 1);
     assert_eq!(config(&["--", "--", "x"]).command, 2);
-    assert!(!config(&["ls", "--wait-all"]).wait_all);
+    assert_eq!(config(&["ls", "--wait-all"]).plan.wait_all, None);
     assert_eq!(config(&["-r1:1", "--rew=1:2", "-r", "15:3", "x"]).command, 5);
 }
 
@@ -162,7 +171,7 @@ fn dumb_inits_long_options_and_only_they_may_be_abbreviated() {
         "--helpx",
         "--singlechild",
     ] {
-        assert!(error(&[bad, "15", "x"]).contains(&format!("unknown option {bad}")), "{bad}");
+        assert!(error(&[bad, "15", "x"]).contains(&format!("unknown option '{bad}'")), "{bad}");
     }
 }
 
@@ -174,6 +183,13 @@ fn the_last_of_contradicting_options_wins() {
     assert_eq!(config(&["-vq", "x"]).level, Level::Error);
     assert_eq!(config(&["--delay-term=1", "--delay-term=2", "x"]).plan.delay, seconds(2));
     assert_eq!(config(&["--stop-cmd=a", "--stop-cmd=", "x"]).stop_cmd, None);
+}
+
+#[test]
+fn wait_all_waits_for_children_if_not_pid_1() {
+    let args = || ["drain-init", "--wait-all", "x"].iter().map(|word| word.as_bytes());
+    let Ok(Request::Run(config)) = parse(args(), &Variables::default(), false) else { panic!() };
+    assert_eq!(config.plan.wait_all, Some(WaitAll::Children));
 }
 
 #[test]
@@ -201,12 +217,13 @@ fn every_option_reaches_the_configuration() {
     assert_eq!(config.plan.kill_after, seconds(60));
     assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
     assert!(config.plan.drain_cmd && config.plan.stop_cmd);
-    let named = |named: &Option<NamedCmd>| named.as_ref().map(|named| named.asked_by.clone());
+    let named = |named: Option<NamedCmd>| named.map(|named| named.asked_by);
     assert!(matches!(config.drain_cmd, Some(NamedCmd { cmd: Cmd::Shell(_), .. })));
     assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
-    assert_eq!(named(&config.drain_cmd), Some(b"--drain-cmd".to_vec()));
+    assert_eq!(named(config.drain_cmd), Some(&b"--drain-cmd"[..]));
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
-    assert!(config.wait_all && config.subreaper && config.warn_on_reap);
+    assert_eq!(config.plan.wait_all, Some(WaitAll::Namespace));
+    assert!(config.subreaper && config.warn_on_reap);
     assert_eq!(config.pdeathsig, Some(Signal::HUP));
     let remapped: Vec<u8> = (0..=255).filter(|code| config.remap_exit.contains(*code)).collect();
     assert_eq!(remapped, [0, 143]);
@@ -225,7 +242,7 @@ fn a_duration_of_zero_is_as_good_as_none() {
 fn signals_that_cannot_be_caught_are_refused_as_a_stop_signal() {
     for bad in ["KILL", "STOP", "CHLD", "9", "SIGCLD", "0", "65", "x", ""] {
         assert!(
-            error(&["--stop-signal", bad, "x"]).starts_with(&format!("--stop-signal '{bad}': "))
+            error(&["--stop-signal", bad, "x"]).starts_with(&format!("--stop-signal: '{bad}' "))
         );
     }
     assert!(config(&["-r9:15", "-rSTOP:0", "-r17:3", "x"]).plan.group);
@@ -235,7 +252,7 @@ fn signals_that_cannot_be_caught_are_refused_as_a_stop_signal() {
 fn exit_codes_are_numbers_from_0_to_255() {
     for bad in ["256", "-1", "+1", "", "x", "1x", " 1"] {
         assert!(
-            error(&["-e", bad, "x"]).starts_with(&format!("--remap-exit '{bad}': ")),
+            error(&["-e", bad, "x"]).starts_with(&format!("--remap-exit: '{bad}' ")),
             "{bad:?}"
         );
     }
@@ -246,26 +263,163 @@ fn exit_codes_are_numbers_from_0_to_255() {
 }
 
 #[test]
-fn an_error_names_what_is_wrong_and_what_would_be_right() {
-    assert!(error(&[]).starts_with("no COMMAND: write drain-init [OPTION]"));
-    assert!(error(&["--"]).starts_with("no COMMAND"));
-    assert!(error(&["-x", "y"]).starts_with("unknown option -x: --help lists them"));
-    assert!(error(&["-\u{e4}"]).starts_with("unknown option -\u{e4}"));
-    assert!(error(&["--nosuch=1", "y"]).starts_with("unknown option --nosuch: "));
-    assert_eq!(error(&["--delay-term"]), "--delay-term needs a DURATION, such as 10s");
-    assert_eq!(error(&["-r"]), "--rewrite needs a S:R, such as 15:3");
-    assert!(
-        error(&["--delay-term", "1d", "x"])
-            .starts_with("--delay-term '1d': not a duration: write 10, ")
+fn an_error_names_the_input_and_says_what_is_wrong_and_what_works() {
+    let usage = "no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)";
+    let pair = "is not a pair of signals S:R (try 15:3, TERM:QUIT, or 15:0 to forward nothing)";
+    let signal = "is not a signal (try a name such as TERM or a number from 1 to 64)";
+    let duration = "is not a duration (try 10, 1.5s, 500ms or 1m30s)";
+    for (args, line) in [
+        (&[][..], usage),
+        (&["--"], usage),
+        (&["--delay-term"], "--delay-term needs a value: DURATION, such as 10s"),
+        (&["-r"], "--rewrite needs a value: S:R, such as 15:3"),
+        (&["--delay-term", "10x", "y"], &format!("--delay-term: '10x' {duration}")),
+        (&["--kill-after=", "y"], &format!("--kill-after: '' {duration}")),
+        (
+            &["--kill-after", "87601h", "y"],
+            "--kill-after: '87601h' is too long (the longest duration is ten years)",
+        ),
+        (&["--drain-signal", "65", "y"], &format!("--drain-signal: '65' {signal}")),
+        (&["-p", "x", "y"], &format!("--pdeathsig: 'x' {signal}")),
+        (
+            &["--stop-signal", "KILL", "y"],
+            "--stop-signal: 'KILL' cannot be a stop signal (try TERM, INT or QUIT)",
+        ),
+        (&["-r1", "y"], &format!("--rewrite: '1' {pair}")),
+        (
+            &["-e", "256", "y"],
+            "--remap-exit: '256' is not an exit status (try a number from 0 to 255)",
+        ),
+        (
+            &["--stop-cmd", "[x]", "y"],
+            "--stop-cmd: '[x]' is not a JSON array of one or more strings (try [\"nginx\",\"-s\",\"quit\"], \
+             or a shell command that does not begin with [)",
+        ),
+        (
+            &["--drain-cmd", "'a b'", "y"],
+            "--drain-cmd: ''a b'' is in quotes as a whole (remove them, or try a JSON array of strings)",
+        ),
+        (&["--wait-all=1", "x"], "--wait-all takes no value (remove '=1')"),
+        (&["--help=1"], "--help takes no value (remove '=1')"),
+        (&["-vc=1", "x"], "-c takes no value (remove '=1')"),
+        (
+            &["-x", "y"],
+            "unknown option '-x' (see --help, and put -- before a COMMAND that begins with -)",
+        ),
+        (
+            &["-vx", "y"],
+            "unknown option '-x' (see --help, and put -- before a COMMAND that begins with -)",
+        ),
+        (
+            &["--nosuch=1", "y"],
+            "unknown option '--nosuch' (see --help, and put -- before a COMMAND that begins with -)",
+        ),
+    ] {
+        assert_eq!(error(args), line);
+    }
+    assert!(error(&["-\u{e4}"]).starts_with("unknown option '-\u{e4}'"));
+}
+
+#[test]
+fn an_error_about_a_variable_names_the_variable() {
+    for (name, value, line) in [
+        ("DELAY_TERM", "10x", "'10x' is not a duration (try 10, 1.5s, 500ms or 1m30s)"),
+        ("STOP_SIGNAL", "TERM,KILL", "'KILL' cannot be a stop signal (try TERM, INT or QUIT)"),
+        ("STOP_SIGNAL", "TERM,,QUIT", "'TERM,,QUIT' has an empty element (remove the extra comma)"),
+        (
+            "WAIT_ALL",
+            "maybe",
+            "'maybe' is neither on nor off (try 1, true, yes, on, 0, false, no or off)",
+        ),
+        (
+            "STOP_CMD",
+            "[\"a",
+            "'[\"a' has a string that does not end (try [\"nginx\",\"-s\",\"quit\"], \
+             or a shell command that does not begin with [)",
+        ),
+    ] {
+        let name = format!("DRAIN_INIT_{name}");
+        // It is checked even if the command line has set the same.
+        for args in [&["x"][..], &["--delay-term=1", "--stop-signal=1", "--stop-cmd=", "x"]] {
+            assert_eq!(error_with(args, &[(&name, value)]), format!("{name}: {line}"));
+        }
+    }
+}
+
+#[test]
+fn a_near_miss_has_a_suggestion() {
+    for (option, meant) in [
+        ("--delay", "--delay-term"),
+        ("--delay=10", "--delay-term"),
+        ("--delay_term", "--delay-term"),
+        ("--delayterm", "--delay-term"),
+        ("--dealy-term", "--delay-term"),
+        ("-delay-term", "--delay-term"),
+        ("-delay-term=10", "--delay-term"),
+        ("--delay-terms", "--delay-term"),
+        ("--Delay-Term", "--delay-term"),
+        ("--stop-command", "--stop-cmd"),
+        ("--stop", "--stop-cmd"),
+        ("--drain-command", "--drain-cmd"),
+        ("-stop-signal", "--stop-signal"),
+        ("-quiet", "--quiet"),
+        ("-d", "--delay-term"),
+        ("--stop-sig", "--stop-signal"),
+        ("--kill", "--kill-after"),
+        ("--g", "--group"),
+        ("--remap", "--remap-exit"),
+        ("--reap", "--remap-exit"),
+        ("--ver", "--verbose"),
+        ("--helpp", "--help"),
+    ] {
+        let typed = option.split('=').next().unwrap();
+        let expected = format!("unknown option '{typed}' (did you mean {meant}?)");
+        assert_eq!(error(&[option, "x"]), expected);
+    }
+    for option in
+        ["--nosuch", "--", "--=", "--=x", "-z", "-vz", "-vi", "--wrong", "--init", "--env"]
+    {
+        assert!(!error(&[option]).contains("did you mean"), "{option}");
+    }
+    for (name, meant) in [
+        ("DELAY", "DELAY_TERM"),
+        ("STOP_COMMAND", "STOP_CMD"),
+        ("delay_term", "DELAY_TERM"),
+        ("DELAY-TERM", "DELAY_TERM"),
+        ("KILL", "KILL_AFTER"),
+    ] {
+        let expected = format!(
+            "ignoring unknown variable 'DRAIN_INIT_{name}' (did you mean DRAIN_INIT_{meant}?)"
+        );
+        assert_eq!(warning(&format!("DRAIN_INIT_{name}=1")), expected);
+    }
+    // Neither has a variable.
+    for name in ["DRAIN_INIT_HELP", "DRAIN_INIT_VERSION", "DRAIN_INIT_NOSUCH"] {
+        let expected = format!("ignoring unknown variable '{name}' (see --help)");
+        assert_eq!(warning(&format!("{name}=1")), expected);
+    }
+}
+
+fn warning(word: &str) -> String {
+    let mut variables = Variables::default();
+    variables.take(word.as_bytes());
+    let warnings: Vec<_> = variables.warnings().collect();
+    assert_eq!(warnings.len(), 1, "{word}");
+    String::from_utf8(warnings[0].as_bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn a_list_on_the_command_line_is_refused_with_a_hint() {
+    for (option, value) in
+        [("--stop-signal", "TERM,QUIT"), ("--rewrite", "15:3,2:0"), ("--remap-exit", "1,2")]
+    {
+        let line = format!("{option}: '{value}' is a list (repeat the option for each element)");
+        assert_eq!(error(&[option, value, "x"]), line);
+    }
+    assert_eq!(
+        error(&["--delay-term=1,5", "x"]),
+        "--delay-term: '1,5' is not a duration (try 10, 1.5s, 500ms or 1m30s)"
     );
-    assert!(error(&["--wait-all=1", "x"]).starts_with("--wait-all '1': takes no value"));
-    assert!(error(&["--help=1"]).starts_with("--help '1': takes no value"));
-    assert!(error(&["-c=1", "x"]).contains("takes no value"));
-    assert!(error(&["-r1", "x"]).starts_with("--rewrite '1': not S:R: write two signals"));
-    assert!(error(&["--stop-cmd", "[x]", "y"]).starts_with("--stop-cmd '[x]': is no JSON array"));
-    assert!(error(&["--drain-signal", "65", "y"]).starts_with("--drain-signal '65': not a signal"));
-    assert!(error(&["-p", "x", "y"]).starts_with("--pdeathsig 'x': not a signal"));
-    assert!(error(&["--kill-after", "x", "y"]).starts_with("--kill-after 'x': not a duration"));
 }
 
 #[test]
@@ -278,13 +432,12 @@ fn help_and_version_count_where_they_stand() {
 
 #[test]
 fn every_long_option_but_help_and_version_is_a_variable() {
-    let names: Vec<_> =
-        options::SPELLINGS.iter().map(|known| (known.opt, Source::Variable.name(known))).collect();
-    for (opt, name) in names {
-        let has_variable = !matches!(opt, Opt::Help | Opt::Version);
-        assert_eq!(is_own_variable(&name), has_variable, "{opt:?}");
+    let is_own = |name: &[u8]| Variables::default().take(&[name, b"=1"].concat());
+    for entry in OPTIONS {
+        let has_variable = !matches!(entry.opt, Opt::Help | Opt::Version);
+        assert_eq!(is_own(entry.name(Source::Variable)), has_variable, "{:?}", entry.opt);
     }
-    assert!(is_own_variable(b"DRAIN_INIT_DELAY_TERM"));
+    assert!(is_own(b"DRAIN_INIT_DELAY_TERM"));
     for other in [
         "DRAIN_INIT_",
         "DRAIN_INIT_DELAY-TERM",
@@ -293,8 +446,10 @@ fn every_long_option_but_help_and_version_is_a_variable() {
         "DELAY_TERM",
         "DRAIN_INIT_DELAY",
     ] {
-        assert!(!is_own_variable(other.as_bytes()), "{other}");
+        assert!(!is_own(other.as_bytes()), "{other}");
     }
+    // It has a name alone.
+    assert!(!Variables::default().take(b"DRAIN_INIT_DELAY_TERM"));
 }
 
 #[test]
@@ -321,10 +476,11 @@ fn variables_configure_as_options_do() {
     assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
     assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
     assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
-    assert!(config.wait_all && config.subreaper && !config.warn_on_reap && !config.plan.group);
+    assert!(config.plan.wait_all.is_some() && config.subreaper);
+    assert!(!config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
-    let asked_by = b"DRAIN_INIT_STOP_CMD".to_vec();
-    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b".to_owned()), asked_by };
+    let asked_by = b"DRAIN_INIT_STOP_CMD";
+    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
     assert_eq!((config.drain_cmd, config.plan.kill_after), (None, None));
 }
@@ -370,8 +526,8 @@ fn the_command_line_wins_over_the_environment() {
     assert_eq!(config.plan.rewrites.apply(Signal::HUP), Some(Signal::HUP));
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::HUP]));
     assert!(config.remap_exit.contains(2) && !config.remap_exit.contains(1));
-    let asked_by = b"--stop-cmd".to_vec();
-    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b".to_owned()), asked_by };
+    let asked_by = b"--stop-cmd";
+    let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
     assert_eq!(config.drain_cmd, None);
     assert_eq!(config.level, Level::Error);
@@ -392,6 +548,67 @@ fn dumb_inits_variables_work_too_and_give_way() {
 }
 
 #[test]
+fn blanks_around_a_variables_value_and_its_elements_are_ignored() {
+    let config = config_with(
+        &["x"],
+        &[
+            ("DRAIN_INIT_DELAY_TERM", " 10\t"),
+            ("DRAIN_INIT_DRAIN_SIGNAL", "\tTSTP"),
+            ("DRAIN_INIT_STOP_SIGNAL", " TERM ,\tQUIT "),
+            ("DRAIN_INIT_REWRITE", " 15:3 , 2: 0 "),
+            ("DRAIN_INIT_REMAP_EXIT", "143 "),
+            ("DRAIN_INIT_WAIT_ALL", " yes "),
+            ("DRAIN_INIT_STOP_CMD", "  a b\t"),
+            ("DRAIN_INIT_QUIET", " "),
+            ("DRAIN_INIT_KILL_AFTER", "\t"),
+        ],
+    );
+    assert_eq!((config.plan.delay, config.plan.kill_after), (seconds(10), None));
+    assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
+    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
+    assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+    assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
+    assert!(config.remap_exit.contains(143) && config.plan.wait_all.is_some());
+    assert_eq!(config.stop_cmd.map(|named| named.cmd), Some(Cmd::Shell(c"a b")));
+    assert_eq!(config.level, Level::Notice);
+    let contradicting = [("DRAIN_INIT_VERBOSE", " 1"), ("DRAIN_INIT_QUIET", "1 ")];
+    assert!(error_with(&["x"], &contradicting).contains("contradict"));
+    for (name, value) in [("DELAY_TERM", "10\n"), ("STOP_SIGNAL", "TERM,\nQUIT"), ("QUIET", "1\n")]
+    {
+        error_with(&["x"], &[(&format!("DRAIN_INIT_{name}"), value)]);
+    }
+}
+
+#[test]
+fn a_carriage_return_at_the_end_of_a_value_is_named() {
+    for (name, value, named) in [
+        ("DELAY_TERM", "10\r", "10\r"),
+        ("DELAY_TERM", "\r", "\r"),
+        ("DRAIN_SIGNAL", " TSTP\r ", "TSTP\r"),
+        ("STOP_SIGNAL", "TERM,QUIT\r", "QUIT\r"),
+        ("REWRITE", "15:3\r", "15:3\r"),
+        ("REWRITE", "15:3\r,2:0", "15:3\r"),
+        ("REMAP_EXIT", "143\r", "143\r"),
+        ("WAIT_ALL", "1\r", "1\r"),
+        ("STOP_CMD", "nginx -s quit\r", "nginx -s quit\r"),
+        ("STOP_CMD", "\r", "\r"),
+        ("DRAIN_CMD", "[x]\r", "[x]\r"),
+    ] {
+        let name = format!("DRAIN_INIT_{name}");
+        let line = format!("{name}: '{named}' ends with a carriage return (remove it)");
+        assert_eq!(error_with(&["x"], &[(&name, value)]), line);
+    }
+    let line = "--delay-term: '10\r' ends with a carriage return (remove it)";
+    assert_eq!(error(&["--delay-term", "10\r", "x"]), line);
+    // As with dumb-init.
+    assert_eq!(config(&["-r15:3\r", "x"]).plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
+    // To JSON it is white space.
+    let variables = [("DRAIN_INIT_STOP_CMD", "[\"a\"]\r")];
+    let stop_cmd = config_with(&["x"], &variables).stop_cmd.map(|named| named.cmd);
+    assert_eq!(stop_cmd, Some(Cmd::Exec(&[c"a"])));
+}
+
+#[test]
 fn the_first_of_two_variables_of_one_name_counts() {
     let twice = [("DRAIN_INIT_DELAY_TERM", "1"), ("DRAIN_INIT_DELAY_TERM", "x")];
     assert_eq!(config_with(&["x"], &twice).plan.delay, seconds(1));
@@ -400,44 +617,42 @@ fn the_first_of_two_variables_of_one_name_counts() {
 }
 
 #[test]
-fn a_bad_value_in_a_variable_is_an_error_that_names_it() {
-    for (name, value) in [
-        ("DRAIN_INIT_DELAY_TERM", "x"),
-        ("DRAIN_INIT_STOP_SIGNAL", "TERM,,QUIT"),
-        ("DRAIN_INIT_STOP_SIGNAL", "KILL"),
-        ("DRAIN_INIT_REWRITE", "15:3;2:0"),
-        ("DRAIN_INIT_WAIT_ALL", "2"),
-        ("DRAIN_INIT_SINGLE_CHILD", "y"),
-        ("DRAIN_INIT_STOP_CMD", "[x"),
-    ] {
-        let error = error_with(&["--delay-term=1", "x"], &[(name, value)]);
-        assert!(error.starts_with(&format!("{name}='")), "{error}");
-    }
+fn variables_that_contradict_each_other_are_refused() {
     for (one, other) in [("SINGLE_CHILD", "GROUP"), ("VERBOSE", "QUIET")] {
         let names = [one, other].map(|name| format!("DRAIN_INIT_{name}"));
         for order in [[0, 1], [1, 0]] {
             let variables = order.map(|index| (names[index].as_str(), "1"));
             let error = error_with(&["x"], &variables);
-            assert!(
-                error.starts_with(&format!("{} and {} contradict", names[0], names[1])),
-                "{error}"
+            assert_eq!(
+                error,
+                format!("{} and {} contradict each other (set only one)", names[0], names[1])
             );
         }
     }
 }
 
 #[test]
-fn a_probable_slip_is_a_name_that_only_begins_like_ours() {
-    for slip in [
+fn a_probable_typo_is_a_name_that_only_begins_like_an_own_one() {
+    let is_unknown = |name: &str| {
+        let word = format!("{name}=1");
+        let mut variables = Variables::default();
+        for _ in 0..2 {
+            variables.take(word.as_bytes());
+        }
+        match variables.warnings().next() {
+            Some(warning) => String::from_utf8_lossy(warning.as_bytes()).contains(name),
+            None => false,
+        }
+    };
+    for typo in [
         "DRAIN_INIT_DELAY",
         "DRAIN_INIT_",
         "DRAIN_INIT_HELP",
         "DRAIN_INIT_SERVICES",
         "DRAIN_INIT_WEB_SERVICE",
-        "DRAIN_INIT_WEB_PORTS",
         "DRAIN_INIT_SUPPORT",
     ] {
-        assert!(is_probable_slip(slip.as_bytes()), "{slip}");
+        assert!(is_unknown(typo), "{typo}");
     }
     for fine in [
         "DRAIN_INIT_DELAY_TERM",
@@ -456,19 +671,20 @@ fn a_probable_slip_is_a_name_that_only_begins_like_ours() {
         "DRAIN_INIT",
         "PATH",
     ] {
-        assert!(!is_probable_slip(fine.as_bytes()), "{fine}");
+        assert!(!is_unknown(fine), "{fine}");
     }
 }
 
 #[test]
 fn the_help_names_every_option_as_it_is_spelled() {
-    for known in options::SPELLINGS {
-        let spelled = match known.short {
-            Some(short) => format!("  -{short}, --{}", known.long),
-            None => format!("      --{}", known.long),
+    for entry in OPTIONS {
+        let long = str::from_utf8(entry.name(Source::Option)).unwrap();
+        let spelled = match entry.short {
+            Some(short) => format!("  -{short}, {long}"),
+            None => format!("      {long}"),
         };
         let line = HELP.lines().find(|line| line.starts_with(&spelled));
-        let value = match known.takes {
+        let value = match entry.takes {
             Takes::Nothing => "",
             Takes::Value(what) | Takes::Values(what) => what.split(',').next().unwrap(),
         };
@@ -477,4 +693,37 @@ fn the_help_names_every_option_as_it_is_spelled() {
             "{spelled}"
         );
     }
+}
+
+#[test]
+fn the_help_fits_a_terminal_and_ends_with_the_address_of_the_documentation() {
+    for line in HELP.lines() {
+        assert!(line.len() <= 80, "{line}");
+    }
+    assert!(HELP.lines().count() <= 43, "{} lines", HELP.lines().count());
+    assert_eq!(HELP.lines().last(), Some(env!("CARGO_PKG_HOMEPAGE")));
+    for group in ["Draining", "Stopping", "Signals", "Init", "Output"] {
+        assert!(HELP.lines().any(|line| line == format!("{group}:")), "{group}");
+    }
+    let mut defaults = 0;
+    for entry in OPTIONS {
+        let long = str::from_utf8(entry.name(Source::Option)).unwrap();
+        let (_, after) = HELP.split_once(&format!("{long} ")).unwrap();
+        let description = after.split("\n  -").next().unwrap().split("\n      -").next().unwrap();
+        let has_default = description.trim_end().contains(']');
+        assert_eq!(has_default, entry.has_variable(), "{long}");
+        defaults += usize::from(has_default);
+    }
+    assert_eq!(defaults, 16);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "it runs a shell")]
+fn the_example_in_the_help_is_a_command_line() {
+    let example = HELP.lines().find_map(|line| line.trim_start().strip_prefix("drain-init "));
+    let script = format!("printf '%s\\n' {}", example.unwrap());
+    let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap().stdout;
+    let words = String::from_utf8(words).unwrap();
+    let config = config(&words.lines().collect::<Vec<_>>());
+    assert!(config.plan.drains());
 }

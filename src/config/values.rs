@@ -1,9 +1,11 @@
-//! What stands behind an option: durations, exit statuses, switches. See `signal.rs`
-//! for signals and `exec_form.rs` for CMD.
+//! The values that options and variables take. See `signal.rs` for S:R and `exec_form.rs`
+//! for CMD.
 
 use core::time::Duration;
 
+use super::Wrong;
 use crate::decimal;
+use crate::signal::{Rewrites, Signal};
 
 /// A set of exit statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,33 +23,67 @@ impl ExitCodes {
     }
 }
 
+/// The text without spaces and tabs around it. A carriage return is not a blank.
+pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
 /// Reads an exit status.
-pub(super) fn exit_code(value: &[u8]) -> Option<u8> {
-    decimal::read(value).and_then(|code| code.try_into().ok())
+pub(super) fn exit_code(value: &[u8]) -> Result<u8, Wrong> {
+    let code = decimal::read(value).and_then(|code| code.try_into().ok());
+    code.ok_or(["is not an exit status", "try a number from 0 to 255"])
+}
+
+/// Reads a signal.
+pub(super) fn signal(value: &[u8]) -> Result<Signal, Wrong> {
+    Signal::parse(value)
+        .ok_or(["is not a signal", "try a name such as TERM or a number from 1 to 64"])
+}
+
+/// Reads a signal that drain-init can receive as a stop signal.
+pub(super) fn stop_signal(value: &[u8]) -> Result<Signal, Wrong> {
+    match signal(value)? {
+        Signal::KILL | Signal::STOP | Signal::CHLD => {
+            Err(["cannot be a stop signal", "try TERM, INT or QUIT"])
+        }
+        signal => Ok(signal),
+    }
+}
+
+/// Reads S:R into `rewrites`.
+pub(super) fn rewrite(value: &[u8], rewrites: &mut Rewrites) -> Result<(), Wrong> {
+    rewrites
+        .parse_and_set(value)
+        .ok_or(["is not a pair of signals S:R", "try 15:3, TERM:QUIT, or 15:0 to forward nothing"])
 }
 
 /// Reads `1`, `true`, `yes`, `on` or their opposites, in either case.
-pub(super) fn switch(value: &[u8]) -> Option<bool> {
-    let words: [(&[u8], bool); 8] = [
-        (b"1", true),
-        (b"true", true),
-        (b"yes", true),
-        (b"on", true),
-        (b"0", false),
-        (b"false", false),
-        (b"no", false),
-        (b"off", false),
-    ];
-    let found = words.iter().find(|(word, _)| value.eq_ignore_ascii_case(word));
-    found.map(|(_, is_on)| *is_on)
+pub(super) fn switch(value: &[u8]) -> Result<bool, Wrong> {
+    match &value.to_ascii_lowercase()[..] {
+        b"1" | b"true" | b"yes" | b"on" => Ok(true),
+        b"0" | b"false" | b"no" | b"off" => Ok(false),
+        _ => Err(["is neither on nor off", "try 1, true, yes, on, 0, false, no or off"]),
+    }
 }
 
 /// The longest duration: ten years of 365 days.
 pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Reads one or more of a decimal number and a unit (`ms`, `s`, `m`, `h`), or
-/// one number of seconds.
-pub(super) fn duration(mut text: &[u8]) -> Option<Duration> {
+/// Reads a duration.
+pub(super) fn duration(text: &[u8]) -> Result<Duration, Wrong> {
+    let duration = sum(text).ok_or(["is not a duration", "try 10, 1.5s, 500ms or 1m30s"])?;
+    if duration > LONGEST {
+        return Err(["is too long", "the longest duration is ten years"]);
+    }
+    Ok(duration)
+}
+
+/// Adds up one or more pairs of a decimal number and a unit (`ms`, `s`, `m`, `h`), or reads
+/// a single number of seconds. Far too much counts as centuries.
+fn sum(mut text: &[u8]) -> Option<Duration> {
     const NANOS_PER_MILLI: u64 = 1_000_000;
     const NANOS_PER_SECOND: u64 = 1_000 * NANOS_PER_MILLI;
     let mut total = Duration::ZERO;
@@ -71,8 +107,7 @@ pub(super) fn duration(mut text: &[u8]) -> Option<Duration> {
         };
         text = unit.0;
         first = false;
-        total =
-            total.checked_add(scale(whole, fraction, unit.1)?).filter(|total| *total <= LONGEST)?;
+        total = total.saturating_add(scale(whole, fraction, unit.1));
     }
     Some(total)
 }
@@ -85,17 +120,17 @@ fn take_digits<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
     (count > 0).then_some(digits)
 }
 
-/// `whole.fraction` times `unit` nanoseconds.
-fn scale(whole: &[u8], fraction: &[u8], unit: u64) -> Option<Duration> {
-    let mut nanos = decimal::read(whole)?.checked_mul(unit)?;
-    // Every unit is a multiple of a high power of ten: only digits below some
-    // nanoseconds are cut off.
+/// `whole.fraction` times `unit` nanoseconds, or as many as 64 bits hold.
+fn scale(whole: &[u8], fraction: &[u8], unit: u64) -> Duration {
+    let mut nanos = decimal::read(whole).unwrap_or(u64::MAX).saturating_mul(unit);
+    // Every unit is a multiple of a high power of ten: what is cut off is less than a
+    // nanosecond.
     let mut place = unit;
     for digit in fraction {
         place /= 10;
-        nanos = nanos.checked_add(place * u64::from(digit - b'0'))?;
+        nanos = nanos.saturating_add(place * u64::from(digit - b'0'));
     }
-    // What is not nothing must not count as nothing.
+    // A non-zero duration is never rounded down to zero.
     let least = fraction.iter().any(|&digit| digit != b'0').into();
-    Some(Duration::from_nanos(nanos.max(least)))
+    Duration::from_nanos(nanos.max(least))
 }

@@ -1,119 +1,148 @@
-//! The world around the state machine, as far as it has been told: who is alive,
-//! who was told, what is due. Plays by the loop's rules (see init.rs), works out
-//! by itself what the machine should do, and says which rule was not kept.
+//! A model of the world around the state machine: which processes run, what each
+//! was sent, what is due. It plays by the loop's rules (see `init.rs`), works out
+//! for itself what the machine should do, and names a rule that was broken.
 //!
-//! Shared by the exhaustive search and the fuzz target, which takes this file in
-//! by its path: it uses what `drain.rs` makes public, and no more.
+//! The exhaustive search, the random walk and the fuzz target share it. The fuzz
+//! target includes this file by its path, so it uses only what `drain.rs` makes
+//! public.
+//!
+//! To teach it a new fact: add a field to [`Process`] or [`World`], let a [`Move`]
+//! change it, feed the machine what the loop would see of it in [`World::play`], and
+//! write the rule into one of the three `check_` functions. The compiler then asks
+//! for the field in `exhaustive.rs`, and `turns` there and in `walk.rs` makes the move.
 
 use std::time::Duration;
 
-use super::{Action, Drain, Event, Helper, Job, Message, Plan, Signal, Status, WaitAll};
+use super::{
+    Action, Continuer, Drain, Event, Helper, Message, Plan, Recipient, Signal, Status, WaitAll,
+};
 
-/// Which rule was broken, as a sentence.
+/// The rule that was broken, as a sentence.
 pub type Kept = Result<(), &'static str>;
 
 const fn rule(kept: bool, sentence: &'static str) -> Kept {
     if kept { Ok(()) } else { Err(sentence) }
 }
 
-/// COMMAND.
+// The processes of the model, as indices.
+
 pub const COMMAND: usize = 0;
-/// The rest of COMMAND's group.
-pub const REST: usize = 1;
-/// The drain command.
-pub const DRAIN_CMD: usize = 2;
-/// The stop command.
-pub const STOP_CMD: usize = 3;
-/// Children in sessions of their own.
+pub const DRAIN_CMD: usize = 1;
+pub const STOP_CMD: usize = 2;
+/// The other members of COMMAND's process group, as one. Once COMMAND has exited,
+/// they are the remaining processes.
+pub const REMAINING: usize = 3;
+/// drain-init's other children, as one. Each has a process group of its own.
 pub const OTHERS: usize = 4;
 
-const fn party(helper: Helper) -> usize {
+const ALL: [usize; 5] = [COMMAND, DRAIN_CMD, STOP_CMD, REMAINING, OTHERS];
+
+const fn index(helper: Helper) -> usize {
     match helper {
         Helper::Drain => DRAIN_CMD,
         Helper::Stop => STOP_CMD,
     }
 }
 
-/// Somebody who can be told to stop.
-#[derive(Clone, Copy, Debug, Default)]
+/// A process, or several that always share the same fate. A process that does not
+/// run has none of these properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Party {
-    /// Neither ended nor still to be started.
+pub struct Process {
     pub alive: bool,
-    /// A stop was delivered.
-    pub told: bool,
-    /// It was told along with everybody: that looks who was told so before.
-    pub told_with_all: bool,
-    /// KILL was delivered.
+    /// It received a stop signal.
+    pub signalled: bool,
+    /// `SendToAll` reached it, which signals each process once.
+    pub signalled_with_all: bool,
+    /// It received KILL as a stop.
     pub killed: bool,
-    /// Stopped by a signal, until CONT comes.
+    /// A signal stopped it, and no CONT has come since.
     pub suspended: bool,
+    /// It ignores every stop signal but TERM.
+    pub ignores: bool,
+    /// It belongs to another user: drain-init may not signal it.
+    pub forbidden: bool,
 }
 
-/// How far the stop is, as the world sees it.
+/// The progress of a stop, as the world sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// No stop signal came.
     Running,
-    /// It is held back.
-    Draining,
-    /// COMMAND is to stop.
+    /// `ends` is the end of the delay, if there is one.
+    Draining {
+        ends: Option<Duration>,
+    },
     Stopping,
-    /// COMMAND has ended.
-    Ended,
+    /// COMMAND has ended, with this status.
+    Ended(Status),
+}
+
+/// When `--kill-after` sends KILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillClock {
+    Unset,
+    Due(Duration),
+    Fired,
 }
 
 /// What may happen next.
 #[derive(Clone, Copy, Debug)]
 pub enum Move {
-    /// Nothing but time going by.
+    /// Only time passes.
     Nothing,
-    /// A signal comes.
     Receive(Signal),
-    /// These end, all before the next look.
-    End {
-        /// COMMAND.
-        command: Option<Status>,
-        /// The drain command.
-        drain_cmd: Option<Status>,
-        /// The stop command.
-        stop_cmd: Option<Status>,
-        /// What is left of COMMAND's group.
-        rest: bool,
-        /// The other children.
-        others: bool,
-    },
-    /// A child ends, and a child of that child is now drain-init's.
+    /// Processes end before drain-init looks again. Those that have no status here
+    /// keep running.
+    End([Option<Status>; ALL.len()]),
+    /// An orphan becomes drain-init's child, because its parent ended.
     Adopt,
-    /// COMMAND is stopped by a signal.
-    Suspend(Signal, Option<Job>),
+    /// A signal stops COMMAND.
+    Suspend(Signal, Option<Continuer>),
     /// COMMAND is continued.
     Continue,
+    /// A signal stops the other members of COMMAND's group, which drain-init does not
+    /// notice.
+    SuspendUnseen,
+    /// A terminal stops the remaining processes.
+    SuspendRemaining(Signal, Continuer),
 }
 
-/// A move, and when and how it goes.
+/// A move, and the circumstances of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
-    /// How much time goes by before.
+    /// How much time passes before it.
     pub passed: Duration,
-    /// What happens.
     pub what: Move,
-    /// Whether the drain command cannot be started in this turn.
-    pub drain_cmd_fails: bool,
-    /// Whether the stop command cannot.
-    pub stop_cmd_fails: bool,
+    /// Whether the drain command and the stop command fail to start in this turn.
+    pub cannot_start: [bool; 2],
+    /// Whether /proc cannot tell in this turn what remains of the group.
+    pub blind: bool,
 }
 
-/// What is asked of one step of the machine.
+impl Turn {
+    /// Nothing happens but that /proc can tell again.
+    const LAST: Self = Self {
+        passed: Duration::from_millis(1),
+        what: Move::Nothing,
+        cannot_start: [false; 2],
+        blind: false,
+    };
+}
+
+/// What the machine owes in answer to one event.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct Step {
-    /// A stop signal from outside may be delivered once.
-    from_outside: bool,
-    /// It must be swallowed.
-    swallows: bool,
-    swallowed: bool,
-    /// A stop went to somebody who is suspended, and no CONT followed yet.
+pub struct Step {
+    /// It may forward one stop signal from outside.
+    forwards: bool,
+    /// It must send the drain signal, if there is one.
+    begins_drain: bool,
+    /// It sent a signal that suspends, which CONT would discard.
+    suspends: bool,
+    /// It must ignore the stop signal and report that.
+    ignores: bool,
+    ignored: bool,
+    /// A suspended process received a stop signal, and must get CONT.
     owes_cont: bool,
     starts: u8,
 }
@@ -122,195 +151,195 @@ struct Step {
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World<'a> {
-    /// The machine.
     pub drain: Drain,
-    /// What it was asked for.
     pub plan: &'a Plan,
     /// Whether drain-init has a controlling terminal.
     pub on_terminal: bool,
-    /// The clock.
     pub now: Duration,
-    /// How far the stop is.
     pub phase: Phase,
-    /// Who there is, by COMMAND, REST and so on.
-    pub who: [Party; 5],
+    pub kill_clock: KillClock,
+    pub processes: [Process; ALL.len()],
+    /// What an orphan has received by the time that drain-init adopts it: what was
+    /// sent to the whole namespace.
+    pub adopted: Process,
     /// The signal that began the stop.
     pub first_stop: Option<Signal>,
-    /// Whether the drain signal was delivered.
-    pub quieted: bool,
-    /// Which helpers were started, or tried to, by `party`.
-    pub tried: [bool; 2],
-    /// Whether the stop command ended well.
-    pub stop_cmd_did_it: bool,
-    /// Whether COMMAND was sent a signal that asks it to stop.
-    pub delivered: bool,
-    /// Whether what is left of the group is waited for.
+    pub drain_signal_sent: bool,
+    /// Which of the drain and stop commands drain-init has started, or failed to.
+    pub started: [bool; 2],
+    pub stop_cmd_succeeded: bool,
+    /// Whether COMMAND was sent a stop signal.
+    pub stop_delivered: bool,
+    /// Whether drain-init waits for the remaining processes of the group.
     pub awaits_group: bool,
-    /// How COMMAND ended.
-    pub status: Option<Status>,
-    /// With which status drain-init exits.
+    /// The status that drain-init exits with.
     pub exited: Option<Status>,
-    /// Whether everybody was told, and so was whoever is adopted later.
-    pub all_told: bool,
-    /// Whether everybody was sent KILL.
-    pub all_killed: bool,
-    /// Whether the clock of `--kill-after` has run out.
-    pub kill_over: bool,
-    drain_ends: Option<Duration>,
-    kill_at: Option<Duration>,
-    step: Step,
-    odd: bool,
-    /// Whether this turn started a helper, or tried to.
-    pub has_started: bool,
+    /// Whether a stop signal of this plan stops, continues or kills a process. The
+    /// rules about signalling do not cover that.
+    pub unusual: bool,
+    pub step: Step,
 }
 
 impl<'a> World<'a> {
-    /// COMMAND was just started, with others in its group and other children or
-    /// without.
-    #[must_use]
-    pub fn new(plan: &'a Plan, on_terminal: bool, rest: bool, others: bool) -> Self {
-        let mut who = [Party::default(); 5];
-        who[COMMAND].alive = true;
-        who[REST].alive = rest;
-        who[OTHERS].alive = others;
+    /// COMMAND was just started.
+    pub fn new(
+        plan: &'a Plan,
+        on_terminal: bool,
+        remaining: Option<Process>,
+        others: bool,
+    ) -> Self {
+        let started = |alive| Process { alive, ..Process::default() };
+        let mut stop_signals = plan.stop_signals;
+        stop_signals.insert(Signal::TERM);
+        let unusual = |signal: Signal| {
+            let delivered = plan.rewrites.apply(signal);
+            signal.is_of_job_control()
+                || matches!(delivered, Some(Signal::KILL | Signal::CONT | Signal::STOP))
+        };
+        let mut processes = [true, false, false, false, others].map(started);
+        if let Some(remaining) = remaining {
+            processes[REMAINING] = Process { alive: true, ..remaining };
+        }
         Self {
             drain: Drain::new(plan.clone()),
             plan,
             on_terminal,
             now: Duration::from_millis(7),
             phase: Phase::Running,
-            who,
+            kill_clock: KillClock::Unset,
+            processes,
+            adopted: started(true),
             first_stop: None,
-            quieted: false,
-            tried: [false; 2],
-            stop_cmd_did_it: false,
-            delivered: false,
+            drain_signal_sent: false,
+            started: [false; 2],
+            stop_cmd_succeeded: false,
+            stop_delivered: false,
             awaits_group: false,
-            status: None,
             exited: None,
-            all_told: false,
-            all_killed: false,
-            kill_over: false,
-            drain_ends: None,
-            kill_at: None,
+            unusual: stop_signals.iter().any(unusual),
             step: Step::default(),
-            odd: Self::is_odd(plan),
-            has_started: false,
         }
+    }
+
+    /// This world, and what happened in it, for people to read.
+    pub fn tell(&self, turns: &[Turn]) -> String {
+        let Self { plan, on_terminal, processes, .. } = self;
+        let rewrites = (1..=64).filter_map(Signal::new).map(|it| (it, plan.rewrites.apply(it)));
+        let rewrites: Vec<_> = rewrites.filter(|(it, sent)| *sent != Some(*it)).collect();
+        let turns: Vec<_> = turns.iter().map(|turn| format!("{turn:?}")).collect();
+        format!(
+            "{plan:?}\nrewrites {rewrites:?}, terminal {on_terminal}\n{processes:?}\n{}",
+            turns.join("\n")
+        )
     }
 
     // ---- the loop ----
 
-    /// One wake of the loop: the dead, then the time, then the group, then the
+    /// One wake of the loop: reap, check the deadline, look at the group, act on the
     /// signal.
-    ///
-    /// # Errors
-    ///
-    /// The rule that was not kept.
     pub fn play(&mut self, turn: Turn) -> Kept {
         self.now = self.now.saturating_add(turn.passed);
-        self.has_started = false;
-        let mut has_ended = false;
         match turn.what {
             Move::Nothing | Move::Receive(_) => {}
-            Move::Suspend(signal, job) => {
-                self.feed(Event::CommandStopped { signal, job }, turn)?;
+            Move::Suspend(signal, continuer) => {
+                self.feed(Event::CommandSuspended { signal, continuer }, turn)?;
+            }
+            Move::SuspendUnseen => self.processes[REMAINING].suspended = true,
+            Move::SuspendRemaining(signal, continuer) => {
+                let continuer = Some(continuer);
+                self.feed(Event::MemberSuspended { signal, continuer }, turn)?;
             }
             Move::Continue => self.feed(Event::CommandContinued, turn)?,
             Move::Adopt => {
-                has_ended = true;
-                // In a namespace where all were told, it was.
-                let others = &mut self.who[OTHERS];
-                if !others.alive || (!self.all_told && !self.all_killed) {
-                    *others = Party {
-                        alive: true,
-                        told: self.all_told,
-                        told_with_all: self.all_told,
-                        killed: self.all_killed,
-                        suspended: false,
-                    };
+                let others = &mut self.processes[OTHERS];
+                // These count as one process: a new one that was not signalled
+                // takes the place of one that was.
+                if !others.alive || !(self.adopted.signalled || self.adopted.killed) {
+                    *others = self.adopted;
                 }
             }
-            Move::End { command, drain_cmd, stop_cmd, rest, others } => {
-                has_ended = true;
-                self.who[REST].alive &= !rest;
-                self.who[OTHERS].alive &= !others;
-                if let Some(status) = command {
-                    let group_left = self.who[REST].alive;
-                    self.feed(Event::CommandEnded { status, group_left }, turn)?;
+            Move::End(statuses) => {
+                for ended in [REMAINING, OTHERS] {
+                    if statuses[ended].is_some() {
+                        self.processes[ended] = Process::default();
+                    }
                 }
-                if let Some(status) = drain_cmd {
-                    self.feed(Event::HelperEnded(Helper::Drain, status), turn)?;
+                if let Some(status) = statuses[COMMAND] {
+                    let group_remains = self.processes[REMAINING].alive;
+                    self.feed(Event::CommandExited { status, group_remains }, turn)?;
                 }
-                if let Some(status) = stop_cmd {
-                    self.feed(Event::HelperEnded(Helper::Stop, status), turn)?;
+                for helper in [Helper::Drain, Helper::Stop] {
+                    if let Some(status) = statuses[index(helper)] {
+                        self.feed(Event::HelperExited(helper, status), turn)?;
+                    }
                 }
             }
         }
-        if has_ended {
-            self.feed(Event::Reaped, turn)?;
-        }
-        if !self.has_children() {
+        if !ALL.into_iter().any(|it| self.processes[it].alive) {
             self.feed(Event::NoChildren, turn)?;
         }
-        // The loop asks only when it is due; a wake for nothing must do nothing.
-        if matches!(turn.what, Move::Nothing)
-            || self.drain.deadline().is_some_and(|deadline| self.now >= deadline)
-        {
+        // The loop asks only when it is due. The machine must not mind an early wake.
+        if matches!(turn.what, Move::Nothing) || self.is_due() {
             self.feed(Event::Time, turn)?;
-            let due = self.drain.deadline().is_some_and(|deadline| self.now >= deadline);
-            let endless = self.now == Duration::MAX;
-            rule(!due || endless, "a deadline that has passed is acted on, and the loop sleeps")?;
+            rule(
+                !self.is_due() || self.now == Duration::MAX,
+                "a deadline that has passed is acted on, and the loop sleeps",
+            )?;
         }
-        if self.drain.waits_for_group() && !self.who[REST].alive {
-            self.feed(Event::GroupGone, turn)?;
+        self.look_at_group(turn)?;
+        if self.drain.stops_all() && !matches!(turn.what, Move::Receive(_)) {
+            self.feed(Event::Scan, turn)?;
         }
         if self.exited.is_none()
             && let Move::Receive(signal) = turn.what
         {
-            let may_be_its =
-                signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH);
-            let event = if self.on_terminal && may_be_its {
-                Event::ReceivedOnTerminal(signal)
-            } else {
-                Event::Received(signal)
-            };
-            self.feed(event, turn)?;
+            let about_terminal = self.on_terminal
+                && (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH));
+            self.feed(Event::Received { signal, about_terminal }, turn)?;
         }
-        self.a_drain_comes_to_its_end()?;
-        self.everybody_left_is_killed_once_the_clock_of_kill_after_has_run_out()?;
-        self.whoever_is_waited_for_was_told()?;
-        self.drain_init_exits_as_soon_as_nobody_is_waited_for()
+        self.check_turn(turn)
     }
 
-    /// Feeds an event, and what cannot be started in its course.
+    fn look_at_group(&mut self, turn: Turn) -> Kept {
+        if !self.drain.waiting_for().group {
+            return Ok(());
+        }
+        let remaining = self.processes[REMAINING];
+        if !remaining.alive && !turn.blind {
+            self.feed(Event::GroupGone, turn)
+        } else if remaining.forbidden {
+            self.feed(Event::GroupForbidden, turn)
+        } else if remaining.ignores && !turn.blind && self.drain.sent_to_group().is_some() {
+            self.feed(Event::GroupIgnores, turn)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.drain.deadline().is_some_and(|deadline| self.now >= deadline)
+    }
+
+    /// Feeds the machine an event, and the failed starts that it leads to.
     fn feed(&mut self, event: Event, turn: Turn) -> Kept {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             self.happens(event);
             let mut actions = Vec::new();
-            let now = self.now;
-            self.drain.step(event, now, &mut |action| actions.push(action));
+            self.drain.step(event, self.now, &mut |action| actions.push(action));
             for action in actions {
                 self.act(event, action)?;
                 if let Action::Start(helper, _) = action {
-                    let fails = match helper {
-                        Helper::Drain => turn.drain_cmd_fails,
-                        Helper::Stop => turn.stop_cmd_fails,
-                    };
-                    if fails {
+                    if turn.cannot_start[helper as usize] {
                         next = Some(Event::HelperNotStarted(helper));
                     } else {
-                        self.who[party(helper)].alive = true;
+                        self.processes[index(helper)].alive = true;
                     }
                 }
             }
-            rule(self.step.starts <= 1, "no step starts two helpers")?;
-            self.a_stop_reaches_who_is_suspended()?;
-            self.a_stop_signal_is_swallowed_in_a_drain_and_while_the_stop_command_runs()?;
-            self.each_deadline_is_set_once_and_never_moves()?;
+            self.check_step()?;
         }
-        self.a_stop_ends_in_a_delivery_or_the_stop_command()
+        self.check_stop()
     }
 
     // ---- what the world knows by itself ----
@@ -319,217 +348,281 @@ impl<'a> World<'a> {
     fn happens(&mut self, event: Event) {
         self.step = Step::default();
         match event {
-            Event::Received(signal) | Event::ReceivedOnTerminal(signal) => {
+            Event::Received { signal, .. } => {
                 if self.plan.stop_signals.contains(signal) {
-                    self.stop_signal_comes(signal);
+                    self.receives_stop_signal(signal);
                 }
             }
-            Event::CommandEnded { status, .. } => {
+            Event::CommandExited { status, .. } => {
                 self.awaits_group =
                     self.plan.group && self.plan.drains() && self.phase == Phase::Stopping;
-                self.phase = Phase::Ended;
-                self.status = Some(status);
-                self.who[COMMAND].alive = false;
-                self.kill_clock_starts();
+                self.phase = Phase::Ended(status);
+                self.processes[COMMAND] = Process::default();
+                self.start_kill_clock();
             }
-            Event::CommandStopped { signal, .. } => {
-                self.who[COMMAND].suspended = true;
+            Event::CommandSuspended { signal, .. } => {
+                self.processes[COMMAND].suspended = true;
                 // Ctrl-Z stops the whole group.
-                self.who[REST].suspended |= signal.is_of_job_control() && self.plan.group;
+                let group = signal.is_of_job_control() && self.plan.group;
+                self.processes[REMAINING].suspended |= group && self.processes[REMAINING].alive;
             }
             Event::CommandContinued => {
-                self.who[COMMAND].suspended = false;
-                self.who[REST].suspended = false;
+                self.processes[COMMAND].suspended = false;
+                self.processes[REMAINING].suspended = false;
             }
-            Event::HelperEnded(helper, status) => {
-                self.who[party(helper)].alive = false;
-                self.stop_cmd_did_it |= helper == Helper::Stop && status == Status::Exited(0);
+            Event::MemberSuspended { signal, continuer } => {
+                let remaining = &mut self.processes[REMAINING];
+                remaining.suspended = true;
+                self.step.owes_cont = continuer == Some(Continuer::Init)
+                    && signal == Signal::TSTP
+                    && !remaining.forbidden;
+            }
+            Event::HelperExited(helper, status) => {
+                self.processes[index(helper)] = Process::default();
+                self.stop_cmd_succeeded |= helper == Helper::Stop && status == Status::Exited(0);
                 self.drain_cmd_is_over(helper);
             }
             Event::HelperNotStarted(helper) => self.drain_cmd_is_over(helper),
             Event::Time => {
-                if self.phase == Phase::Draining
-                    && self.drain_ends.is_some_and(|ends| self.now >= ends)
+                if let Phase::Draining { ends: Some(ends) } = self.phase
+                    && self.now >= ends
                 {
-                    self.stop_begins();
+                    self.begin_stop();
                 }
-                self.kill_over |= self.kill_at.is_some_and(|kill_at| self.now >= kill_at);
+                if let KillClock::Due(at) = self.kill_clock
+                    && self.now >= at
+                {
+                    self.kill_clock = KillClock::Fired;
+                }
             }
-            Event::GroupGone | Event::Reaped | Event::NoChildren => {}
+            Event::GroupGone
+            | Event::GroupForbidden
+            | Event::GroupIgnores
+            | Event::Scan
+            | Event::NoChildren => {}
         }
     }
 
-    fn stop_signal_comes(&mut self, signal: Signal) {
-        self.step.swallows = self.phase == Phase::Draining
-            || (self.phase == Phase::Stopping && self.who[STOP_CMD].alive);
-        self.step.from_outside = !self.step.swallows;
+    fn receives_stop_signal(&mut self, signal: Signal) {
+        self.step.ignores = match self.phase {
+            Phase::Draining { .. } => true,
+            Phase::Stopping => self.processes[STOP_CMD].alive,
+            Phase::Running | Phase::Ended(_) => false,
+        };
+        self.step.forwards = !self.step.ignores;
         if self.phase == Phase::Running {
+            self.step.begins_drain = true;
             self.first_stop = Some(signal);
-            self.phase = Phase::Draining;
-            self.drain_ends = self.plan.delay.map(|delay| self.now.saturating_add(delay));
-            if self.drain_ends.is_none() && !self.plan.drain_cmd {
-                self.stop_begins();
+            let ends = self.plan.delay.map(|delay| self.now.saturating_add(delay));
+            self.phase = Phase::Draining { ends };
+            if ends.is_none() && !self.plan.drain_cmd {
+                self.begin_stop();
             }
         }
     }
 
     fn drain_cmd_is_over(&mut self, helper: Helper) {
-        if helper == Helper::Drain && self.phase == Phase::Draining && self.drain_ends.is_none() {
-            self.stop_begins();
+        if helper == Helper::Drain && self.phase == (Phase::Draining { ends: None }) {
+            self.begin_stop();
         }
     }
 
-    fn stop_begins(&mut self) {
+    fn begin_stop(&mut self) {
         self.phase = Phase::Stopping;
-        self.kill_clock_starts();
+        self.start_kill_clock();
     }
 
-    fn kill_clock_starts(&mut self) {
-        if self.kill_at.is_none() {
-            self.kill_at = self.plan.kill_after.map(|after| self.now.saturating_add(after));
+    fn start_kill_clock(&mut self) {
+        if self.kill_clock == KillClock::Unset
+            && let Some(kill_after) = self.plan.kill_after
+        {
+            self.kill_clock = KillClock::Due(self.now.saturating_add(kill_after));
         }
     }
 
-    /// Whether drain-init has a child.
-    #[must_use]
-    pub fn has_children(&self) -> bool {
-        self.who.iter().any(|party| party.alive)
-    }
-
-    /// Whether what stops COMMAND here is KILL, CONT or a suspension, which the
-    /// rules about telling do not mean.
-    fn is_odd(plan: &Plan) -> bool {
-        let mut asking = plan.stop_signals;
-        asking.insert(Signal::TERM);
-        asking.iter().any(|signal| {
-            signal.is_of_job_control()
-                || matches!(
-                    plan.rewrites.apply(signal),
-                    Some(Signal::KILL | Signal::CONT | Signal::STOP)
-                )
-        })
-    }
-
-    /// Whether what is left of the group gets TERM again, as from dumb-init.
-    fn is_plain(&self) -> bool {
-        !self.plan.drains() && self.plan.wait_all.is_none()
+    /// Whether drain-init must not exit before this process: COMMAND, the stop
+    /// command, the group after a stop with a drain, and every child with
+    /// `--wait-all`.
+    fn awaits(&self, it: usize) -> bool {
+        let Process { alive, forbidden, .. } = self.processes[it];
+        alive
+            && (it == COMMAND
+                || it == STOP_CMD
+                || (it == REMAINING && self.awaits_group && !forbidden)
+                || self.plan.wait_all.is_some())
     }
 
     // ---- what the machine does ----
 
     fn act(&mut self, event: Event, action: Action) -> Kept {
+        let command = self.processes[COMMAND];
         match action {
-            Action::Deliver(signal) => {
-                self.nothing_goes_to_who_is_gone(COMMAND)?;
-                let is_stop = match event {
-                    Event::Received(received) | Event::ReceivedOnTerminal(received) => {
-                        self.plan.stop_signals.contains(received)
-                    }
-                    Event::CommandStopped { .. } => false,
-                    _ => true,
-                };
-                let outside = core::mem::take(&mut self.step.from_outside);
-                self.delivered |= is_stop;
-                self.signal(COMMAND, signal, is_stop, outside)?;
-                if self.plan.group {
-                    self.signal(REST, signal, is_stop, outside)?;
-                }
+            Action::Send(signal, recipient) => {
+                self.check_alive(COMMAND)?;
+                self.send(event, signal, recipient)?;
             }
-            Action::DeliverToCommand(signal) => {
-                self.nothing_goes_to_who_is_gone(COMMAND)?;
+            Action::SendToRemaining { signal, received } => {
+                rule(!command.alive, "remaining processes are signalled once COMMAND has ended")?;
                 rule(
-                    Some(signal) == self.plan.drain_signal && !self.quieted,
-                    "the drain signal is delivered once",
-                )?;
-                self.quieted = true;
-            }
-            Action::DeliverToRest { signal, received } => {
-                rule(
-                    !self.who[COMMAND].alive && self.plan.group,
-                    "the rest is signalled in group mode, once COMMAND has ended",
+                    self.plan.group || signal == Signal::CONT,
+                    "remaining processes are signalled in group mode",
                 )?;
                 let is_stop = received.is_none_or(|it| self.plan.stop_signals.contains(it));
-                self.signal(REST, signal, is_stop, received.is_some())?;
-                // What comes from outside then is the sender's business.
-                self.step.owes_cont &= received.is_none();
+                self.check_cont(signal, received.is_none())?;
+                self.signal(REMAINING, signal, is_stop, received.is_some())?;
             }
-            Action::SignalHelper(helper, signal) => {
-                let helper = party(helper);
-                // KILL goes to their groups, which may outlive them.
+            Action::SendToHelper(helper, signal) => {
+                // KILL also goes to a helper's group that outlives the helper.
                 if signal != Signal::KILL {
-                    self.nothing_goes_to_who_is_gone(helper)?;
+                    self.check_alive(index(helper))?;
                 }
-                self.signal(helper, signal, true, false)?;
+                self.signal(index(helper), signal, true, false)?;
             }
-            Action::SignalAll { signal, spare_command, spare_drain_cmd } => {
-                rule(self.plan.wait_all.is_some(), "everybody is signalled for --wait-all alone")?;
+            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
                 self.signal_all(signal, spare_command, spare_drain_cmd)?;
             }
             Action::Start(helper, received) => {
-                self.nothing_goes_to_who_is_gone(COMMAND)?;
+                self.check_alive(COMMAND)?;
                 self.step.starts += 1;
-                self.has_started = true;
-                let tried = core::mem::replace(&mut self.tried[helper as usize], true);
+                let again = core::mem::replace(&mut self.started[helper as usize], true);
                 rule(
-                    !tried && Some(received) == self.first_stop,
+                    !again && Some(received) == self.first_stop,
                     "a helper is started once, for the signal that began the stop",
                 )?;
                 rule(
-                    helper == Helper::Drain || !self.who[COMMAND].suspended,
+                    helper == Helper::Drain || !command.suspended,
                     "CONT goes before the stop command",
                 )?;
             }
-            Action::Suspend => rule(
+            Action::SuspendSelf => rule(
                 match event {
-                    Event::ReceivedOnTerminal(signal) => signal.is_of_job_control(),
-                    Event::CommandStopped { job, .. } => job == Some(Job::Shells),
+                    Event::Received { signal, about_terminal } => {
+                        about_terminal && signal.is_of_job_control()
+                    }
+                    Event::CommandSuspended { continuer, .. }
+                    | Event::MemberSuspended { continuer, .. } => {
+                        continuer == Some(Continuer::Shell)
+                    }
                     _ => false,
                 },
                 "drain-init stops itself only on a terminal, as part of a shell's job",
             )?,
-            Action::HandTerminalOn => rule(
-                event == Event::ReceivedOnTerminal(Signal::CONT),
+            Action::PassTerminal => rule(
+                event == Event::Received { signal: Signal::CONT, about_terminal: true },
                 "the terminal is handed on when the job is continued",
             )?,
-            Action::ContinueInForeground => {
-                self.nothing_goes_to_who_is_gone(COMMAND)?;
+            Action::ContinueInForeground => rule(
+                matches!(
+                    event,
+                    Event::CommandSuspended { continuer: Some(Continuer::Init), .. }
+                        | Event::MemberSuspended { continuer: Some(Continuer::Init), .. }
+                ),
+                "the group is continued if no shell is there to do it",
+            )?,
+            Action::Report(Message::IgnoredDraining(signal) | Message::IgnoredStopping(signal)) => {
+                self.step.ignored = true;
                 rule(
-                    matches!(event, Event::CommandStopped { job: Some(Job::Own), .. }),
-                    "COMMAND is continued where nobody else is there to do it",
+                    matches!(event, Event::Received { signal: it, .. } if it == signal),
+                    "the signal that is reported as ignored is the one received",
                 )?;
-            }
-            Action::Report(Message::SwallowedDraining(_) | Message::SwallowedStopping(_)) => {
-                self.step.swallowed = true;
             }
             Action::Report(_) => {}
             Action::Exit(status) => {
-                self.drain_init_exits_with_commands_status(status)?;
-                self.nobody_waited_for_is_left_behind()?;
+                rule(self.phase == Phase::Ended(status), "drain-init exits with COMMAND's status")?;
+                rule(
+                    !ALL.into_iter().any(|it| self.awaits(it)),
+                    "drain-init does not exit before a process that it waits for",
+                )?;
                 self.exited = Some(status);
             }
         }
         Ok(())
     }
 
-    /// What a signal does to who is alive.
-    fn signal(&mut self, whom: usize, signal: Signal, is_stop: bool, outside: bool) -> Kept {
-        if !self.who[whom].alive {
+    fn send(&mut self, event: Event, signal: Signal, recipient: Recipient) -> Kept {
+        let is_drain_signal = self.step.begins_drain
+            && !self.drain_signal_sent
+            && self.plan.drain_signal == Some(signal)
+            && recipient == Recipient::Command;
+        if is_drain_signal {
+            self.drain_signal_sent = true;
+            self.step.suspends |= signal.stops_by_default();
+            return Ok(());
+        }
+        rule(
+            self.plan.group == (recipient == Recipient::Group) || signal == Signal::CONT,
+            "signals go to the group, and with -c to COMMAND alone",
+        )?;
+        let received = match event {
+            Event::Received { signal, .. } => Some(signal),
+            _ => None,
+        };
+        let is_stop = match event {
+            Event::Received { signal, .. } => self.plan.stop_signals.contains(signal),
+            Event::CommandSuspended { .. } => false,
+            _ => true,
+        };
+        self.check_cont(
+            signal,
+            received != Some(Signal::CONT)
+                && received.is_none_or(|it| self.plan.rewrites.apply(it) != Some(Signal::CONT)),
+        )?;
+        let outside = core::mem::take(&mut self.step.forwards);
+        self.stop_delivered |= is_stop;
+        self.signal(COMMAND, signal, is_stop, outside)?;
+        if recipient == Recipient::Group {
+            self.signal(REMAINING, signal, is_stop, outside)?;
+        }
+        self.step.suspends |= is_stop && signal.stops_by_default();
+        Ok(())
+    }
+
+    /// CONT that the machine sends by itself, in `signal`'s place.
+    fn check_cont(&self, signal: Signal, by_itself: bool) -> Kept {
+        rule(
+            signal != Signal::CONT
+                || !by_itself
+                || !self.step.suspends
+                || self.processes[COMMAND].suspended,
+            "CONT does not discard a signal that suspends",
+        )
+    }
+
+    /// What a signal does to a process. `is_stop`: it asks the process to stop.
+    /// `outside`: drain-init forwards it.
+    fn signal(&mut self, it: usize, signal: Signal, is_stop: bool, outside: bool) -> Kept {
+        let process = &mut self.processes[it];
+        if !process.alive || process.forbidden {
             return Ok(());
         }
         match signal {
             Signal::KILL => {
-                rule(self.kill_over || self.odd || !is_stop, "nobody is killed before the time")?;
-                self.who[whom].killed |= is_stop;
+                rule(
+                    self.kill_clock == KillClock::Fired || self.unusual || !is_stop,
+                    "no process is killed before its time",
+                )?;
+                process.killed |= is_stop;
             }
             Signal::CONT => {
-                self.who[whom].suspended = false;
+                process.suspended = false;
                 self.step.owes_cont = false;
             }
-            Signal::STOP => self.who[whom].suspended = true,
-            _ if is_stop && !self.odd => {
-                self.nobody_is_told_twice(whom, outside)?;
-                self.who[whom].told = true;
-                self.step.owes_cont |= self.who[whom].suspended;
+            Signal::STOP => process.suspended = true,
+            _ if is_stop && process.ignores && signal != Signal::TERM => {}
+            _ if is_stop && !self.unusual => {
+                // As from dumb-init, a plain command line's remaining processes get TERM
+                // in any case.
+                let as_dumb_init = !self.plan.drains() && self.plan.wait_all.is_none();
+                rule(
+                    outside || !process.signalled || (it == REMAINING && as_dumb_init),
+                    "a process receives the stop signal only once from drain-init itself",
+                )?;
+                process.signalled = true;
+                // CONT for the group would discard a drain signal that has just suspended
+                // COMMAND.
+                self.step.owes_cont |= process.suspended
+                    && !signal.stops_by_default()
+                    && (it == COMMAND || !self.step.suspends);
             }
             _ => {}
         }
@@ -537,194 +630,163 @@ impl<'a> World<'a> {
     }
 
     fn signal_all(&mut self, signal: Signal, spare_command: bool, spare_drain_cmd: bool) -> Kept {
+        rule(self.plan.wait_all.is_some(), "all processes are signalled for --wait-all alone")?;
         let namespace = self.plan.wait_all == Some(WaitAll::Namespace);
-        for whom in [COMMAND, REST, DRAIN_CMD, STOP_CMD, OTHERS] {
-            let spared = match whom {
+        let kill = signal == Signal::KILL;
+        for it in ALL {
+            let spared = match it {
                 COMMAND => spare_command,
-                // It is COMMAND's child, as long as that lives.
-                REST => spare_command || (!namespace && self.who[COMMAND].alive),
+                // Its parent is COMMAND, until that has ended.
+                REMAINING => spare_command || (!namespace && self.processes[COMMAND].alive),
                 DRAIN_CMD => spare_drain_cmd,
                 _ => false,
             };
-            let kill = signal == Signal::KILL;
-            if spared || !self.who[whom].alive || (!kill && self.who[whom].told_with_all) {
-                continue;
+            let Process { alive, signalled_with_all, .. } = self.processes[it];
+            if alive && !spared && (kill || !signalled_with_all) {
+                rule(kill || it != STOP_CMD, "the stop command may finish")?;
+                rule(kill || it != COMMAND, "all are signalled once COMMAND has ended")?;
+                self.signal(it, signal, true, false)?;
+                // What is stopped gets CONT at once.
+                self.processes[it].suspended = false;
+                self.step.owes_cont = false;
+                self.processes[it].signalled_with_all |= !kill;
             }
-            rule(kill || whom != STOP_CMD, "the stop command ends in peace")?;
-            rule(kill || whom != COMMAND, "everybody is told when COMMAND has ended")?;
-            self.signal(whom, signal, true, false)?;
-            self.who[whom].told_with_all |= !kill;
         }
-        self.all_told |= namespace && signal == Signal::TERM;
-        self.all_killed |= namespace && signal == Signal::KILL;
+        if namespace {
+            self.adopted.signalled |= !kill;
+            self.adopted.signalled_with_all |= !kill;
+            self.adopted.killed |= kill;
+        }
         Ok(())
     }
 
     // ---- the rules ----
 
-    /// Where a stop has come so far, the signal was delivered, or the stop
-    /// command runs or did it. Not so where nothing is asked for: the signal is
-    /// rewritten to 0, and there is no stop command; nor where --kill-after has
-    /// killed. (COMMAND's own end is another phase.)
-    fn a_stop_ends_in_a_delivery_or_the_stop_command(&self) -> Kept {
-        let asked_for = self.plan.stop_cmd
-            || self.first_stop.is_some_and(|signal| self.plan.rewrites.apply(signal).is_some());
+    /// The kernel may have given the number of a process that has ended to another.
+    fn check_alive(&self, it: usize) -> Kept {
+        rule(self.processes[it].alive, "nothing is sent to a process that has ended")
+    }
+
+    /// After an event.
+    fn check_step(&self) -> Kept {
+        let Step { forwards: _, begins_drain, suspends: _, ignores, ignored, owes_cont, starts } =
+            self.step;
+        rule(
+            !begins_drain || self.drain_signal_sent || self.plan.drain_signal.is_none(),
+            "the drain begins with the drain signal",
+        )?;
+        rule(starts <= 1, "no step starts two helpers")?;
+        rule(!owes_cont, "a suspended process that receives a stop signal gets CONT")?;
+        rule(
+            ignores == ignored,
+            "a stop signal is ignored in a drain and while the stop command runs, and only then",
+        )?;
+        let ends = if let Phase::Draining { ends } = self.phase { ends } else { None };
+        let kill_at = if let KillClock::Due(at) = self.kill_clock { Some(at) } else { None };
+        rule(
+            self.drain.deadline() == ends.into_iter().chain(kill_at).min(),
+            "each deadline is set once and never moves",
+        )
+    }
+
+    /// After an event and the failed starts that it led to.
+    fn check_stop(&self) -> Kept {
+        // A signal that is rewritten to 0 asks for nothing.
+        let nothing_to_do = !self.plan.stop_cmd
+            && self.first_stop.is_none_or(|signal| self.plan.rewrites.apply(signal).is_none());
         rule(
             self.phase != Phase::Stopping
-                || self.delivered
-                || self.who[STOP_CMD].alive
-                || self.stop_cmd_did_it
-                || self.kill_over
-                || !asked_for,
+                || self.stop_delivered
+                || self.processes[STOP_CMD].alive
+                || self.stop_cmd_succeeded
+                || self.kill_clock == KillClock::Fired
+                || nothing_to_do,
             "a stop ends in a delivery or the stop command",
         )
     }
 
-    /// In a drain there is a deadline, or a drain command that will end.
-    fn a_drain_comes_to_its_end(&self) -> Kept {
+    /// After a turn.
+    fn check_turn(&self, turn: Turn) -> Kept {
+        let [command, drain_cmd, stop_cmd, _, _] = self.processes;
         rule(
-            self.phase != Phase::Draining
+            !matches!(self.phase, Phase::Draining { .. })
                 || self.drain.deadline().is_some()
-                || self.who[DRAIN_CMD].alive,
+                || drain_cmd.alive,
             "a drain comes to its end",
-        )
-    }
+        )?;
 
-    /// Who was told is not told again by drain-init's own doing. A stop from
-    /// outside is delivered as ever, and what is left of the group of a plain
-    /// dumb-init command line gets TERM again.
-    fn nobody_is_told_twice(&self, whom: usize, outside: bool) -> Kept {
-        rule(
-            outside || !self.who[whom].told || (whom == REST && self.is_plain()),
-            "nobody is told twice by drain-init's own doing",
-        )
-    }
-
-    /// Its number may be another's by now.
-    fn nothing_goes_to_who_is_gone(&self, whom: usize) -> Kept {
-        rule(self.who[whom].alive, "nothing goes to who is gone")
-    }
-
-    /// The machine's next deadline is the one that the world has worked out.
-    fn each_deadline_is_set_once_and_never_moves(&self) -> Kept {
-        let drain_ends = self.drain_ends.filter(|_| self.phase == Phase::Draining);
-        let kill_at = self.kill_at.filter(|_| !self.kill_over);
-        let next = drain_ends.into_iter().chain(kill_at).min();
-        rule(self.drain.deadline() == next, "each deadline is set once and never moves")
-    }
-
-    fn drain_init_exits_with_commands_status(&self, status: Status) -> Kept {
-        rule(Some(status) == self.status, "drain-init exits with COMMAND's status")
-    }
-
-    /// Neither a stop command, nor after a stop in a drain what is left of the
-    /// group, nor with --wait-all any child.
-    fn is_waited_for(&self, whom: usize) -> bool {
-        self.who[whom].alive
-            && (whom == STOP_CMD
-                || whom == COMMAND
-                || (whom == REST && self.awaits_group)
-                || self.plan.wait_all.is_some())
-    }
-
-    fn nobody_waited_for_is_left_behind(&self) -> Kept {
-        rule(
-            (0..self.who.len()).all(|whom| !self.is_waited_for(whom)),
-            "drain-init does not exit while somebody is waited for",
-        )
-    }
-
-    fn drain_init_exits_as_soon_as_nobody_is_waited_for(&self) -> Kept {
-        rule(
-            self.exited.is_some() || (0..self.who.len()).any(|whom| self.is_waited_for(whom)),
-            "drain-init exits as soon as nobody is waited for",
-        )
-    }
-
-    /// Not where TERM is rewritten to 0: that is for the group not to be told.
-    /// A stop command ends in peace, and the others are told when it has.
-    fn whoever_is_waited_for_was_told(&self) -> Kept {
-        let told = |whom: usize| self.who[whom].told || self.who[whom].killed;
-        let untold = |whom: usize| self.is_waited_for(whom) && !told(whom);
-        let silent = self.plan.rewrites.apply(Signal::TERM).is_none();
-        let all = self.plan.wait_all.is_some() && !self.who[STOP_CMD].alive;
-        rule(
-            self.phase != Phase::Ended
-                || self.odd
-                || !((self.plan.group && !silent && untold(REST))
-                    || (all && [REST, OTHERS, DRAIN_CMD].into_iter().any(untold))),
-            "whoever is waited for was told",
-        )
-    }
-
-    /// Whoever is suspended acts on a stop only once CONT has come.
-    fn a_stop_reaches_who_is_suspended(&self) -> Kept {
-        rule(!self.step.owes_cont, "a stop reaches who is suspended")
-    }
-
-    fn a_stop_signal_is_swallowed_in_a_drain_and_while_the_stop_command_runs(&self) -> Kept {
-        rule(
-            self.step.swallows == self.step.swallowed,
-            "a stop signal is swallowed in a drain and while the stop command runs, and only then",
-        )
-    }
-
-    /// COMMAND with its group unless it is single, the helpers, and with
-    /// --wait-all everybody whom it is there for.
-    fn everybody_left_is_killed_once_the_clock_of_kill_after_has_run_out(&self) -> Kept {
-        let due = |whom: usize| match whom {
-            OTHERS => self.plan.wait_all.is_some(),
-            REST => {
-                self.plan.group
-                    || self.plan.wait_all == Some(WaitAll::Namespace)
-                    || (self.plan.wait_all.is_some() && !self.who[COMMAND].alive)
-            }
+        let group = self.plan.group;
+        let all = self.plan.wait_all.is_some();
+        let namespace = self.plan.wait_all == Some(WaitAll::Namespace);
+        let gets_kill = |it: usize| match it {
+            OTHERS => all,
+            REMAINING => group || namespace || (all && !command.alive),
             _ => true,
         };
+        let survives = |it: &usize| {
+            let Process { alive, killed, forbidden, .. } = self.processes[*it];
+            alive && !killed && !forbidden && gets_kill(*it)
+        };
         rule(
-            !self.kill_over
-                || self.odd
-                || (0..self.who.len())
-                    .all(|whom| !self.who[whom].alive || !due(whom) || self.who[whom].killed),
-            "everybody left is killed once the clock of --kill-after has run out",
+            self.kill_clock != KillClock::Fired || self.unusual || !ALL.iter().any(survives),
+            "every remaining process is killed once the time of --kill-after has passed",
+        )?;
+
+        // Not if TERM is rewritten to 0, which means that the group gets nothing. With
+        // --wait-all the stop command may finish before the others are signalled.
+        let group_gets_term = group && self.plan.rewrites.apply(Signal::TERM).is_some();
+        let all_get_term = all && !stop_cmd.alive;
+        let gets_term = |it: usize| match it {
+            REMAINING => group_gets_term || all_get_term,
+            DRAIN_CMD | OTHERS => all_get_term,
+            _ => false,
+        };
+        let waits_in_vain = |it: &usize| {
+            let Process { signalled, killed, forbidden, ignores, .. } = self.processes[*it];
+            let cannot_be = forbidden || ignores && turn.blind;
+            self.awaits(*it) && gets_term(*it) && !signalled && !killed && !cannot_be
+        };
+        rule(
+            !matches!(self.phase, Phase::Ended(_))
+                || self.unusual
+                || !ALL.iter().any(waits_in_vain),
+            "every process that is waited for was signalled",
+        )?;
+        rule(
+            self.exited.is_some()
+                || ALL.into_iter().any(|it| self.awaits(it))
+                || turn.blind && self.drain.waiting_for().group,
+            "drain-init exits as soon as it waits for nothing",
         )
     }
 
-    /// From here, when everybody ends, one after the other or all at once,
-    /// drain-init exits. (Other orders are those from other states.)
-    ///
-    /// # Errors
-    ///
-    /// The rule that was not kept.
-    pub fn it_can_always_exit(&self) -> Kept {
-        let mut together = self.clone();
-        together.end(&[COMMAND, REST, DRAIN_CMD, STOP_CMD, OTHERS])?;
-        let mut apart = self.clone();
-        for whom in [COMMAND, REST, DRAIN_CMD, STOP_CMD, OTHERS] {
-            apart.end(&[whom])?;
-        }
-        for mut world in [together, apart] {
-            // It may have been started by the drain command's end.
+    /// If from here all processes end, at once or one after the other, drain-init
+    /// exits. Other orders are those from other states.
+    pub fn check_exit(&self) -> Kept {
+        for at_once in [1, ALL.len()] {
+            let mut world = self.clone();
+            for these in ALL.chunks(at_once) {
+                world.end(these)?;
+            }
+            // The drain command's end may have started it.
             world.end(&[STOP_CMD])?;
-            rule(world.exited.is_some(), "when everybody has ended drain-init exits")?;
+            if world.exited.is_none() {
+                world.play(Turn::LAST)?;
+            }
+            rule(world.exited.is_some(), "when all processes have ended drain-init exits")?;
         }
         Ok(())
     }
 
-    /// These end, as far as they are there.
-    fn end(&mut self, whom: &[usize]) -> Kept {
-        let there = |party| whom.contains(&party) && self.who[party].alive;
-        if self.exited.is_some() || !(0..self.who.len()).any(there) {
+    /// These processes end, if they run.
+    fn end(&mut self, these: &[usize]) -> Kept {
+        let ends = |it: usize| these.contains(&it) && self.processes[it].alive;
+        if self.exited.is_some() || !ALL.into_iter().any(ends) {
             return Ok(());
         }
-        let what = Move::End {
-            command: there(COMMAND).then_some(Status::Exited(3)),
-            drain_cmd: there(DRAIN_CMD).then_some(Status::Exited(0)),
-            stop_cmd: there(STOP_CMD).then_some(Status::Exited(1)),
-            rest: there(REST),
-            others: there(OTHERS),
-        };
-        let passed = Duration::from_millis(1);
-        self.play(Turn { passed, what, drain_cmd_fails: false, stop_cmd_fails: false })
+        // The stop command fails, and no other status is COMMAND's.
+        let statuses = [3, 0, 1, 0, 0].map(Status::Exited);
+        let what = Move::End(ALL.map(|it| ends(it).then_some(statuses[it])));
+        self.play(Turn { what, ..Turn::LAST })
     }
 }

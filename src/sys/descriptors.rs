@@ -36,9 +36,9 @@ fn close_listed(first: c_int) -> bool {
     })
 }
 
-/// Hands out the descriptor of a directory and each number that is a name in it;
-/// false where it cannot be read. See getdents64(2): opendir(3) would need the C
-/// library's malloc.
+/// Calls `act` with the descriptor of a directory and each number that is a name in
+/// it. Returns false if the directory cannot be opened, or not be read to its end.
+/// See getdents64(2); opendir(3) would need the C library's malloc.
 pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> bool {
     /// Where `d_reclen` and `d_name` are in a `linux_dirent64`.
     const LENGTH: Range<usize> = 16..18;
@@ -50,15 +50,16 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
         return false;
     }
     let mut buffer = [0_u8; 1024];
-    loop {
+    let is_whole = loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
         let filled = unsafe {
             libc::syscall(libc::SYS_getdents64, directory, buffer.as_mut_ptr(), buffer.len())
         };
-        let mut entries = usize::try_from(filled).map_or(&[][..], |filled| &buffer[..filled]);
-        if entries.is_empty() {
-            break;
-        }
+        let mut entries = match usize::try_from(filled) {
+            Ok(0) => break true,
+            Ok(filled) => &buffer[..filled],
+            Err(_) => break false,
+        };
         while let Some(&[one, other]) = entries.get(LENGTH) {
             let length = u16::from_ne_bytes([one, other]);
             let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
@@ -69,21 +70,54 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
                 act(directory, number);
             }
         }
-    }
+    };
     close(directory);
-    true
+    is_whole
 }
 
-/// Reads the beginning of a file, as much as the buffer holds, at once. See
-/// open(2) and read(2).
-pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Opens a file to be read. See open(2).
+fn open_to_read(path: &CStr) -> nix::Result<c_int> {
     // SAFETY: a C string.
-    let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`; of a file
-    // that could not be opened it says so once more.
+    Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
+}
+
+/// Reads once from a descriptor, as much as the buffer holds. See read(2).
+fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    #[allow(clippy::cast_sign_loss)]
+    Errno::result(count).map(|count| &buffer[..count as usize])
+}
+
+/// Reads the beginning of a file, as much as the buffer holds, in one call.
+///
+/// # Errors
+///
+/// Those of open(2) and read(2).
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    let descriptor = open_to_read(path)?;
+    let bytes = read(descriptor, buffer);
     close(descriptor);
-    buffer.get(..usize::try_from(count).ok()?)
+    bytes
+}
+
+/// Calls `act` with each byte of a file, which may be longer than any buffer.
+///
+/// # Errors
+///
+/// Those of open(2) and read(2); `act` may have been called by then.
+pub fn for_each_byte(path: &CStr, act: &mut dyn FnMut(u8)) -> nix::Result<()> {
+    let descriptor = open_to_read(path)?;
+    let mut buffer = [0; 512];
+    let end = loop {
+        match read(descriptor, &mut buffer) {
+            Ok([]) => break Ok(()),
+            Ok(bytes) => bytes.iter().for_each(|&byte| act(byte)),
+            Err(error) => break Err(error),
+        }
+    };
+    close(descriptor);
+    end
 }
 
 /// Reads where a symbolic link points to. See readlink(2).

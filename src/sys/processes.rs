@@ -1,12 +1,11 @@
 //! Processes: fork, exec, exit, reaping, and what a process may ask for itself.
 
 use core::ffi::{CStr, c_int, c_long};
-use std::ffi::CString;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::words::Words;
+use super::words::{Words, word};
 use crate::signal::Signal;
 use crate::status::Status;
 
@@ -25,8 +24,9 @@ pub enum Reaped {
     NoChildren,
 }
 
-/// Reaps one child that has ended, of any kind (`__WALL`), or says of one that it
-/// was stopped or continued. See waitpid(2).
+/// Reaps one child that has exited, of any kind (`__WALL`), or reports one that was
+/// stopped or continued. A child that asked to be traced is released first. See
+/// waitpid(2).
 #[must_use]
 pub fn reap() -> Reaped {
     const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
@@ -44,13 +44,30 @@ pub fn reap() -> Reaped {
                     Reaped::Continued(pid)
                 } else if libc::WIFSTOPPED(status) {
                     let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f);
-                    Reaped::Stopped(pid, signal.unwrap_or(Signal::STOP))
+                    let signal = signal.unwrap_or(Signal::STOP);
+                    if stop_tracing(pid, signal) {
+                        continue;
+                    }
+                    Reaped::Stopped(pid, signal)
                 } else {
                     Reaped::Child(pid, decode(status))
                 }
             }
         };
     }
+}
+
+/// Ends the tracing of a child that has called `PTRACE_TRACEME`: it stops at each
+/// signal, and its tracer would have to pass every one on. Returns false if the child
+/// is not traced, which is to say that it was really stopped. See ptrace(2).
+#[cold]
+fn stop_tracing(pid: Pid, signal: Signal) -> bool {
+    // The TRAP is the exec's, not a signal that was sent.
+    let passed_on = if signal == Signal::TRAP { 0 } else { signal.number() };
+    // SAFETY: PTRACE_DETACH takes numbers only.
+    let failed =
+        unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_DETACH, pid.as_raw(), 0, passed_on) };
+    failed == 0
 }
 
 /// What is neither a stop nor a continuation is an exit or a signal.
@@ -119,14 +136,14 @@ pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
 /// getcwd(2); getcwd(3) would need the C library's malloc.
 #[must_use]
 #[inline(never)] // So that only who asks has the path's 4 KiB on the stack.
-pub fn working_directory() -> Option<CString> {
+pub fn working_directory() -> Option<&'static CStr> {
     let mut path = [0_u8; libc::PATH_MAX as usize];
     // SAFETY: the kernel writes a C string of at most `path.len()` bytes, or fails and
     // leaves an empty one.
     unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
     // From outside the root it begins with "(unreachable)".
     let path = CStr::from_bytes_until_nul(&path).ok()?;
-    path.to_bytes().starts_with(b"/").then(|| path.to_owned())
+    path.to_bytes().starts_with(b"/").then(|| word(&[path.to_bytes()]))
 }
 
 #[cfg(test)]

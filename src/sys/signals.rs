@@ -86,30 +86,65 @@ pub fn pending_signals() -> Option<SignalSet> {
     (failed == 0).then(|| SignalSet::from_bits(set))
 }
 
-/// Takes a pending signal away without sigtimedwait(2): one that is ignored for a
-/// moment is discarded. See sigaction(2), which the C library does not let touch
-/// signals 32 to 34.
+/// A kernel `sigaction` with the handler in its first word; no flag asks for a
+/// restorer.
+type Action = [u64; 4];
+
+/// Sets the action of a signal, if there is a new one, and returns the one before. See
+/// rt_sigaction(2); the C library's sigaction refuses signals 32 to 34.
+fn sigaction(signal: Signal, new: Option<&Action>) -> Action {
+    let mut before = Action::default();
+    let new = new.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the kernel reads and writes one sigaction, which is at most four words of
+    // 64 bits. It installs no handler of ours.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.number(),
+            new,
+            &raw mut before,
+            KERNEL_SIGSET_SIZE,
+        );
+    }
+    before
+}
+
+/// Discards a pending signal without sigtimedwait(2), by ignoring it for a moment.
 #[cold]
 #[inline(never)]
 pub fn discard(signal: Signal) {
-    // The handler stands first, and no flag asks for a restorer.
-    let ignored = [libc::SIG_IGN as u64, 0, 0, 0];
-    let mut before = [0_u64; 4];
-    let set = |action: *const u64, before: *mut u64| {
-        // SAFETY: the kernel reads and writes a sigaction, which has four words
-        // of 64 bits; before is the one that it gave.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal.number(),
-                action,
-                before,
-                KERNEL_SIGSET_SIZE,
-            );
-        }
+    let before = sigaction(signal, Some(&[libc::SIG_IGN as u64, 0, 0, 0]));
+    sigaction(signal, Some(&before));
+}
+
+/// Sets a signal's disposition to its default.
+fn reset(signal: Signal) {
+    sigaction(signal, Some(&Action::default()));
+}
+
+/// Takes the pending signal with the lowest number through a signalfd(2), for a
+/// filter that refuses sigtimedwait(2) and sigpending(2).
+///
+/// # Errors
+///
+/// EAGAIN if no signal is pending. Any other error: the filter refuses this as well.
+#[cold]
+#[inline(never)]
+pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
+    let all = SignalSet::ALL.bits();
+    let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `all`.
+    let descriptor = unsafe {
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const all, KERNEL_SIGSET_SIZE, flags)
     };
-    set(ignored.as_ptr(), before.as_mut_ptr());
-    set(before.as_ptr(), ptr::null_mut());
+    let descriptor = c_int::try_from(Errno::result(descriptor)?).map_err(|_| Errno::EBADF)?;
+    // The first four bytes of a signalfd_siginfo, which has 128, are the number.
+    let mut info = [0_i32; 32];
+    // SAFETY: the kernel writes at most the size of `info`.
+    let count = unsafe { libc::read(descriptor, info.as_mut_ptr().cast(), size_of_val(&info)) };
+    let result = Errno::result(count);
+    super::close(descriptor);
+    result.and_then(|_| Signal::new(info[0]).ok_or(Errno::EINVAL))
 }
 
 /// Sleeps for so many milliseconds, whatever signal comes: all are blocked. See
@@ -157,12 +192,15 @@ pub fn let_signals_end(blocked: SignalSet) {
     set_signal_mask(blocked);
 }
 
-/// The last acts before [`exec`]: gives CHLD the disposition that it was found
-/// with, and unblocks every signal.
-pub fn hand_over_signals(sigchld_ignored: bool) {
+/// The last acts before [`exec`]: gives CHLD the disposition that drain-init
+/// inherited and the `named` signals their default, and unblocks every signal.
+pub fn hand_over_signals(sigchld_ignored: bool, named: SignalSet) {
     if sigchld_ignored {
         // SAFETY: as above.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    }
+    for signal in named.iter() {
+        reset(signal);
     }
     set_signal_mask(SignalSet::EMPTY);
 }

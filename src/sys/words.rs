@@ -1,9 +1,7 @@
-//! Words as execve(2) takes them: argument lists and environments; and the
-//! system's words for an error.
+//! Words as execve(2) takes them (argument lists and environments), and the texts of errors.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char};
 use core::ptr;
-use std::ffi::CString;
 
 use nix::errno::Errno;
 
@@ -19,33 +17,27 @@ impl Words {
     ///
     /// # Safety
     ///
-    /// `array` is NULL, or a NULL-terminated array of C strings. Array and
-    /// strings live as long as the process, and nobody else uses the array.
+    /// `array` is NULL, or a NULL-terminated array of C strings. The array and the
+    /// strings live as long as the process, and nothing else uses the array.
     #[must_use]
     pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
         if array.is_null() {
-            return Self::new(Vec::new());
+            return Self::of(&mut core::iter::empty());
         }
         let mut count = 0;
-        // SAFETY: the caller vouches for an array that ends with NULL; no
-        // pointer behind that one is read.
+        // SAFETY: the caller promises that the array ends with NULL. No pointer after that
+        // one is read.
         while unsafe { !(*array.add(count)).is_null() } {
             count += 1;
         }
         Self {
-            // SAFETY: `count` pointers and the NULL are the array, and the
-            // caller gives it up for good.
+            // SAFETY: `count` pointers and the NULL are the array, and the caller does not
+            // use it again.
             pointers: unsafe { core::slice::from_raw_parts_mut(array, count + 1) },
         }
     }
 
-    /// An array of these words.
-    #[must_use]
-    pub fn new(words: Vec<CString>) -> Self {
-        Self::of(&mut words.into_iter().map(leak))
-    }
-
-    /// An array of words that stay where they are.
+    /// An array of these words, which it does not copy.
     #[must_use]
     pub fn of(words: &mut dyn Iterator<Item = &'static CStr>) -> Self {
         let mut pointers = Vec::new();
@@ -64,22 +56,22 @@ impl Words {
         words.iter().map(|&word| unsafe { CStr::from_ptr(word) })
     }
 
-    /// The words from that place on.
+    /// The words without the first `count`.
     ///
     /// # Panics
     ///
-    /// Where there are fewer than `count` words.
+    /// If there are fewer than `count` words.
     #[must_use]
     pub fn skip(self, count: usize) -> Self {
         Self { pointers: &mut self.pointers[count..] }
     }
 
-    /// Removes the words for which `keep` says no.
+    /// Removes the words for which `keep` is false.
     pub fn retain(&mut self, mut keep: impl FnMut(&'static CStr) -> bool) {
         let mut kept = 0;
         for index in 0..self.pointers.len() {
             let word = self.pointers[index];
-            // SAFETY: as in `iter`: what is not NULL is a C string.
+            // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
             let keeps = word.is_null() || keep(unsafe { CStr::from_ptr(word) });
             if keeps {
                 self.pointers[kept] = word;
@@ -90,15 +82,15 @@ impl Words {
         self.pointers = &mut pointers[..kept];
     }
 
-    /// Puts other words in the place of those for which `with` has one.
-    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<CString>) {
+    /// Replaces the words for which `with` has another one.
+    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<&'static CStr>) {
         for word in &mut *self.pointers {
             if word.is_null() {
                 continue;
             }
-            // SAFETY: as in `iter`: what is not NULL is a C string.
+            // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
             if let Some(other) = with(unsafe { CStr::from_ptr(*word) }) {
-                *word = other.into_raw();
+                *word = other.as_ptr();
             }
         }
     }
@@ -109,10 +101,13 @@ impl Words {
     }
 }
 
-/// Lets a word live as long as the process.
+/// A word that consists of these parts and lives as long as the process. It ends at the
+/// first NUL in them.
 #[must_use]
-pub fn leak(word: CString) -> &'static CStr {
-    Box::leak(word.into_boxed_c_str())
+pub fn word(parts: &[&[u8]]) -> &'static CStr {
+    let mut bytes = parts.concat();
+    bytes.push(0);
+    CStr::from_bytes_until_nul(bytes.leak()).unwrap_or_default()
 }
 
 /// The environment that the process was started with, its array taken over.
@@ -130,13 +125,42 @@ pub unsafe fn take_environment() -> Words {
     unsafe { Words::from_raw(environ) }
 }
 
-/// The words for an error, as strerror(3) has them.
+/// The texts of the errors that drain-init may have to report, as glibc's strerror(3) has
+/// them. The C library's own table would be four times as long.
+const ERRORS: [(Errno, &str); 27] = [
+    (Errno::EPERM, "Operation not permitted"),
+    (Errno::ENOENT, "No such file or directory"),
+    (Errno::ESRCH, "No such process"),
+    (Errno::EIO, "Input/output error"),
+    (Errno::E2BIG, "Argument list too long"),
+    (Errno::ENOEXEC, "Exec format error"),
+    (Errno::EBADF, "Bad file descriptor"),
+    (Errno::EAGAIN, "Resource temporarily unavailable"),
+    (Errno::ENOMEM, "Cannot allocate memory"),
+    (Errno::EACCES, "Permission denied"),
+    (Errno::EEXIST, "File exists"),
+    (Errno::ENODEV, "No such device"),
+    (Errno::ENOTDIR, "Not a directory"),
+    (Errno::EISDIR, "Is a directory"),
+    (Errno::EINVAL, "Invalid argument"),
+    (Errno::ENFILE, "Too many open files in system"),
+    (Errno::EMFILE, "Too many open files"),
+    (Errno::ETXTBSY, "Text file busy"),
+    (Errno::EFBIG, "File too large"),
+    (Errno::ENOSPC, "No space left on device"),
+    (Errno::EROFS, "Read-only file system"),
+    (Errno::EPIPE, "Broken pipe"),
+    (Errno::ENAMETOOLONG, "File name too long"),
+    (Errno::ENOSYS, "Function not implemented"),
+    (Errno::ELOOP, "Too many levels of symbolic links"),
+    (Errno::ETIMEDOUT, "Connection timed out"),
+    (Errno::ESTALE, "Stale file handle"),
+];
+
+/// The text of an error, if it is one of [`ERRORS`].
 #[must_use]
-pub fn describe(error: Errno) -> &'static CStr {
-    // SAFETY: strerror returns a C string; it lives on in musl, and in glibc
-    // until the next call for an unknown error, with which the one thread is
-    // done before it makes another.
-    unsafe { CStr::from_ptr(libc::strerror(error as c_int)) }
+pub fn error_text(error: Errno) -> Option<&'static str> {
+    ERRORS.iter().find(|(known, _)| *known == error).map(|(_, text)| *text)
 }
 
 #[cfg(test)]
@@ -145,10 +169,9 @@ mod tests {
 
     #[test]
     fn words_are_an_array_for_execve() {
-        let own = |words: &[&CStr]| Words::new(words.iter().map(|&word| word.to_owned()).collect());
-        let mut words = own(&[c"a", c"b=1", c"c", c"b=2"]);
+        let mut words = Words::of(&mut [c"a", c"b=1", c"c", c"b=2"].into_iter());
         words.retain(|word| word != c"c");
-        words.replace(|word| (word == c"b=2").then(|| c"d".to_owned()));
+        words.replace(|word| (word == c"b=2").then_some(c"d"));
         assert_eq!(words.iter().collect::<Vec<_>>(), [c"a", c"b=1", c"d"]);
         assert!(words.pointers.last().unwrap().is_null());
         let rest = words.skip(2);
@@ -156,5 +179,59 @@ mod tests {
         assert_eq!(rest.skip(1).iter().count(), 0);
         // SAFETY: NULL is allowed.
         assert_eq!(unsafe { Words::from_raw(ptr::null_mut()) }.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_word_is_its_parts_up_to_the_first_nul() {
+        assert_eq!(word(&[b"NAME", b"=", b"7"]), c"NAME=7");
+        assert_eq!(word(&[]), c"");
+        assert_eq!(word(&[b"a", b"b\0c", b"d"]), c"ab");
+    }
+    #[test]
+    fn every_error_that_a_call_may_return_has_its_text() {
+        use Errno::*;
+        let execve = [
+            E2BIG,
+            EACCES,
+            EINVAL,
+            EIO,
+            EISDIR,
+            ELOOP,
+            EMFILE,
+            ENAMETOOLONG,
+            ENFILE,
+            ENODEV,
+            ENOENT,
+            ENOEXEC,
+            ENOMEM,
+            ENOTDIR,
+            EPERM,
+            ESTALE,
+            ETIMEDOUT,
+            ETXTBSY,
+        ];
+        let fork = [EAGAIN, ENOMEM, ENOSYS];
+        let kill = [EINVAL, EPERM, ESRCH];
+        let write = [EBADF, EFBIG, EINVAL, EIO, ENOSPC, EPERM, EPIPE];
+        let chdir = [EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR];
+        let prctl_and_sigtimedwait = [EINVAL, ENOSYS, EPERM];
+        let open = [EACCES, EEXIST, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENOENT, ENOSPC, EROFS];
+        let calls: [&[Errno]; 7] =
+            [&execve, &fork, &kill, &write, &chdir, &prctl_and_sigtimedwait, &open];
+        for error in calls.into_iter().flatten() {
+            assert!(error_text(*error).is_some(), "{error:?}");
+        }
+        assert_eq!(error_text(EXDEV), None);
+    }
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    #[cfg_attr(miri, ignore = "it has no strerror")]
+    fn the_texts_are_those_of_glibc() {
+        for (error, text) in ERRORS {
+            // SAFETY: strerror returns a C string.
+            let known = unsafe { CStr::from_ptr(libc::strerror(error as i32)) };
+            assert_eq!(known.to_str(), Ok(text));
+        }
     }
 }

@@ -301,7 +301,7 @@ class Stopping(unittest.TestCase):
         """The whole way of a stop, each step after an event of the one before."""
         slow = [self.slow()]
         run.signal(stop)
-        run.said(rf"\[drain-init\] .*\b{stop.name[3:]}: draining")
+        run.said(rf"\[drain-init\] received {stop.name[3:]}: draining")
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         run.said(r"\[drain-init\] drained for")
@@ -337,7 +337,7 @@ class Stopping(unittest.TestCase):
         """Passenger answers what ends in the delay, and nothing after it."""
         slow = [self.slow()]
         run.signal(signal.SIGTERM)
-        run.said(r"\[drain-init\] .*\bTERM: draining")
+        run.said(r"\[drain-init\] received TERM: draining")
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         (run.dir / "release").touch()

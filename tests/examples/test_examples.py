@@ -128,7 +128,7 @@ class Compose(Example):
         run.start()
         self.assertTrue(healthy())
         run.signal(15)
-        run.said(r"\[drain-init\] TERM: draining")
+        run.said(r"\[drain-init\] received TERM: draining")
         wait_for("a failing health check", lambda: not healthy(), limit=1.5)
         self.assertEqual(get(), (200, b"fast\n"))
         self.assertEqual(run.exit_status(), 0, run.output())
@@ -274,7 +274,7 @@ class Distroless(Built):
         self.check(30)
         said, status = self.run_and_stop()
         self.assertRegex(said, r"app runs, user 65532, process [2-9]\d*\n")
-        self.assertIn("[drain-init] TERM: draining for 0.2s", said)
+        self.assertIn("[drain-init] received TERM: draining for 0.2s", said)
         self.assertIn("app got 15", said)
         self.assertEqual(status, 3, said)
 

@@ -198,7 +198,7 @@ class Npm(servers.Npm):
     def test_the_server_behind_npm_answers_all(self):
         run = self.start()
         self.drain_and_stop_once(run, status=0)
-        run.said(r"was killed by TERM, .* TERM; waiting for")
+        run.said(r"was killed by TERM, .* after TERM; waiting for the rest of its process group")
 
     def test_its_own_status_is_143(self):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
@@ -211,7 +211,7 @@ class Npm(servers.Npm):
     def behind(self, shell):
         run = self.start(lambda command: command.replace("npm start", f"{shell} -c 'node server.js; exit $?'"))
         self.drain_and_stop_once(run, status=0)
-        run.said("TERM; waiting for")
+        run.said("waiting for the rest of its process group")
 
     def test_the_server_behind_dash_answers_all(self):
         self.behind("dash")

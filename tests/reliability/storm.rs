@@ -37,6 +37,11 @@ fn main() {
             surrounded(&args[2..], || (1..=64).for_each(|signal| set_action(signal, IGNORED)));
         }
         Some("blocking-all") => surrounded(&args[2..], || mask(libc::SIG_SETMASK, ALL)),
+        // The program's first instruction is preceded by a TRAP for the parent then.
+        // SAFETY: the other arguments are not read.
+        Some("traced") => surrounded(&args[2..], || unsafe {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+        }),
         Some("without-arguments") => without_arguments(&args[2]),
         Some("seccomp") => {
             let filter = args[2].clone();
@@ -371,9 +376,31 @@ static SEND: &[libc::c_long] = &[libc::SYS_sendto];
 /// The writes that do not block.
 static NOWAIT: &[libc::c_long] = &[libc::SYS_sendto, libc::SYS_pwritev2];
 
+/// What lists a directory.
+static LIST: &[libc::c_long] = &[libc::SYS_getdents64];
+
+/// What makes a session, and a process group.
+static SESSION: &[libc::c_long] = &[libc::SYS_setsid];
+static SESSION_AND_GROUP: &[libc::c_long] = &[libc::SYS_setsid, libc::SYS_setpgid];
+
+/// What waits for signals or asks which are pending, and what reads them.
+static WAIT_AND_ASK: &[libc::c_long] = &[libc::SYS_rt_sigtimedwait, libc::SYS_rt_sigpending];
+#[rustfmt::skip]
+static WAIT_ASK_AND_READ: &[libc::c_long] = &[
+    libc::SYS_rt_sigtimedwait, libc::SYS_rt_sigpending, libc::SYS_signalfd4, SIGNALFD,
+];
+
+/// The older signalfd, which newer machines do not have.
+#[cfg(target_arch = "x86_64")]
+const SIGNALFD: libc::c_long = libc::SYS_signalfd;
+#[cfg(not(target_arch = "x86_64"))]
+const SIGNALFD: libc::c_long = libc::SYS_signalfd4;
+
 /// `docker`; `old-kernel`, where the newer calls are not there; `old-runtime`,
-/// which refuses them with EPERM because it does not know them; `no-sigtimedwait`;
-/// and of stderr alone `no-fstat-of-stderr`, `no-send-to-stderr` and
+/// which refuses them with EPERM because it does not know them; `no-sigtimedwait`,
+/// `no-sigpending` and `no-signalfd`, each of which refuses the one before as well;
+/// `no-getdents`, `no-setsid` and `no-setpgid`, which refuses both, each with EPERM or,
+/// as `no-getdents-on-this-kernel`, with ENOSYS; and of stderr alone `no-fstat-of-stderr`, `no-send-to-stderr` and
 /// `no-room-in-stderr`.
 fn install_filter(name: &str) {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 }; // ld [nr]
@@ -385,7 +412,16 @@ fn install_filter(name: &str) {
         k: u32::try_from(number).expect("a call's number"),
     };
     let error = |errno: c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+    let (name, missing) = match name.strip_suffix("-on-this-kernel") {
+        Some(name) => (name, libc::ENOSYS),
+        None => (name, libc::EPERM),
+    };
     let (calls, with) = match name {
+        "no-getdents" => (LIST, missing),
+        "no-setsid" => (SESSION, missing),
+        "no-setpgid" => (SESSION_AND_GROUP, missing),
+        "no-sigpending" => (WAIT_AND_ASK, missing),
+        "no-signalfd" => (WAIT_ASK_AND_READ, missing),
         "no-fstat-of-stderr" => (STAT, libc::EPERM),
         "no-send-to-stderr" => (SEND, libc::EPERM),
         "no-room-in-stderr" => (NOWAIT, libc::EAGAIN),

@@ -79,7 +79,7 @@ impl Setup {
     }
 }
 
-/// A process that strace holds back until this is dropped.
+/// A process that strace holds back, or from a file, until this is dropped.
 pub struct Held(Child);
 
 impl Held {
@@ -95,18 +95,32 @@ impl Held {
 
     /// Lets the process begin to open this file, but not do it.
     pub fn before_open(pid: Pid, path: &str) -> Self {
-        Self::by_more(pid, "?open,openat", "delay_enter", &["-P", path])
+        Self::by_more(pid, "?open,openat", "delay_enter", 1, &["-P", path])
+    }
+
+    /// Lets the process begin to open this file for the nth time, but not do it.
+    pub fn before_nth_open(pid: Pid, path: &str, n: u32) -> Self {
+        Self::by_more(pid, "?open,openat", "delay_enter", n, &["-P", path])
+    }
+
+    /// Lets the process fail to open this file, each time.
+    pub fn off(pid: Pid, path: &str) -> Self {
+        let inject = "?open,openat:error=EACCES";
+        Self::attached(pid, "?open,openat", inject, &["-P", path])
     }
 
     fn by(pid: Pid, call: &str, delay: &str) -> Self {
-        Self::by_more(pid, call, delay, &[])
+        Self::by_more(pid, call, delay, 1, &[])
     }
 
-    fn by_more(pid: Pid, call: &str, delay: &str, more: &[&str]) -> Self {
+    fn by_more(pid: Pid, call: &str, delay: &str, when: u32, more: &[&str]) -> Self {
+        Self::attached(pid, call, &format!("{call}:{delay}=60000000:when={when}"), more)
+    }
+
+    fn attached(pid: Pid, call: &str, inject: &str, more: &[&str]) -> Self {
         let mut strace = Command::new("strace")
             .args(more)
-            .arg(format!("--trace={call}"))
-            .arg(format!("--inject={call}:{delay}=60000000:when=1"))
+            .args([format!("--trace={call}"), format!("--inject={inject}")])
             .args(["-o", "/dev/null", "-p", &pid.to_string()])
             .stderr(Stdio::piped())
             .spawn()
@@ -127,11 +141,15 @@ impl Drop for Held {
 
 /// From now on a process cannot open a descriptor above 2.
 pub fn no_more_descriptors(pid: Pid) {
-    let three = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
-    // SAFETY: the limit is valid.
-    let done =
-        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const three, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+    limit(pid, libc::RLIMIT_NOFILE, 3);
+}
+
+/// Sets a limit of a process that runs.
+pub fn limit(pid: Pid, resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the kernel reads one rlimit.
+    let done = unsafe { libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
 }
 
 /// Writes to a descriptor until it takes no more, and leaves its flags alone.

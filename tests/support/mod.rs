@@ -11,7 +11,8 @@
 //!
 //! - DESCRIPTION: pid1 (the duties of PID 1)
 //! - OPTIONS, ENVIRONMENT: `command_line`
-//! - THE STOP, STEP BY STEP: stop; its Job control: `job_control`
+//! - THE STOP, STEP BY STEP: stop; its Job control: `job_control`; the wait for
+//!   COMMAND's group: `remaining_processes`; `--wait-all`: `wait_all`
 //! - WHAT COMMAND SEES: `command_sees`
 //! - EXIT STATUS: `exit_status`
 //! - DIAGNOSTICS: messages

@@ -27,6 +27,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 unsafe extern "C" {
     static environ: *const *const c_char;
@@ -163,6 +164,18 @@ fn fork_exec(words: &[Vec<u8>]) -> c_int {
         }
         child
     }
+}
+
+/// Where [`report_caught`] reports.
+static HANDLER_SOCKET: AtomicI32 = AtomicI32::new(-1);
+
+/// A signal handler, which allocates nothing.
+extern "C" fn report_caught(signal: c_int) {
+    let mut line = *b"caught 00\n";
+    line[7] += (signal / 10) as u8;
+    line[8] += (signal % 10) as u8;
+    // SAFETY: the line is that long.
+    unsafe { libc::write(HANDLER_SOCKET.load(Relaxed), line.as_ptr().cast(), line.len()) };
 }
 
 enum Reaction {
@@ -367,10 +380,13 @@ impl Probe {
                 }
                 self.say("burst done");
             }
-            // kill PID SIGNAL, as seen from this namespace.
+            // kill PID SIGNAL, as seen from this namespace; $MAINPID for COMMAND's.
             "kill" => {
+                let main = || std::env::var("MAINPID").expect("MAINPID").parse();
+                let pid =
+                    if words[1] == "$MAINPID" { main().expect("a number") } else { number(1) };
                 // SAFETY: kill touches no memory.
-                let done = unsafe { libc::kill(number(1), number(2)) };
+                let done = unsafe { libc::kill(pid, number(2)) };
                 self.say(&format!("kill {done}"));
             }
             // parting SIGNAL STATUS: a signal to the parent, then exit at once.
@@ -396,6 +412,66 @@ impl Probe {
                     self.say(&format!("{} {line}", words[1]));
                 }
                 self.say(&format!("end {}", words[1]));
+            }
+            _ => self.change(&words),
+        }
+    }
+
+    /// The orders that change what the kernel knows of this process.
+    fn change(&mut self, words: &[&str]) {
+        let number = |n: usize| words.get(n).and_then(|w| w.parse::<c_int>().ok()).unwrap_or(0);
+        match words[0] {
+            // From now on this signal is ignored, and discarded as it comes.
+            "ignore" => {
+                set_action(number(1), libc::SIG_IGN);
+                change_mask(libc::SIG_UNBLOCK, bit(number(1)));
+                signal_descriptor(self.signals);
+            }
+            // It is ignored, but blocked as well, so that this probe still takes it.
+            "ignore-blocked" => set_action(number(1), libc::SIG_IGN),
+            // A handler takes it from now on, and reports it as `caught N`.
+            "catch" => {
+                HANDLER_SOCKET.store(self.socket.as_raw_fd(), Relaxed);
+                let handler = report_caught as extern "C" fn(c_int);
+                // SAFETY: the handler makes one system call.
+                unsafe { libc::signal(number(1), handler as libc::sighandler_t) };
+                change_mask(libc::SIG_UNBLOCK, bit(number(1)));
+                signal_descriptor(self.signals);
+            }
+            // The main thread ends, as by pthread_exit(3). Another one continues.
+            "retire" => {
+                let this = std::ptr::from_mut(self) as usize;
+                // SAFETY: the main thread touches nothing any more, and its stack stays
+                // mapped for as long as the process lives.
+                std::thread::spawn(move || unsafe { (*(this as *mut Self)).serve() });
+                // SAFETY: ends this thread alone.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            }
+            // Other users may not look at this process any more.
+            "undumpable" => {
+                // SAFETY: takes two numbers.
+                let done = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+                self.say(&format!("undumpable {done}"));
+            }
+            // become UID: real, effective and saved.
+            "become" => {
+                let uid = number(1) as u32;
+                // SAFETY: takes three numbers.
+                let done = unsafe { libc::setresuid(uid, uid, uid) };
+                self.say(&format!("become {done}"));
+            }
+            // Its parent is its tracer from now on, and does not know it.
+            "traceme" => {
+                // SAFETY: the other arguments are not read.
+                let done = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+                self.say(&format!("traceme {done}"));
+            }
+            // The name in /proc/PID/stat, at most 15 bytes.
+            "name" => {
+                let name = CString::new(words[1..].join(" ")).expect("no NUL");
+                // SAFETY: a C string.
+                let done = unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+                self.say(&format!("name {done}"));
             }
             other => self.say(&format!("no such order: {other}")),
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,8 @@ pub fn number_of(call: libc::c_long) -> String {
         libc::SYS_write if i386 => 4,
         libc::SYS_prctl if i386 => 172,
         libc::SYS_sendto if i386 => 369,
+        libc::SYS_rt_sigtimedwait if i386 => 177,
+        libc::SYS_openat if i386 => 295,
         _ if i386 => panic!("which number has call {call} on i386?"),
         _ => call,
     };
@@ -98,6 +101,36 @@ pub fn until_in_write(pid: Pid) {
         let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
         calls.iter().any(|call| now.starts_with(call))
     });
+}
+
+/// Whether the init has done all there is to do, and waits for a signal.
+pub fn is_idle(pid: Pid) -> bool {
+    let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    now.starts_with(&number_of(libc::SYS_rt_sigtimedwait))
+}
+
+/// Waits for that.
+pub fn until_idle(pid: Pid) {
+    until("the wait for a signal", || is_idle(pid));
+}
+
+/// Whether a process that strace holds is about to open this file.
+pub fn is_before_open(pid: Pid, path: &str) -> bool {
+    // The path is openat(2)'s second argument, and open(2)'s first, which musl calls on
+    // x86-64.
+    let open = if cfg!(target_arch = "x86_64") { "2 " } else { "none" };
+    let calls = [(open.to_string(), 1), (number_of(libc::SYS_openat), 2)];
+    let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let Some((_, argument)) = calls.iter().find(|(call, _)| now.starts_with(call)) else {
+        return false;
+    };
+    let words: Vec<&str> = now.split(' ').collect();
+    let address = u64::from_str_radix(words[*argument].trim_start_matches("0x"), 16).unwrap();
+    let mut found = vec![1; path.len() + 1];
+    let read = fs::File::open(format!("/proc/{pid}/mem"))
+        .and_then(|memory| memory.read_exact_at(&mut found, address));
+    let expected = [path.as_bytes(), &[0]].concat();
+    read.is_ok() && found == expected && stat(pid).is_some_and(|it| it.state == 't')
 }
 
 /// Sends a signal, which must be possible.

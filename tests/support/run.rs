@@ -219,6 +219,13 @@ impl Run {
         numbers.filter(|s| *s != SIGCHLD).collect()
     }
 
+    /// The same without CONT, which follows each stop signal of a drain.
+    pub fn signals_except_cont(&mut self, name: &str) -> Vec<i32> {
+        let mut signals = self.signals(name);
+        signals.retain(|signal| *signal != libc::SIGCONT);
+        signals
+    }
+
     /// Gives a probe an order.
     pub fn tell(&mut self, name: &str, order: &str) {
         let mut stream = self.connection(name).stream.as_ref().unwrap();

@@ -139,7 +139,7 @@ def kill_after(stage):
     ended, code = stage.wait_end()
     need(code == 137, f"the exit code is {code}, not 137")
     need(ended - since < 3 + SOON, f"it took {ended - since:.1f} s, and the grace is {specs.GRACE} s")
-    need(stage.said("KILL to what is left"), f"the log does not say who killed: {stage.words()}")
+    need(stage.said("sending KILL"), f"the log does not say who killed: {stage.words()}")
     return f"exit code {code} {ended - since:.1f} s after the deletion: delay 1 s, kill-after 2 s, grace {specs.GRACE} s; the log says who killed"
 
 
@@ -223,7 +223,7 @@ def asked_to_quit(stage, named, image=None, **more):
     ended, code = stage.wait_end()
     need(code == 0, f"nginx's exit code is {code}, not 0")
     if named:
-        need(stage.said("QUIT: draining for 3s"), f"QUIT did not start the drain: {stage.words()}")
+        need(stage.said("received QUIT: draining for 3s"), f"QUIT did not start the drain: {stage.words()}")
         return f"QUIT started the drain of {stage.drained():.1f} s; exit code {code}"
     need(stage.said("QUIT was delivered without a drain"), f"the log does not say what is wrong: {stage.words()}")
     need(not stage.said("draining"), "there was a drain")

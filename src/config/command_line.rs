@@ -1,0 +1,124 @@
+//! The command line: options up to COMMAND. lexopt(3) takes a word apart.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use lexopt::{Arg, Parser};
+
+use super::Error;
+use super::options::{Entry, Opt, Source, Takes, unknown};
+use super::settings::Settings;
+
+/// What the command line asks for.
+pub(super) enum Asked {
+    Help,
+    Version,
+    /// COMMAND, by its place in the argument list.
+    Command(usize),
+}
+
+/// Reads the options into `settings`, up to COMMAND, `--help` or `--version`.
+pub(super) fn read<'a>(
+    args: impl Iterator<Item = &'a [u8]>,
+    settings: &mut Settings,
+) -> Result<Asked, Error> {
+    let no_command = || {
+        Error::new(&[
+            b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)",
+        ])
+    };
+    let mut args = args.enumerate().skip(1);
+    loop {
+        let (place, word) = args.next().ok_or_else(no_command)?;
+        match word {
+            b"--" => {
+                return args.next().map(|(place, _)| Asked::Command(place)).ok_or_else(no_command);
+            }
+            [b'-', _, ..] => {
+                let mut next = || args.next().map(|(_, word)| word);
+                if let Some(asked) = read_word(word, &mut next, settings)? {
+                    return Ok(asked);
+                }
+            }
+            _ => return Ok(Asked::Command(place)),
+        }
+    }
+}
+
+/// Reads one word of options. `next` is the word that follows, if the last of them takes it
+/// as its value.
+fn read_word<'a>(
+    word: &[u8],
+    next: &mut dyn FnMut() -> Option<&'a [u8]>,
+    settings: &mut Settings,
+) -> Result<Option<Asked>, Error> {
+    // lexopt copies what it is given. COMMAND's arguments may be megabytes.
+    let mut parser = Parser::from_args([OsString::from_vec(word.to_vec())]);
+    while let Some(arg) = parser.next().map_err(|error| not_read(&error))? {
+        let is_long = matches!(arg, Arg::Long(_));
+        let entry = match arg {
+            Arg::Short(letter) => {
+                Entry::by_short(letter).ok_or_else(|| unknown_short(word, letter))?
+            }
+            Arg::Long(name) => {
+                let name = name.as_bytes();
+                Entry::by_long(name).ok_or_else(|| unknown_option(b"--", name))?
+            }
+            // The word begins with a dash.
+            Arg::Value(_) => break,
+        };
+        match entry.takes {
+            Takes::Nothing => {
+                let attached = if is_long { parser.optional_value() } else { None };
+                if let Some(value) = attached {
+                    return Err(takes_no_value(entry.name(Source::Option), value.as_bytes()));
+                }
+                match entry.opt {
+                    Opt::Help => return Ok(Some(Asked::Help)),
+                    Opt::Version => return Ok(Some(Asked::Version)),
+                    _ => settings.apply(entry, b"", Source::Option)?,
+                }
+            }
+            Takes::Value(what) | Takes::Values(what) => {
+                let missing = || {
+                    Error::new(&[entry.name(Source::Option), b" needs a value: ", what.as_bytes()])
+                };
+                let attached = parser.optional_value();
+                let value = match &attached {
+                    Some(value) => value.as_bytes(),
+                    None => next().ok_or_else(missing)?,
+                };
+                settings.apply(entry, value, Source::Option)?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The error about a letter that is not an option, or a whole name after one dash.
+fn unknown_short(word: &[u8], letter: char) -> Error {
+    let name = word[1..].split(|&byte| byte == b'=').next().unwrap_or_default();
+    // Shorter ones are rather a cluster.
+    if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
+        return unknown_option(b"-", name);
+    }
+    unknown_option(b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
+}
+
+fn unknown_option(dashes: &[u8], name: &[u8]) -> Error {
+    unknown(Source::Option, &[dashes, name].concat(), name)
+}
+
+fn takes_no_value(option: &[u8], value: &[u8]) -> Error {
+    Error::new(&[option, b" takes no value (remove '=", value, b"')"])
+}
+
+/// What lexopt itself refuses: a value after a short option that takes none.
+fn not_read(error: &lexopt::Error) -> Error {
+    match error {
+        lexopt::Error::UnexpectedValue { option, value } => {
+            takes_no_value(option.as_bytes(), value.as_bytes())
+        }
+        _ => Error::new(&[b"the options cannot be read (see --help)"]),
+    }
+}

@@ -1,0 +1,126 @@
+//! What the options and variables have set, the command line before the variables.
+
+use core::time::Duration;
+
+use super::exec_form;
+use super::options::{Entry, Opt, Source};
+use super::values::{self, ExitCodes};
+use super::{Config, Error, NamedCmd, Wrong};
+use crate::drain::{Plan, WaitAll};
+use crate::report::Level;
+use crate::signal::{Rewrites, Signal, SignalSet};
+
+/// What has been set so far.
+#[derive(Default)]
+pub(super) struct Settings {
+    /// What the command line has set: the [`Opt::subject`] of each of its options.
+    by_option: u32,
+    delay: Option<Duration>,
+    kill_after: Option<Duration>,
+    drain_signal: Option<Signal>,
+    drain_cmd: Option<NamedCmd>,
+    stop_cmd: Option<NamedCmd>,
+    stop_signals: SignalSet,
+    rewrites: Rewrites,
+    remap_exit: ExitCodes,
+    pdeathsig: Option<Signal>,
+    pub(super) single_child: Option<bool>,
+    pub(super) level: Option<Level>,
+    wait_all: bool,
+    subreaper: bool,
+    warn_on_reap: bool,
+}
+
+impl Settings {
+    /// Applies an option of the command line, or a variable after all of these, with one
+    /// value if it takes any.
+    pub(super) fn apply(
+        &mut self,
+        entry: &Entry,
+        value: &[u8],
+        source: Source,
+    ) -> Result<(), Error> {
+        let bit = entry.opt.subject();
+        if matches!(source, Source::Option) {
+            self.by_option |= bit;
+        }
+        let result = if matches!(source, Source::Variable) && self.by_option & bit != 0 {
+            // The command line has priority. A bad value is an error even so.
+            Self::default().set(entry, value, source)
+        } else {
+            self.set(entry, value, source)
+        };
+        result.map_err(|wrong| entry.refuse(source, value, wrong))
+    }
+
+    fn set(&mut self, entry: &Entry, value: &[u8], source: Source) -> Result<(), Wrong> {
+        let cmd = || {
+            let named = |cmd| NamedCmd { cmd, asked_by: entry.name(source) };
+            exec_form::parse(value).map(|cmd| cmd.map(named))
+        };
+        match entry.opt {
+            Opt::DelayTerm => self.delay = Some(values::duration(value)?),
+            Opt::KillAfter => self.kill_after = Some(values::duration(value)?),
+            Opt::DrainSignal => self.drain_signal = Some(values::signal(value)?),
+            Opt::Pdeathsig => self.pdeathsig = Some(values::signal(value)?),
+            Opt::DrainCmd => self.drain_cmd = cmd()?,
+            Opt::StopCmd => self.stop_cmd = cmd()?,
+            Opt::StopSignal => self.stop_signals.insert(values::stop_signal(value)?),
+            Opt::Rewrite => values::rewrite(value, &mut self.rewrites)?,
+            Opt::RemapExit => self.remap_exit.insert(values::exit_code(value)?),
+            Opt::SingleChild => self.single_child = Some(true),
+            Opt::Group => self.single_child = Some(false),
+            Opt::Verbose => self.level = Some(Level::Verbose),
+            Opt::Quiet => self.level = Some(Level::Error),
+            Opt::WaitAll => self.wait_all = true,
+            Opt::Subreaper => self.subreaper = true,
+            Opt::WarnOnReap => self.warn_on_reap = true,
+            Opt::Help | Opt::Version => {}
+        }
+        Ok(())
+    }
+
+    /// The signals that an option or a variable names to be sent.
+    fn named_signals(&self) -> SignalSet {
+        let mut named = self.rewrites.replacements();
+        // A stop signal that is rewritten is not sent; the drain signal is not rewritten.
+        let is_sent = |signal: &Signal| self.rewrites.apply(*signal) == Some(*signal);
+        for signal in self.stop_signals.iter().filter(is_sent).chain(self.drain_signal) {
+            named.insert(signal);
+        }
+        named
+    }
+
+    /// The configuration: what has been set, and the default of everything else.
+    pub(super) fn complete(self, command: usize, is_pid_1: bool) -> Config {
+        let not_zero = |duration: &Duration| !duration.is_zero();
+        let stop_signals = match self.stop_signals {
+            SignalSet::EMPTY => SignalSet::of(&[Signal::TERM]),
+            signals => signals,
+        };
+        let all = if is_pid_1 { WaitAll::Namespace } else { WaitAll::Children };
+        let named_signals = self.named_signals();
+        Config {
+            plan: Plan {
+                delay: self.delay.filter(not_zero),
+                drain_signal: self.drain_signal,
+                drain_cmd: self.drain_cmd.is_some(),
+                stop_cmd: self.stop_cmd.is_some(),
+                kill_after: self.kill_after.filter(not_zero),
+                stop_signals,
+                rewrites: self.rewrites,
+                group: !self.single_child.unwrap_or(false),
+                wait_all: self.wait_all.then_some(all),
+            },
+            drain_cmd: self.drain_cmd,
+            stop_cmd: self.stop_cmd,
+            named_signals,
+            level: self.level.unwrap_or(Level::Notice),
+            warn_on_reap: self.warn_on_reap,
+            subreaper: self.subreaper,
+            pdeathsig: self.pdeathsig,
+            remap_exit: self.remap_exit,
+            command,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! `--wait-all`, in the manual page a part of THE STOP, STEP BY STEP: which processes
+//! receive TERM when COMMAND has exited, and which do not.
+
+#![allow(unsafe_code)]
+
+#[allow(clippy::duplicate_mod)]
+mod reliability;
+mod support;
+
+use reliability::by_storm;
+use support::*;
+
+const NONE: [i32; 0] = [];
+
+/// As PID 1 of a PID namespace, and as an ordinary process in one.
+fn places() -> [Setup; 2] {
+    [init(["--wait-all"]).pid1(), init(["--wait-all"]).hosted()]
+}
+
+/// COMMAND has left an orphan, `far`, in a session of its own. Returns the init's
+/// process ID, which cannot be asked for once COMMAND has exited.
+fn with_an_orphan(setup: Setup) -> (Run, Pid) {
+    let mut run = setup.script(["orphan far session"]).start();
+    run.wait("far", "ready");
+    let init = run.pid();
+    (run, init)
+}
+
+/// They exit, and the init with COMMAND's status.
+fn end(mut run: Run, names: &[&str]) {
+    for name in names {
+        run.tell(name, "exit 0");
+    }
+    assert_eq!(run.status(), 7);
+}
+
+fn skipped(name: &str) -> bool {
+    without_root(name) || without_subreaper(name)
+}
+
+// ------------------------------------------------ where /proc does not help
+
+/// COMMAND exits. `far`, which the init cannot find, receives TERM all the same.
+fn receives_term(mut run: Run) {
+    run.tell("main", "exit 7");
+    run.received("far", SIGTERM);
+    // It looks again once a second, and finds no more than before.
+    std::thread::sleep(ms(1200));
+    run.ping("far");
+    assert_eq!(run.signals("far"), [SIGTERM]);
+    end(run, &["far"]);
+}
+
+#[test]
+fn a_process_that_proc_hides_receives_term() {
+    let name = "a_process_that_proc_hides_receives_term";
+    if without_root(name) {
+        return;
+    }
+    let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    for how in ["hidepid=1", "hidepid=2", "hidepid=4"] {
+        let mount = format!("mount -t proc -o {how} proc /proc");
+        let setup = init(["--wait-all"]).for_any_user();
+        let setup = scenarios::in_changed_mounts(setup, &mount).wrapped(user);
+        let (mut run, _) = with_an_orphan(setup);
+        run.tell("far", "undumpable");
+        run.wait("far", "undumpable 0");
+        receives_term(run);
+    }
+}
+
+#[test]
+fn where_proc_cannot_be_listed_every_process_receives_term() {
+    let name = "where_proc_cannot_be_listed_every_process_receives_term";
+    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
+        return;
+    }
+    for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
+        let setup = init(["--wait-all"]).pid1().wrapped(by_storm(&["seccomp", filter]));
+        receives_term(with_an_orphan(setup).0);
+    }
+}
+
+#[test]
+fn without_free_descriptors_every_process_receives_term() {
+    let name = "without_free_descriptors_every_process_receives_term";
+    if without_root(name) {
+        return;
+    }
+    // With three, one is free: /proc can be listed, and nothing in it opened.
+    for descriptors in [3, 0] {
+        let (run, init) = with_an_orphan(init(["--wait-all"]).pid1());
+        limit(init, libc::RLIMIT_NOFILE, descriptors);
+        receives_term(run);
+    }
+}
+
+#[test]
+fn without_memory_every_process_receives_term() {
+    let name = "without_memory_every_process_receives_term";
+    if without_root(name) {
+        return;
+    }
+    let (run, init) = with_an_orphan(init(["--wait-all"]).pid1());
+    limit(init, libc::RLIMIT_AS, 1);
+    limit(init, libc::RLIMIT_DATA, 0);
+    receives_term(run);
+}
+
+#[test]
+fn a_limit_of_500_kilobytes_of_data_is_enough() {
+    let name = "a_limit_of_500_kilobytes_of_data_is_enough";
+    if under_emulator(name, "it needs more itself") {
+        return;
+    }
+    for options in [&[""; 0][..], &["--wait-all"]] {
+        let setup = init(options).wrapped(["prlimit", "--data=500000:unlimited"]);
+        let command = ["--", "prlimit", "--data=unlimited", "sh", "-c", "exit 7"];
+        assert_eq!(setup.command(command).finish().status, 7, "{options:?}");
+    }
+}
+
+// ------------------------------------------------------- stopped processes
+
+#[test]
+fn a_stopped_process_receives_term_and_is_continued() {
+    let name = "a_stopped_process_receives_term_and_is_continued";
+    if skipped(name) {
+        return;
+    }
+    let drains = init(["--wait-all", "--delay-term=20ms"]).pid1();
+    for setup in places().into_iter().chain([drains]) {
+        let (mut run, init) = with_an_orphan(setup);
+        let far = run.pid_of("far");
+        kill(far, SIGSTOP);
+        until_state(far, 'T');
+        kill(init, SIGTERM);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        end(run, &["far"]);
+    }
+}
+
+// ------------------------------------------------------- processes that come later
+
+#[test]
+fn a_clean_up_command_of_a_signalled_process_receives_no_term() {
+    let name = "a_clean_up_command_of_a_signalled_process_receives_no_term";
+    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
+        return;
+    }
+    // The handler of TERM has started its command when the init lists /proc again: in one
+    // of these rounds it is held between the two, however often it lists it before.
+    for listing in 1..=4 {
+        let (mut run, init) = with_an_orphan(init(["--wait-all"]).pid1());
+        let held = Held::before_nth_open(init, "/proc", listing);
+        run.tell("main", "exit 7");
+        run.reaped("main");
+        until("the listing, or the end of all", || is_before_open(init, "/proc") || is_idle(init));
+        run.ping("far");
+        if run.signals("far") == [SIGTERM] {
+            run.tell("far", "fork cleanup");
+            run.wait("cleanup", "ready");
+            drop(held);
+            until_idle(init);
+            run.ping("cleanup");
+            assert_eq!(run.signals("cleanup"), NONE, "{listing}: {}", run.story());
+            run.tell("cleanup", "exit 0");
+        } else {
+            drop(held);
+            run.received("far", SIGTERM);
+        }
+        end(run, &["far"]);
+    }
+}
+
+#[test]
+fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
+    let name = "a_clean_up_command_receives_no_term_while_an_orphan_does";
+    if skipped(name) {
+        return;
+    }
+    for setup in places() {
+        let (mut run, _) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        run.tell("far", "fork cleanup session");
+        run.wait("cleanup", "ready");
+        // The init receives no CHLD for this one, because far has reaped its parent.
+        run.tell("far", "orphan late session");
+        run.received("late", SIGTERM);
+        run.ping("cleanup");
+        assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
+        end(run, &["late", "cleanup", "far"]);
+    }
+}
+
+#[test]
+fn what_a_clean_up_command_starts_receives_no_term_either() {
+    let name = "what_a_clean_up_command_starts_receives_no_term_either";
+    if skipped(name) {
+        return;
+    }
+    for setup in places() {
+        let (mut run, _) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        // A handler's shell starts what it runs as a child of its own.
+        run.tell("far", "fork shell");
+        run.wait("shell", "ready");
+        run.tell("shell", "fork cleanup");
+        run.wait("cleanup", "ready");
+        run.tell("far", "orphan late session");
+        run.received("late", SIGTERM);
+        for name in ["shell", "cleanup"] {
+            run.ping(name);
+            assert_eq!(run.signals(name), NONE, "{}", run.story());
+        }
+        end(run, &["late", "cleanup", "shell", "far"]);
+    }
+}
+
+#[test]
+fn a_clean_up_command_of_commands_group_receives_no_term() {
+    let name = "a_clean_up_command_of_commands_group_receives_no_term";
+    if without_root(name) {
+        return;
+    }
+    // The group received the stop signal, as a group.
+    let setup = init(["--wait-all", "--delay-term=20ms"]).pid1().exits_on(SIGTERM, 7);
+    let mut run = setup.script(["fork server"]).start();
+    run.wait("server", "ready");
+    let init = run.pid();
+    run.signal(SIGTERM);
+    run.reaped("main");
+    until_idle(init);
+    run.received("server", SIGTERM);
+    run.tell("server", "fork cleanup session");
+    run.wait("cleanup", "ready");
+    run.tell("server", "orphan late session");
+    run.received("late", SIGTERM);
+    run.ping("cleanup");
+    assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
+    end(run, &["late", "cleanup", "server"]);
+}
+
+#[test]
+fn a_clean_up_command_whose_parent_has_exited_receives_term() {
+    let name = "a_clean_up_command_whose_parent_has_exited_receives_term";
+    if skipped(name) {
+        return;
+    }
+    for setup in places() {
+        let (mut run, _) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        run.tell("far", "fork cleanup session");
+        run.wait("cleanup", "ready");
+        run.ping("cleanup");
+        assert_eq!(run.signals("cleanup"), NONE);
+        // A handler must wait for what it starts.
+        run.tell("far", "exit 0");
+        run.received("cleanup", SIGTERM);
+        end(run, &["cleanup"]);
+    }
+}
+
+#[test]
+fn an_orphan_that_another_process_has_made_one_receives_term() {
+    let name = "an_orphan_that_another_process_has_made_one_receives_term";
+    if skipped(name) {
+        return;
+    }
+    // The init receives no CHLD for it, because far reaps the orphan's parent.
+    for setup in places() {
+        let (mut run, _) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        run.tell("far", "orphan late session");
+        run.wait("late", "ready");
+        run.received("late", SIGTERM);
+        end(run, &["late", "far"]);
+    }
+}
+
+#[test]
+fn a_process_that_is_put_into_the_namespace_later_receives_term() {
+    let name = "a_process_that_is_put_into_the_namespace_later_receives_term";
+    if without_root(name) {
+        return;
+    }
+    let setup = init(["--wait-all"]).pid1();
+    let words = setup.probe_words("guest", &[]);
+    let (mut run, init) = with_an_orphan(setup);
+    run.tell("main", "exit 7");
+    run.received("far", SIGTERM);
+    // As `docker exec` does: its parent is outside, and was not signalled.
+    let mut nsenter = std::process::Command::new("nsenter")
+        .args(["--target", &init.to_string(), "--pid", "--mount", "--"])
+        .args(&words)
+        .spawn()
+        .unwrap();
+    run.wait("guest", "ready");
+    run.received("guest", SIGTERM);
+    end(run, &["far"]);
+    // The end of PID 1 has killed it.
+    assert!(!nsenter.wait().unwrap().success());
+}
+
+#[test]
+fn however_often_it_looks_a_process_receives_term_only_once() {
+    let name = "however_often_it_looks_a_process_receives_term_only_once";
+    if skipped(name) {
+        return;
+    }
+    for setup in places() {
+        let (mut run, _) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        // Each of them is found by another look.
+        for late in ["first", "second", "third"] {
+            run.tell("far", &format!("orphan {late} session"));
+            run.received(late, SIGTERM);
+        }
+        for name in ["far", "first", "second", "third"] {
+            run.ping(name);
+            assert_eq!(run.signals(name), [SIGTERM], "{}", run.story());
+        }
+        end(run, &["first", "second", "third", "far"]);
+    }
+}
+
+#[test]
+fn an_orphan_with_the_number_of_a_signalled_process_receives_term() {
+    let name = "an_orphan_with_the_number_of_a_signalled_process_receives_term";
+    if skipped(name) {
+        return;
+    }
+    for setup in places() {
+        let mut run = setup.script(["orphan far session", "orphan near session"]).start();
+        run.wait("far", "ready");
+        run.wait("near", "ready");
+        let number = run.hello("far")[0];
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        run.received("near", SIGTERM);
+        run.tell("far", "exit 0");
+        run.reaped("far");
+        run.tell("near", &format!("fork-as late {number} session"));
+        run.wait("near", "fork-as true");
+        run.wait("late", "ready");
+        assert_eq!(run.hello("late")[0], number, "{}", run.story());
+        run.ping("late");
+        assert_eq!(run.signals("late"), NONE, "it has a parent");
+        run.tell("near", "exit 0");
+        run.received("late", SIGTERM);
+        end(run, &["late"]);
+    }
+}
