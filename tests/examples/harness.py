@@ -41,7 +41,8 @@ def page_commands(*pages):
 
 def drain_file(words):
     """--drain-file PATH, as this drain-init takes it."""
-    return re.sub(r"--drain-file[ =](\S+)", r"""--drain-cmd '["touch", "\1"]'""", words)
+    words = re.sub(r"--drain-file[ =](\S+)", r"""--drain-cmd '["touch", "\1"]'""", words)
+    return words.replace("--drain-file", "--drain-cmd")
 
 
 def wait_for(what, condition, limit=LIMIT):
@@ -79,6 +80,10 @@ class Run:
         self.dir.chmod(0o755)
         for name in files:
             shutil.copy(HERE / "apps" / name, self.dir)
+        if "server.js" in files:
+            # The page's handler, without which Node has none.
+            (_, handler), = [block for block in page_blocks(PAGES[0])["Node"] if block[0] == "js"]
+            self.write("stop.js", handler)
         # Short names of the page (drain-init, nginx) mean these programs. A copy: a
         # server's own user may not be let into the tree.
         bin_dir = self.dir / "bin"

@@ -29,8 +29,8 @@ class StopCommand(Stopping):
 
     def run_node(self, edit, files=(), handler=True, **options):
         run = self.run_page(edit, files=["server.js", *files], **options)
-        if handler:
-            run.write("stop.js", "".join(snippet_of("Node")))
+        if not handler:
+            (run.dir / "stop.js").unlink()
         return run.start()
 
 

@@ -305,7 +305,7 @@ class StopCommand(Built):
         self.build_web(self.FILE.read_text().replace("\\$MAINPID", "$MAINPID"))
         self.assertEqual(self.environment()["DRAIN_INIT_STOP_CMD"], "kill -USR1  && kill -TERM ")
         said, status = self.run_and_stop()
-        self.assertRegex(said, r"\[drain-init\] the stop command exited with status \d+")
+        self.assertRegex(said, r"\[drain-init\] the stop command failed with status \d+")
         self.assertNotIn("app got 10", said)
         self.assertIn("app got 15", said)
         self.assertEqual(status, 3, said)

@@ -198,7 +198,7 @@ class Npm(servers.Npm):
     def test_the_server_behind_npm_answers_all(self):
         run = self.start()
         self.drain_and_stop_once(run, status=0)
-        run.said(r"was killed by TERM, .* after TERM; waiting for the rest of its process group")
+        run.said(r"was killed by TERM, .* after it was sent TERM; waiting for the rest of its process group")
 
     def test_its_own_status_is_143(self):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
@@ -288,10 +288,8 @@ class InFront(servers.StopCommand):
 
     section = "Node"
 
-    def node(self, command, **options):
-        run = servers.Run(self, command, files=["server.js"], **options)
-        run.write("stop.js", "".join(servers.snippet_of("Node")))
-        return run
+    def node(self, command):
+        return servers.Run(self, command, files=["server.js"])
 
     def test_su_and_runuser_kill_the_server_two_seconds_after_term(self):
         for words in ("runuser -u nobody -- node server.js", "su -s /bin/sh nobody -c 'exec node server.js'"):
