@@ -14,7 +14,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAGES = [ROOT / "docs" / name for name in ("stop-commands.md", "stop-workers.md")]
+PAGES = [ROOT / "docs" / name for name in ("stop-commands.md", "stop-workers.md", "stop-other-servers.md")]
 INIT = pathlib.Path(os.environ["DRAIN_INIT"])
 # Nothing here takes this long: it is what ends a test that hangs.
 LIMIT = 30
@@ -46,7 +46,7 @@ def drain_file(words):
 
 
 def wait_for(what, condition, limit=LIMIT):
-    """Until CONDITION is true, or fail. Only for events that nobody announces."""
+    """Until CONDITION is true, or fail. Only for events that no process reports."""
     end = time.monotonic() + limit
     while not (result := condition()):
         if time.monotonic() > end:
@@ -65,8 +65,8 @@ class Run:
     """One command under drain-init, in a directory of its own.
 
     drain-init runs as an ordinary process and adopts orphans as PID 1 would.
-    This process is PID 1 of the namespace, so what is left behind is seen here
-    instead of being killed with the container. With `container` the command is
+    This process is PID 1 of the namespace, so processes that are left behind are seen
+    here instead of being killed with the container. With `container` the command is
     PID 1 of a namespace of its own, on that terminal if `terminal` is one.
     """
 
@@ -155,7 +155,7 @@ class Run:
             return "\n".join(self.lines)
 
     def whole_output(self):
-        """Everything, once nobody is left who could write."""
+        """Everything, once no process can write any more."""
         self.reader.join(LIMIT)
         return self.output()
 
@@ -165,7 +165,7 @@ class Run:
             return next((line for line in self.lines if re.search(pattern, line)), None)
         with self.news:
             if not self.news.wait_for(find, LIMIT):
-                raise AssertionError(f"nobody said {pattern!r}:\n" + "\n".join(self.lines))
+                raise AssertionError(f"no line like {pattern!r}:\n" + "\n".join(self.lines))
             return find()
 
     def pid(self):
@@ -310,8 +310,8 @@ class Stopping(unittest.TestCase):
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         run.said(r"\[drain-init\] drained for")
-        # The listening socket closes when the stop has reached the server. Not
-        # all close it before the last answer, so this is no condition.
+        # Most servers close their port when the stop has reached them, some only after
+        # the last answer.
         try:
             wait_for("a closed port", lambda: not listening(8080), limit=0.5)
         except AssertionError:
@@ -329,17 +329,19 @@ class Stopping(unittest.TestCase):
         except AssertionError:
             self.fail(f"left behind: {names(others(keep))}")
 
-    def cut(self, run):
-        """The counter-proof: here the request in flight is lost."""
+    def cut(self, run, after=0):
+        """The counter-proof: here the request in flight is lost, not earlier than so many seconds after the stop."""
         slow = self.slow()
         run.signal(signal.SIGTERM)
+        begun = time.monotonic()
         with self.assertRaises(self.LOST):
             slow.rest()
+        self.assertGreaterEqual(time.monotonic() - begun, after)
         (run.dir / "release").touch()
         return run.exit_status()
 
-    def drain_and_stop_passenger(self, run):
-        """Passenger answers what ends in the delay, and nothing after it."""
+    def drain_and_stop_by_the_delay(self, run):
+        """Passenger and Envoy answer the requests that end in the delay, and cut the others."""
         slow = [self.slow()]
         run.signal(signal.SIGTERM)
         run.said(r"\[drain-init\] received TERM: draining")

@@ -1,7 +1,6 @@
 """How each server of docs/stop-commands.md is started: its command line and code from the page, its files from apps/."""
 import glob
 import pathlib
-import shutil
 import subprocess
 
 from harness import HERE, PAGES, ROOT, Run, Stopping, Upstream, children, listening, page_blocks, page_commands, wait_for
@@ -16,6 +15,8 @@ def snippet_of(section):
 
 
 class StopCommand(Stopping):
+    """One section of a page. start() runs its command line, edited, with the page's snippet for the drain."""
+
     section = None
 
     def without(self, option):
@@ -77,10 +78,11 @@ class Nginx(StopCommand):
 class HAProxy(StopCommand):
     section = "HAProxy"
 
-    def start(self, edit=lambda command: command, snippet=(), **options):
+    def start(self, edit=lambda command: command, snippet=(), grace="10s", **options):
         run = self.run_page(edit, files=["haproxy.cfg"], wrappers={"haproxy": 'exec /usr/sbin/haproxy "$@"'}, **options)
         run.command = run.command.replace("/etc/haproxy/", "")
         parts = dict(snippet or BLOCKS[self.section][1:])
+        parts["haproxy"] = parts["haproxy"].replace("grace 10s", f"grace {grace}")
         run.write("draining.lua", parts.get("lua", ""))
         rest = (run.dir / "haproxy.cfg").read_text()
         run.write("haproxy.cfg", parts["haproxy"].replace("/etc/haproxy/", "") + rest)
@@ -110,6 +112,16 @@ class Caddy(StopCommand):
     def start(self, edit=lambda command: command, **options):
         run = self.run_page(edit, files=["Caddyfile"], **options)
         run.command = run.command.replace("/etc/caddy/", "")
+        Upstream(self, run.dir)
+        return run.start()
+
+
+class Envoy(StopCommand):
+    section = "Envoy"
+
+    def start(self, edit=lambda command: command, **options):
+        run = self.run_page(edit, files=["envoy.yaml"], **options)
+        run.command = run.command.replace("/etc/envoy/", "") + " --log-level error"
         Upstream(self, run.dir)
         return run.start()
 

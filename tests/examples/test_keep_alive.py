@@ -40,13 +40,20 @@ class KeepAlive:
     def edit(command):
         return command
 
+    # The page's words that mark the drain in another way than by the file.
+    own_mark = None
+
     def marked(self, command):
-        return self.edit(command).replace("drain-init ", "drain-init --drain-file /tmp/draining ", 1)
+        file = "" if self.own_mark else "--drain-file /tmp/draining "
+        return self.edit(command).replace("drain-init ", f"drain-init {file}", 1)
+
+    def unmarked(self, command):
+        return self.edit(command).replace(self.own_mark or "", "")
 
     def stop_under_load(self, marked):
         """One stop: how the pool's connections ended, how the busy client's did, and the seconds it took."""
         snippet = BLOCKS[self.snippet] if self.snippet else []
-        run = self.start(self.marked if marked else self.edit, snippet=snippet)
+        run = self.start(self.marked if marked else self.unmarked, snippet=snippet)
         pool = Pool(self, **self.pool)
         pool.warm(LIMIT)
         busy = Pool(self, size=1, interval=0.2, first="/late")
@@ -104,6 +111,8 @@ Nginx = of(servers.Nginx, "nginx", "nginx")
 HAProxy = of(servers.HAProxy, "HAProxy", "HAProxy")
 Apache = of(servers.Apache, "Apache", "Apache")
 Caddy = of(servers.Caddy, "Caddy", "Caddy")
+# Its own drain command takes the place of the file.
+Envoy = of(servers.Envoy, "Envoy", None, own_mark="--drain-cmd 'wget -qO- --post-data= http://127.0.0.1:9901/healthcheck/fail'")
 Puma = of(servers.Puma, "puma", RUBY, pool=SLOW_POOL, edit=THREADS)
 PumaWorkers = of(servers.Puma, "puma --workers 2", RUBY, pool=SLOW_POOL, edit=replacing("puma ", "puma --workers 2 --threads 16:16 "))
 Gunicorn = of(servers.Gunicorn, "gunicorn, gthread", None, edit=replacing("gunicorn ", "gunicorn --worker-class gthread --threads 16 "))
@@ -116,6 +125,19 @@ Node = of(servers.Node, "Node", "Node")
 Go = of(servers.Go, "Go", "Go")
 Java = of(servers.Java, "Java, HttpServer", "Java")
 Tomcat = of(servers.Tomcat, "Tomcat", "Tomcat")
+
+
+class HAProxyAlone(servers.HAProxy):
+    """HAProxy's own drain, without a delay of drain-init."""
+
+    def test_grace_and_the_header_lose_no_request(self):
+        run = self.start(self.without("--delay-term 10"), snippet=BLOCKS["HAProxy without Lua"], grace="1500ms")
+        pool = Pool(self)
+        pool.warm(LIMIT)
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.exit_status(), 0, run.output())
+        pool.gone(LIMIT)
+        self.assertEqual(dict(pool.ends()), {"close": 28})
 
 
 class CloseAnyway(unittest.TestCase):
@@ -136,20 +158,21 @@ class CloseAnyway(unittest.TestCase):
         self.check(servers.Gunicorn)
 
 
-def seconds(stops):
-    """The longest of these stops."""
-    times = [took for _, _, took in stops]
-    return "never" if None in times else f"{max(times):.1f} s"
-
-
-def lost(stops):
-    total = sum((ends for ends, _, _ in stops), collections.Counter())
+def lost(ends):
+    total = sum(ends, collections.Counter())
     return f"{total['lost']} of {total.total()}"
 
 
-def row(name, without, marked):
-    busy = sum((late for _, late, _ in without), collections.Counter())
-    return f"| {name} | {lost(without)} | {lost(marked)} | {busy['lost']} of {busy.total()} | {seconds(without)} | {seconds(marked)} |"
+def seconds(times):
+    """The longest of these stops."""
+    return f"more than {PATIENCE} s" if None in times else f"{max(times):.1f} s"
+
+
+def row(name):
+    """A line of the page's table: three pairs of cells, without and with the file."""
+    measured = [list(zip(*RESULTS[name, which])) for which in ("without", "with")]
+    cells = [tell(column) for number, tell in enumerate((lost, lost, seconds)) for column in (both[number] for both in measured)]
+    return f"| {' | '.join([name, *cells])} |"
 
 
 def tearDownModule():
@@ -157,9 +180,8 @@ def tearDownModule():
     names = [case.name for case in globals().values() if isinstance(case, type) and issubclass(case, KeepAlive) and case.name]
     if any(len(RESULTS[name, which]) < 3 for name in names for which in ("with", "without")):
         return
-    lines = ["| server | lost without the file | lost with it | lost by the busy client | stop takes, without | with |",
-             "| --- | --- | --- | --- | --- | --- |",
-             *(row(name, RESULTS[name, "without"], RESULTS[name, "with"]) for name in names)]
+    lines = ["| server | pool lost, without the file | with it | busy client lost, without | with | stop takes, without | with |",
+             "| --- | --- | --- | --- | --- | --- | --- |", *map(row, names)]
     begin, end = "<!-- measured: FULL=1 tests/examples/run -->", "<!-- end -->"
     before, rest = PAGE.read_text().split(begin)
     PAGE.write_text(before + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])

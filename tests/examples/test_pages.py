@@ -11,7 +11,7 @@ import unittest
 from harness import INIT, ROOT, Run, Stopping, children, drain_file, get, names, others
 
 PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "keep-alive.md", "kubernetes.md", "migrating.md",
-                                          "stop-commands.md", "stop-workers.md")]
+                                          "stop-commands.md", "stop-other-servers.md", "stop-workers.md")]
 PAGES.append(ROOT / "examples" / "README.md")
 
 
@@ -42,7 +42,7 @@ class Pages(unittest.TestCase):
             if sign and name.startswith("DRAIN_INIT_"):
                 environment[name] = value
                 words.remove(word)
-        # A stop command's program need not be on this machine.
+        # A stop command's program may be missing on this machine.
         words = [word.replace("/usr/bin/curl", "/bin/true") for word in words]
         run = subprocess.run([INIT, *words, "--", "/bin/true"], env=environment, stdin=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True)
@@ -159,7 +159,7 @@ class Migrating(Stopping):
 
 
 class MainPid(Stopping):
-    """What docs/stop-commands.md says of $MAINPID: who replaces it, and who does not."""
+    """What docs/stop-other-servers.md says about $MAINPID: what replaces it, and what does not."""
 
     APP = "trap 'echo app got USR1; exit 7' USR1\necho app runs\nwhile :; do sleep 0.1; done\n"
 

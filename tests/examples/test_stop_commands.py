@@ -4,7 +4,6 @@ Only the delay is shortened. Each server answers one request that is in flight
 when the stop signal arrives, and one that is in flight when the stop itself
 arrives. Then drain-init ends with the status that the page gives.
 """
-import pathlib
 import re
 import signal
 import subprocess
@@ -40,7 +39,7 @@ class Unicorn(servers.Unicorn):
 
 class Passenger(servers.Passenger):
     def test_what_is_in_flight_is_answered_in_the_delay_and_the_stop_command_stops_it(self):
-        self.drain_and_stop_passenger(self.start())
+        self.drain_and_stop_by_the_delay(self.start())
 
     def test_what_outlasts_the_delay_is_cut(self):
         self.cut(self.start(delay="100ms"))
@@ -105,6 +104,14 @@ class Apache(servers.Apache):
 class Caddy(servers.Caddy):
     def test_term_answers_all(self):
         self.drain_and_stop(self.start(), status=0)
+
+
+class Envoy(servers.Envoy):
+    def test_what_is_in_flight_is_answered_in_the_delay(self):
+        self.drain_and_stop_by_the_delay(self.start())
+
+    def test_what_outlasts_the_delay_is_cut(self):
+        self.cut(self.start(delay="100ms"))
 
 
 class PhpFpm(servers.PhpFpm):
@@ -172,8 +179,7 @@ class Hypercorn(servers.Hypercorn):
         self.drain_and_stop(self.start(), status=0)
 
     def test_by_default_it_cuts_requests_after_three_seconds(self):
-        run = self.start(self.without("--graceful-timeout 15"), delay="100ms")
-        self.cut(run)
+        self.cut(self.start(self.without("--graceful-timeout 15"), delay="100ms"), after=3)
 
 
 class Granian(servers.Granian):
@@ -250,7 +256,7 @@ class Tomcat(servers.Tomcat):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
 
     def test_by_default_requests_are_cut_after_two_seconds(self):
-        self.cut(self.start(settings=False, delay="100ms"))
+        self.cut(self.start(settings=False, delay="100ms"), after=2)
 
 
 class Go(servers.Go):
@@ -277,14 +283,14 @@ class Pm2(servers.Pm2):
         self.drain_and_stop(self.start(settings=self.cluster), status=0)
 
     def test_by_default_requests_are_cut_after_a_second_and_a_half(self):
-        self.cut(self.start(settings=lambda text: text.replace(", kill_timeout: 15000", ""), delay="100ms"))
+        self.cut(self.start(settings=lambda text: text.replace(", kill_timeout: 15000", ""), delay="100ms"), after=1.5)
 
     def test_a_cluster_without_c_is_cut(self):
         self.cut(self.start(self.without("-c"), settings=self.cluster, delay="100ms"))
 
 
 class InFront(servers.StopCommand):
-    """What docs/stop-commands.md says of programs between the platform, drain-init and the server."""
+    """What docs/stop-other-servers.md says about programs above and below drain-init."""
 
     section = "Node"
 
@@ -294,8 +300,8 @@ class InFront(servers.StopCommand):
     def test_su_and_runuser_kill_the_server_two_seconds_after_term(self):
         for words in ("runuser -u nobody -- node server.js", "su -s /bin/sh nobody -c 'exec node server.js'"):
             with self.subTest(words=words):
-                run = self.node(f"drain-init --delay-term 100ms -- {words}").start()
-                self.cut(run)
+                run = self.node(f"drain-init --delay-term 100ms -- {words}")
+                self.cut(run.start(), after=2)
                 self.doCleanups()
 
     def test_setpriv_and_chpst_let_it_finish(self):
@@ -354,4 +360,4 @@ class InFront(servers.StopCommand):
 class Page(unittest.TestCase):
     def test_every_command_of_the_page_has_a_test(self):
         tested = {case.section for case in globals().values() if isinstance(case, type) and issubclass(case, servers.StopCommand)}
-        self.assertEqual(set(page_commands(PAGES[0])), tested | {"Start scripts, su, runsvdir and supervisors"})
+        self.assertEqual(set(page_commands(PAGES[0])), tested)

@@ -131,7 +131,7 @@ class Celery(WithRedis):
         self.nothing_left([self.redis])
 
     def lost(self, run):
-        """Not done, and yet not kept by Redis: nobody will do it."""
+        """Not done, and not kept by Redis either: no worker will do it."""
         run.signal(signal.SIGTERM)
         run.said("WorkerLostError.*SIGTERM")
         self.assertEqual(run.exit_status(), 0, run.output())
