@@ -3,7 +3,7 @@ import glob
 import pathlib
 import subprocess
 
-from harness import HERE, PAGES, ROOT, Run, Stopping, Upstream, children, listening, page_blocks, page_commands, wait_for
+from harness import HERE, PAGES, ROOT, Run, Stopping, Upstream, listening, page_blocks, page_commands, wait_for
 
 COMMANDS = page_commands(*PAGES)
 BLOCKS = page_blocks(*PAGES)
@@ -144,16 +144,6 @@ class PhpFpm(StopCommand):
         self.addCleanup(self.nginx.kill)
         wait_for("nginx", lambda: listening(8080))
         return run
-
-    def front(self):
-        return [self.nginx, *(Kept(pid) for pid in children(self.nginx.pid))]
-
-
-class Kept:
-    """A process that others() leaves out, by its number."""
-
-    def __init__(self, pid):
-        self.pid = pid
 
 
 class PythonServer(StopCommand):

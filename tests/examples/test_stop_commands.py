@@ -117,7 +117,7 @@ class Envoy(servers.Envoy):
 class PhpFpm(servers.PhpFpm):
     def test_quit_answers_all(self):
         run = self.start()
-        self.drain_and_stop(run, status=0, keep=self.front())
+        self.drain_and_stop(run, status=0, keep=[self.nginx])
 
     def test_without_the_timeout_quit_cuts_requests(self):
         self.cut(self.start(timeout=False, delay="100ms"))
