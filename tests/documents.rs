@@ -100,6 +100,8 @@ fn no_page_names_an_option_that_does_not_exist() {
         "docs/kubernetes.md",
         "docs/migrating.md",
         "docs/stop-commands.md",
+        "docs/stop-other-servers.md",
+        "docs/stop-workers.md",
     ] {
         let text = read(page);
         for option in long_options_in(&text) {

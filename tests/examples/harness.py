@@ -107,7 +107,6 @@ class Run:
         }
         self.user = user
         self.lines = []
-        self.times = []
         self.closed = False
         self.news = threading.Condition()
 
@@ -147,7 +146,6 @@ class Run:
         for line in self.process.stdout:
             with self.news:
                 self.lines.append(line.decode(errors="replace").rstrip())
-                self.times.append(time.monotonic())
                 self.news.notify_all()
 
     def output(self):
@@ -302,6 +300,13 @@ class Stopping(unittest.TestCase):
         self.addCleanup(request.close)
         return request
 
+    def reached_by_the_stop(self):
+        """Most servers close their port when the stop has reached them, some only after the last answer."""
+        try:
+            wait_for("a closed port", lambda: not listening(8080), limit=0.5)
+        except AssertionError:
+            pass
+
     def drain_and_stop(self, run, status, keep=(), stop=signal.SIGTERM):
         """The whole way of a stop, each step after an event of the one before."""
         slow = [self.slow()]
@@ -310,12 +315,7 @@ class Stopping(unittest.TestCase):
         self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
         slow.append(self.slow())
         run.said(r"\[drain-init\] drained for")
-        # Most servers close their port when the stop has reached them, some only after
-        # the last answer.
-        try:
-            wait_for("a closed port", lambda: not listening(8080), limit=0.5)
-        except AssertionError:
-            pass
+        self.reached_by_the_stop()
         (run.dir / "release").touch()
         for request in slow:
             self.assertEqual(request.rest(), b"done\n")

@@ -2,13 +2,12 @@
 
 On loopback the race between a server's close and a client's next request lasts
 microseconds. With this latency it lasts 40 ms, as between two machines of a region.
-The kernel has no netem everywhere, so the clients delay what they send and receive.
+Not every kernel has netem, so the clients themselves delay what they send and receive.
 """
 import asyncio
 import collections
 import dataclasses
 import threading
-import time
 
 import h11
 
@@ -23,7 +22,6 @@ class Client:
     # How it ended: "close" (announced in an answer), "idle" (closed between two
     # requests, nothing lost), "lost" (a request without an answer), or None (still open).
     end: str | None = None
-    ended: float | None = None
 
 
 class Line(asyncio.Protocol):
@@ -55,6 +53,7 @@ class Pool:
 
     def __init__(self, test, size=28, interval=INTERVAL, first="/", port=8080):
         self.clients = [Client() for _ in range(size)]
+        self.errors = []
         self.news = threading.Condition()
         self.interval = interval
         self.first = first
@@ -86,7 +85,6 @@ class Pool:
             transport.abort()
         with self.news:
             client.end = end
-            client.ended = time.monotonic()
             self.news.notify_all()
 
     async def requests(self, client, line):
@@ -112,7 +110,7 @@ class Pool:
             try:
                 await asyncio.wait_for(line.received.get(), following - self.loop.time())
                 return "idle"
-            except TimeoutError:
+            except asyncio.TimeoutError:
                 pass
 
     async def answered(self, http, line):
@@ -132,7 +130,7 @@ class Pool:
     def wait(self, what, condition, limit):
         with self.news:
             if not self.news.wait_for(lambda: not self.thread.is_alive() or condition(), limit) or not condition():
-                raise AssertionError(f"not within {limit}s: {what}: {self.clients}")
+                raise AssertionError(f"not within {limit}s: {what}: {self.clients} {self.errors}")
 
     def warm(self, limit):
         """Until each connection has had a second answer: it is kept alive."""
