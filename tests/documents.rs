@@ -101,6 +101,7 @@ fn no_page_names_an_option_that_does_not_exist() {
         "docs/migrating.md",
         "docs/stop-commands.md",
         "docs/stop-other-servers.md",
+        "docs/stop-proxies.md",
         "docs/stop-workers.md",
     ] {
         let text = read(page);

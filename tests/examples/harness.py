@@ -14,7 +14,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAGES = [ROOT / "docs" / name for name in ("stop-commands.md", "stop-workers.md", "stop-other-servers.md")]
+PAGES = [ROOT / "docs" / f"stop-{name}.md" for name in ("commands", "proxies", "workers", "other-servers")]
 INIT = pathlib.Path(os.environ["DRAIN_INIT"])
 # Nothing here takes this long: it is what ends a test that hangs.
 LIMIT = 30

@@ -1,4 +1,4 @@
-"""How each server of docs/stop-commands.md is started: its command line and code from the page, its files from apps/."""
+"""How each server of the pages on stopping is started: its command line and code from the page, its files from apps/."""
 import glob
 import pathlib
 import subprocess

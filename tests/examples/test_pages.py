@@ -11,7 +11,7 @@ import unittest
 from harness import INIT, ROOT, Run, Stopping, children, drain_file, get, names, others
 
 PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "keep-alive.md", "kubernetes.md", "migrating.md",
-                                          "stop-commands.md", "stop-other-servers.md", "stop-workers.md")]
+                                          "stop-commands.md", "stop-other-servers.md", "stop-proxies.md", "stop-workers.md")]
 PAGES.append(ROOT / "examples" / "README.md")
 
 
