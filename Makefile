@@ -1,211 +1,81 @@
-# drain-init: the one entrance. `make help` lists every target; CI and the
-# release workflow call these and nothing else.
+# drain-init: `make help` lists the targets. CI and the release workflow call these and
+# those of packaging/release.mk, and nothing else.
 
 CARGO ?= cargo
 PREFIX ?= /usr
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
-TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"$$/\1/p' rust-toolchain.toml)
-# Packages carry the commit's time, not the build's.
+# Packages are dated by the commit, not by the build.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-export VERSION SOURCE_DATE_EPOCH
+export CARGO VERSION SOURCE_DATE_EPOCH
 
-# The architectures, by packaging/architectures. Of the second tier are those that
-# are built and tested for a release, not with every change; TIER=1 leaves them out.
+# packaging/architectures is the list. amd64 and arm64, the first tier, are built and
+# tested with every change; the others each week and for a release. TIER=1 leaves the
+# second tier out of everything.
 export TIER
 FIRST_TIER := $(shell packaging/architectures --tier 1 name)
-SECOND_TIER := $(if $(filter 1,$(TIER)),,$(shell packaging/architectures --tier 2 name))
-FIRST_TRIPLES := $(shell packaging/architectures --tier 1 triple)
+ALL_TIERS := $(shell packaging/architectures name)
 NATIVE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
-
-# The standard library is built for size together with the program, which the
-# pinned stable toolchain does when told to (RUSTC_BOOTSTRAP). The flags behind
-# it save pages of memory in every container; packaging/README.md says what each
-# one is worth.
-BUILD_STD := -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
-RELEASE_RUSTFLAGS := -Zunstable-options -Cpanic=immediate-abort -Cforce-unwind-tables=no \
-	-Crelocation-model=static -Clink-arg=--no-rosegment -Clink-arg=-znorelro -Clink-arg=--icf=all \
-	--remap-path-prefix=$(CURDIR)=/drain-init
 
 .DEFAULT_GOAL := help
 .PHONY: help
-help: ## list the targets
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 18
+# Prints the lines below that begin with ##, and the targets that are followed by ##.
+help:
+	@sed -n 's/^## \(.*\)/\n\1/p; s/^\([a-z][a-z0-9-]*\):.*## /  \1\t/p' Makefile | expand -t 18
 
-# What a target needs besides is said and installed before the long build, too.
-NEEDS :=
-demo e2e e2e-kubernetes examples test test-all: NEEDS := python3=python3
-.PHONY: toolchain
-toolchain: ## add what the release build needs to the pinned toolchain
-	@packaging/need $(NEEDS)
-	@packaging/toolchain $(TOOLCHAIN) $(FIRST_TRIPLES)
+## Develop
 
-.PHONY: build build-all
-build: $(FIRST_TIER:%=dist/drain-init-%) ## build the static binaries of the first tier, amd64 and arm64, into dist/
-build-all: build ## and those of the second
-	$(if $(SECOND_TIER),@$(BUILD_BINARIES) $(SECOND_TIER))
-
-.PHONY: $(FIRST_TIER:%=dist/drain-init-%) $(SECOND_TIER:%=dist/drain-init-%)
-$(FIRST_TIER:%=dist/drain-init-%): dist/drain-init-%: toolchain
-	@triple=$$(packaging/architectures --only $* triple) && \
-		echo "building $@ for $$triple (the first time with its standard library: a minute or two)" && \
-		RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' \
-		$(CARGO) build -q --locked --release --bin drain-init --target $$triple $(BUILD_STD) && \
-		install -D -m 0755 target/$$triple/release/drain-init $@
-
-BUILD_BINARIES := CARGO='$(CARGO)' RELEASE_RUSTFLAGS='$(RELEASE_RUSTFLAGS)' BUILD_STD='$(BUILD_STD)' packaging/binaries
-$(SECOND_TIER:%=dist/drain-init-%): dist/drain-init-%: toolchain
-	@$(BUILD_BINARIES) $*
+.PHONY: build
+build: toolchain ## build the static binaries for amd64 and arm64 into dist/; every architecture with ALL=1
+	@packaging/binaries $(if $(ALL),$(ALL_TIERS),$(FIRST_TIER))
 
 .PHONY: demo
-demo: dist/drain-init-$(NATIVE) ## a rolling deploy under load: dumb-init, tini, drain-init (README's first command)
+demo: native ## a rolling deploy under load: dumb-init, tini, drain-init (README's first command)
 	tests/e2e/demo
 
 .PHONY: test
-test: build ## unit, behaviour and compliance tests, on this machine and under qemu (README's second command)
-	tests/run
+test: build ## every test, natively and under qemu (README's second command); every architecture with ALL=1
+	ALL=$(ALL) tests/run
 
-.PHONY: test-all
-test-all: build-all ## and the behaviour and compliance tests on the architectures of the second tier
-	ALL=1 tests/run
+.PHONY: check
+check: ## format, clippy and the tests on this machine, in about a minute; builds and installs nothing else
+	$(CARGO) fmt --check
+	$(CARGO) clippy -q --locked --all-targets -- -D warnings
+	$(CARGO) test -q --locked --no-fail-fast
 
 .PHONY: lint
-lint: toolchain ## rustfmt, clippy, shellcheck and the checks of pages and workflows
+lint: toolchain ## rustfmt, clippy, shellcheck, and the checks of pages and workflows
 	tests/lint
 
+## Compare and measure
+
 .PHONY: e2e
-e2e: dist/drain-init-$(NATIVE) ## real servers deployed under load; the whole table with FULL=1
+e2e: native ## deploy real servers under load; the whole table with FULL=1
 	tests/e2e/e2e
 
 .PHONY: e2e-kubernetes
-e2e-kubernetes: dist/drain-init-$(NATIVE) ## deploys on a real Kubernetes: CONTEXT=..., or KIND=1.37 for a cluster by kind; FULL=1 for docs/kubernetes.md
+e2e-kubernetes: native ## deploy on a real Kubernetes: CONTEXT=..., or KIND=1.37 for a cluster by kind; FULL=1 for docs/kubernetes.md
 	$(if $(KIND),tests/e2e/cluster/kind $(KIND) --) tests/e2e/kubernetes
 
-.PHONY: deb
-deb: build-all ## the Debian packages
-	packaging/deb/build
-
-.PHONY: apt
-apt: deb ## the apt repository, dist/apt
-	packaging/apt/build
-
-.PHONY: rpm
-rpm: build-all ## the rpm packages
-	packaging/nfpm/build rpm
-
-.PHONY: apk
-apk: build-all ## the packages for Alpine's apk
-	packaging/nfpm/build apk
-
-.PHONY: dnf
-dnf: rpm ## the rpm repository, dist/rpm
-	packaging/dnf/build
-
-.PHONY: alpine
-alpine: apk ## the repository for apk, dist/alpine
-	packaging/alpine/build
-
-.PHONY: image
-image: build-all ## the multi-architecture OCI image
-	packaging/image/build
-
-.PHONY: dist
-dist: build-all deb apt rpm dnf apk alpine image wheel ## everything that a release has, with SBOMs and SHA256SUMS
-	packaging/dist
-
-.PHONY: packages-test
-packages-test: dist ## install and run the packages with real clients; all of them with FULL=1
-	packaging/test/run
-
-.PHONY: alpine-test
-alpine-test: alpine ## install from dist/alpine in Alpine, in a container from Docker Hub
-	packaging/test/alpine/run
-
-.PHONY: examples
-examples: dist/drain-init-$(NATIVE) ## run or validate each example, and each server's stop command
-	tests/examples/run
-
-.PHONY: reproducible
-reproducible: ## build everything twice in unlike surroundings and compare
-	packaging/reproducible
-
-.PHONY: release-check
-release-check: ## what the release job would check, of dist/ and, with TAG=vX.Y.Z, of the tag
-	packaging/release-check
-
-.PHONY: release-test
-release-test: dist ## rehearse a release on loopback and in directories; break each check once
-	packaging/release-test/run
-
-.PHONY: notices release-notes image-digests rebuild-check
-notices: ## write NOTICES, of what debian/copyright says of the linked libraries
-	packaging/notices >NOTICES
-release-notes: ## print the version's section of CHANGELOG.md
-	@packaging/release-notes $(VERSION)
-image-digests: ## print the digests of the image index and of its images
-	@packaging/publish-image --digests
-rebuild-check: ## rebuild the last release and compare it with what was published
-	packaging/rebuild-check
-
-# What release.yml calls, and a maintainer can: DRY_RUN=1 shows what would be done.
-.PHONY: sign-sums sign-image registry-login publish-apt publish-pages publish-image publish-release publish-wheel publish-crate
-sign-sums: ## sign SHA256SUMS with the archive's key
-	packaging/sign-sums
-registry-login: ## log in where sign-image and the attestations push to
-	@packaging/sign-image --login
-sign-image: ## sign the published image with cosign
-	packaging/sign-image
-publish-apt: ## add dist/ to the published apt repository (branch gh-pages)
-	packaging/publish-apt
-publish-pages: ## have GitHub Pages serve the branch gh-pages
-	packaging/publish-pages
-publish-image: ## push the image with the tags that are due
-	packaging/publish-image
-publish-release: ## create the GitHub release
-	packaging/publish-release
-publish-wheel: ## upload the wheels to PyPI
-	packaging/wheel/publish
-publish-crate: ## upload the crate to crates.io (make crate has built it)
-	CARGO='$(CARGO)' packaging/publish-crate
-
-.PHONY: wheel
-wheel: build ## the wheels for pip
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(RELEASE_RUSTFLAGS)' BUILD_STD='$(BUILD_STD)' packaging/wheel/build
-
-.PHONY: wheel-test
-wheel-test: wheel ## install the wheels with pip and run the program
-	packaging/wheel/test
-
-.PHONY: crate
-crate: toolchain ## the crate as crates.io would take it: small, and it builds
-	packaging/crate
-
-.PHONY: deny
-deny: toolchain ## cargo-deny: advisories, licences, bans, sources (or those in CHECKS)
-	CHECKS='$(CHECKS)' packaging/deny
-
-.PHONY: cross
-cross: ## install cross into target/tools, for make CARGO=target/tools/bin/cross build
-	packaging/cross/install
-
-.PHONY: cross-test
-cross-test: cross ## make CARGO=cross build with podman and an image made of Debian packages
-	packaging/cross/test
-
-OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
-.PHONY: oldest-rust
-oldest-rust: ## build and run with the oldest Rust that Cargo.toml promises (rust-version)
-	rustup --quiet toolchain install $(OLDEST_RUST) --profile minimal --no-self-update
-	$(CARGO) +$(OLDEST_RUST) build -q --locked --target-dir target/oldest-rust
-	target/oldest-rust/debug/drain-init --version
-
 .PHONY: bench
-bench: build-all ## size, memory, start and forwarding beside the peers
+bench: every-binary ## measure size, memory, start and forwarding, next to other inits
 	benches/run
 
 .PHONY: compare
-compare: dist/drain-init-$(NATIVE) ## other inits and none in the same scenarios; writes docs/comparison.md
+compare: native ## run other inits, and none, in the same scenarios; writes docs/comparison.md
 	tests/compare
+
+## Package
+
+.PHONY: dist
+dist: every-binary deb apt rpm apk image wheel ## make everything that a release has, with SBOMs and SHA256SUMS
+	packaging/dist
+
+.PHONY: packages-test
+packages-test: dist ## install and run the packages with real package managers; all of them with FULL=1
+	packaging/test/run
+
+## Run for long
 
 .PHONY: fuzz
 fuzz: toolchain ## fuzz the parsers and the state machine; longer with FULL=1
@@ -216,30 +86,20 @@ soak: build ## an hour of random load as PID 1 (SECONDS_OF_SOAK=60 for a minute)
 	tests/soak
 
 .PHONY: newcomer
-newcomer: toolchain ## what a fresh Debian 12 and 13 make of this tree: 45 minutes each (RELEASES, PLACES, STEPS)
+newcomer: toolchain ## build and test on a fresh Debian 12 and 13, 45 minutes each (RELEASES, PLACES, STEPS)
 	tests/newcomer
 
-.PHONY: miri
-miri: ## the unit tests in Miri (needs a nightly toolchain)
-	tests/miri
+## Install
 
-.PHONY: coverage
-coverage: toolchain ## line and branch coverage of src/
-	tests/coverage
-
-.PHONY: mutants
-mutants: toolchain ## mutation testing of the pure modules; of the others, too, with FULL=1
-	tests/mutants
-
-# Debian's zsh looks into $(PREFIX)/share/zsh/vendor-completions, most others here.
+# Debian's zsh looks in $(PREFIX)/share/zsh/vendor-completions, most others look here.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 INSTALLED := $(PREFIX)/bin/drain-init $(PREFIX)/share/man/man1/drain-init.1 \
 	$(PREFIX)/share/bash-completion/completions/drain-init $(ZSH_COMPLETIONS)/_drain-init \
 	$(PREFIX)/share/fish/vendor_completions.d/drain-init.fish
 
 .PHONY: install
-install: ## install into DESTDIR and PREFIX (default /usr) what `make build` made
-	@test -f dist/drain-init-$(NATIVE) || { echo 'install: nothing is built yet: run make build first' >&2; exit 1; }
+install: ## install what `make build` made into DESTDIR and PREFIX (default /usr)
+	@test -f dist/drain-init-$(NATIVE) || { echo 'install: nothing is built: run make build first' >&2; exit 1; }
 	install -D -m 0755 dist/drain-init-$(NATIVE) $(DESTDIR)$(PREFIX)/bin/drain-init
 	install -D -m 0644 docs/drain-init.1 $(DESTDIR)$(PREFIX)/share/man/man1/drain-init.1
 	install -D -m 0644 packaging/completions/drain-init.bash \
@@ -249,10 +109,13 @@ install: ## install into DESTDIR and PREFIX (default /usr) what `make build` mad
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drain-init.fish
 
 .PHONY: uninstall
-uninstall: ## remove what `make install` put there (DESTDIR and PREFIX as then)
+uninstall: ## remove what `make install` installed (with the same DESTDIR and PREFIX)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 
 .PHONY: clean
-clean: ## remove what was built
+clean: ## remove everything that was built
 	rm -rf dist
 	$(CARGO) clean -q
+
+# Not listed by `make help`.
+include packaging/release.mk

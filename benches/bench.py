@@ -225,7 +225,7 @@ def forwarding(all_peers, program):
 
 
 def reaping(all_peers, program):
-    """Nanoseconds of CPU for an orphan, and the most zombies seen, as PID 1.
+    """Nanoseconds of CPU for an orphan, as PID 1.
 
     With -c where there is one: tini and catatonit make no session either, and
     the kernel schedules sessions against each other (sched_autogroup), which
@@ -241,12 +241,9 @@ def reaping(all_peers, program):
                 ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
                  *single(peer), program, str(ORPHANS)],
                 env=ENVIRONMENT, capture_output=True, text=True, check=True)
-            nanos, zombies = map(int, result.stdout.split())
-            samples[peer.name].append((nanos / ORPHANS, zombies))
+            samples[peer.name].append(int(result.stdout.split()[0]) / ORPHANS)
     for peer in all_peers:
-        costs, zombies = zip(*samples[peer.name])
-        peer.figures["reap_ns"] = min(costs)
-        peer.figures["most_zombies"] = max(zombies)
+        peer.figures["reap_ns"] = round(min(samples[peer.name]))
 
 
 def switches(pid):
@@ -434,7 +431,17 @@ def main():
     report(results)
 
 
+def rounded(value):
+    """VALUE with three digits after the point at most: a nanosecond, for microseconds."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def report(results):
+    results = rounded(results)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     text = table(results)
     write_readme(text)

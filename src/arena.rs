@@ -14,7 +14,9 @@ use core::ptr;
 /// Enough for most command lines. Pages that nothing touches cost nothing.
 const FIRST: usize = 16 * 1024;
 
-/// Memory that is handed out from its beginning to its end.
+/// Memory that is handed out from its beginning to its end. In this order, so that the
+/// bytes in use share a page.
+#[repr(C)]
 pub struct Arena {
     /// Where free memory begins and ends.
     free: UnsafeCell<(usize, usize)>,
@@ -46,8 +48,7 @@ impl Arena {
         Some((start, start + length))
     }
 
-    /// Takes free memory; what is left of the block before is lost where that
-    /// was too small.
+    /// Takes free memory. If a block is too small, its remaining bytes are lost.
     fn take(&self, layout: Layout) -> Option<usize> {
         // SAFETY: one thread, and no other reference to the pair.
         let free = unsafe { &mut *self.free.get() };

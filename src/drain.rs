@@ -103,7 +103,7 @@ pub enum Event {
         /// As above.
         continuer: Option<Continuer>,
     },
-    /// COMMAND's group has no members any more.
+    /// COMMAND's group is gone.
     GroupGone,
     /// COMMAND's group has members, none of which drain-init may signal.
     GroupForbidden,
@@ -345,7 +345,7 @@ enum DrainCommand {
     Signalled,
 }
 
-/// Where a step's actions go, one by one in their order.
+/// Receives a step's actions, one by one in their order.
 struct Actions<'a>(&'a mut dyn FnMut(Action));
 
 impl Actions<'_> {
@@ -360,6 +360,7 @@ impl Actions<'_> {
 
 /// The state of a stop.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_field_names, reason = "a drain command is part of a drain")]
 pub struct Drain {
     plan: Plan,
     phase: Phase,
@@ -574,7 +575,8 @@ impl Drain {
         }
     }
 
-    /// Where a signal goes: CONT to the whole group if a terminal has suspended it.
+    /// The recipient of a signal. CONT goes to the whole group if a terminal has suspended
+    /// it.
     fn recipient(&self, signal: Signal) -> Recipient {
         if self.plan.group || signal == Signal::CONT && self.suspended == Suspended::Group {
             Recipient::Group

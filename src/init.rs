@@ -108,7 +108,7 @@ impl<'a> Init<'a> {
     #[inline(never)]
     fn poll_for_signal(&mut self, error: Errno) -> Option<Signal> {
         sys::sleep(SIGNAL_POLL);
-        // CHLD is no news, because every check reaps. Ignoring it would lose the
+        // CHLD adds nothing, because every check reaps. Ignoring it would lose the
         // statuses of children that exit meanwhile.
         let taken = if let Some(pending) = sys::pending_signals() {
             let signal = pending.iter().find(|signal| *signal != Signal::CHLD);
@@ -285,8 +285,8 @@ impl Executor<'_> {
             }
             Action::Start(helper, received) => return self.start(helper, received),
             Action::SuspendSelf => {
-                // PID 1 would not stop. A STOP takes a CONT that waits out, even
-                // where it is ignored; that one came later, and counts.
+                // PID 1 cannot stop. A STOP discards a pending CONT, which came later than
+                // the signal that asked for this.
                 let pid = unistd::getpid();
                 let continued =
                     || sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT));

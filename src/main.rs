@@ -19,6 +19,7 @@ use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
 use drain_init::sys::{self, OneThread, Words};
+use drain_init::wording;
 use nix::sys::prctl;
 use nix::unistd::{self, Pid};
 
@@ -28,10 +29,10 @@ const FAILURE: u8 = 1;
 #[global_allocator]
 static ARENA: Arena = Arena::new();
 
-/// Called by the C library's start-up code, with arrays as execve(2) lays out.
+/// Called by the C library's start-up code.
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
-    // First, so that no signal is lost: from here on each one waits for the loop.
+    // First, so that no signal is lost: from here on each stays pending until the loop.
     sys::set_signal_mask(SignalSet::ALL);
     // SAFETY: the C library hands over the argument list, which nothing else uses.
     let argv = unsafe { Words::from_raw(argv) };
@@ -107,16 +108,12 @@ fn start(
     let command = match spawn::start_command(&mut given, !config.plan.group, reporter) {
         Ok(command) => command,
         Err(error) => {
-            reporter.say(Level::Error, &|line| {
-                line.text(b"cannot fork: ").error(error);
-            });
+            reporter.say(Level::Error, &|line| wording::cannot_fork(line, error));
             return FAILURE;
         }
     };
-    reporter.say(Level::Verbose, &|line| {
-        line.text(b"started process ").pid(command.pid);
-    });
-    // A lock or a socket that only the init still held would outlive COMMAND.
+    reporter.say(Level::Verbose, &|line| wording::started(line, command.pid));
+    // A lock or a socket that only drain-init kept open would outlive COMMAND.
     sys::close_from(3);
     // The writer of a pipe could not notice that COMMAND has closed it. Whatever takes the
     // number is closed again before the next fork. A terminal is needed for job control.
@@ -139,9 +136,7 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
         match sys::write(1, rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) => {
-                reporter.say(Level::Error, &|line| {
-                    line.text(b"cannot write to stdout: ").error(error);
-                });
+                reporter.say(Level::Error, &|line| wording::cannot_print(line, error));
                 return FAILURE;
             }
         }
@@ -163,8 +158,6 @@ fn say(level: Level, error: Error, reporter: Reporter) {
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {
     if let Err(error) = result {
-        reporter.say(Level::Notice, &|line| {
-            line.text(option).text(b" has no effect here: ").error(error);
-        });
+        reporter.say(Level::Notice, &|line| wording::has_no_effect(line, option, error));
     }
 }

@@ -11,7 +11,7 @@ use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys::{self, Reaped};
 
-/// Where a signal goes.
+/// The target of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// To the process with this ID.
@@ -663,7 +663,7 @@ mod tests {
         Some((parent, group, process.is_zombie, process.is_stopped))
     }
 
-    /// The fields between pgrp and num_threads.
+    /// The fields between pgrp and `num_threads`.
     const BETWEEN: &str = "3 0 -1 4194560 1 2 3 4 5 6 7 8 20 0";
 
     #[test]

@@ -1,4 +1,4 @@
-//! Messages: one line each, in one write, that never blocks and never fails.
+//! Messages: one line each, in one write, which never blocks and never fails.
 
 use core::time::Duration;
 
@@ -9,27 +9,27 @@ use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys;
 
-/// How much is said.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Errors only (`--quiet`).
     Error,
-    /// The steps of a drain, and warnings, too.
+    /// The steps of a drain and warnings as well.
     Notice,
-    /// Every signal, delivery and reaped child, too (`--verbose`).
+    /// Every received and sent signal and every reaped child as well (`--verbose`).
     Verbose,
 }
 
 const STDERR: i32 = 2;
 
-/// The longest line, its end included: a terminal takes more in several steps,
-/// and could block between them.
+/// The longest line, including its end: a terminal takes more in several steps, and
+/// could block between them.
 const LONGEST: usize = 1024;
 
-/// What stands at the end of a line that was cut.
+/// The end of a line that was cut off.
 const CUT: &[u8] = b"...\n";
 
-/// A line in the making, on the stack. What does not fit is cut off.
+/// A line that is being built, on the stack. What does not fit is cut off.
 pub struct Line {
     bytes: [u8; LONGEST],
     len: usize,
@@ -84,7 +84,7 @@ impl Line {
         self
     }
 
-    /// Adds a set duration in seconds, as exactly as a millisecond: `10s`, `1.5s`.
+    /// Adds a duration in seconds, to the millisecond: `10s`, `1.5s`.
     pub fn duration(&mut self, duration: Duration) -> &mut Self {
         self.number(duration.as_secs());
         let mut rest = duration.subsec_millis();
@@ -100,7 +100,7 @@ impl Line {
         self.text(b"s")
     }
 
-    /// Adds a measured time in seconds and tenths: `10.0s`.
+    /// Adds a measured time in seconds, to the tenth: `10.0s`.
     pub fn elapsed(&mut self, elapsed: Duration) -> &mut Self {
         self.number(elapsed.as_secs())
             .text(b".")
@@ -108,7 +108,7 @@ impl Line {
             .text(b"s")
     }
 
-    /// Adds how a process ended: `exited with status 0`, `was killed by KILL`.
+    /// Adds how a process has exited: `exited with status 0`, `was killed by KILL`.
     pub fn status(&mut self, status: Status) -> &mut Self {
         match status {
             Status::Exited(code) => self.text(b"exited with status ").number(code.into()),
@@ -131,7 +131,7 @@ impl Line {
     }
 }
 
-/// Says things on stderr.
+/// Prints messages to stderr.
 #[derive(Clone, Copy)]
 pub struct Reporter<'a> {
     name: &'a [u8],
@@ -139,27 +139,26 @@ pub struct Reporter<'a> {
 }
 
 impl<'a> Reporter<'a> {
-    /// Under the name that stands last in `path`, the program's own where that
-    /// is empty.
+    /// A reporter named after the last part of `path`, or drain-init if that is empty.
     #[must_use]
     pub fn new(path: &'a [u8], level: Level) -> Self {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         Self { name: if name.is_empty() { b"drain-init" } else { name }, level }
     }
 
-    /// The name it speaks under.
+    /// The name with which its lines begin.
     #[must_use]
     pub const fn name(&self) -> &'a [u8] {
         self.name
     }
 
-    /// Under the same name at another level.
+    /// The same reporter at another level.
     #[must_use]
     pub const fn at(self, level: Level) -> Self {
         Self { level, ..self }
     }
 
-    /// Says the line that `write` makes, if the level asks for it.
+    /// Prints the line that `write` builds, if it is of this level.
     #[inline]
     pub fn say(&self, level: Level, write: &dyn Fn(&mut Line)) {
         if level <= self.level {
@@ -167,8 +166,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// Never inlined: a line's kilobyte of stack is needed only while something
-    /// is said.
+    /// Never inlined: only a caller that prints needs a kilobyte of stack.
     #[cold]
     #[inline(never)]
     fn write(&self, write: &dyn Fn(&mut Line)) {
@@ -178,11 +176,10 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// Writes a line to stderr, or drops it where that would block or fails. Never
-/// changes stderr's flags, which COMMAND shares.
+/// Writes a line to stderr, or drops it if that would block or fails. Never changes
+/// stderr's flags, which COMMAND shares.
 fn put(line: &[u8]) {
-    // The signals that a failing write raises are taken out again: they are our
-    // own, and COMMAND must not see them.
+    // A signal that the failed write has raised must not reach COMMAND.
     let raised = match put_nowait(line) {
         Err(Errno::EPIPE) => Signal::PIPE,
         Err(Errno::EFBIG) => Signal::XFSZ,
@@ -194,44 +191,63 @@ fn put(line: &[u8]) {
     }
 }
 
+/// A way to write without blocking. Returns `None` if it is not possible here.
+type Way = fn(&[u8]) -> Option<nix::Result<()>>;
+
+/// What stderr is, and the ways to write to it, best first. To ask poll(2) and then
+/// write is the last resort: another writer can fill the space in between, and a
+/// terminal takes the body of a line and then blocks on its end.
 fn put_nowait(line: &[u8]) -> nix::Result<()> {
-    // Each of these calls says by itself whether stderr is of its kind: fstat may
-    // be forbidden. poll is no answer: another writer can take the room before
-    // the write, and a terminal takes a line and then waits with its end.
-    let size = sys::pipe_size(STDERR);
-    if size.is_some() || sys::is_terminal(STDERR) {
-        if let Some(own) = sys::open_stderr_anew() {
-            let done = sys::write(own, line);
-            sys::close(own);
-            return done.map(drop);
-        }
-        // There is no /proc, or the pipe is of another user.
-        match sys::write_without_blocking(STDERR, line) {
-            Err(error) if is_refusal(error) => {}
-            done => return done,
-        }
-        // Nobody fills the other half in between.
-        if size.is_some_and(|size| sys::unread(STDERR) >= size / 2) {
-            return Ok(());
-        }
+    // fstat(2) may be forbidden. Each of these calls fails on any other kind of file.
+    let ways: &[Way] = if sys::pipe_size(STDERR).is_some() {
+        &[reopened, with_rwf_nowait, less_than_half_full]
+    } else if sys::is_terminal(STDERR) {
+        &[reopened, with_rwf_nowait, if_writable]
     } else {
-        match sys::send_without_blocking(STDERR, line) {
-            Err(Errno::ENOTSOCK) => {}
-            Err(error) if is_refusal(error) => {}
-            // Without a reader, too: no signal was raised.
-            _ => return Ok(()),
-        }
-    }
-    if sys::is_writable(STDERR) {
-        sys::write(STDERR, line)?;
-    }
-    Ok(())
+        &[to_socket, if_writable]
+    };
+    ways.iter().find_map(|way| way(line)).unwrap_or(Ok(()))
 }
 
-/// Whether an error means that not every kernel, filter or emulator can do it,
-/// nor with every kind of file.
-fn is_refusal(error: Errno) -> bool {
-    matches!(error, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM)
+/// Through a file description of its own. Not possible without /proc, or if the pipe
+/// belongs to another user.
+fn reopened(line: &[u8]) -> Option<nix::Result<()>> {
+    let descriptor = sys::reopen_stderr()?;
+    let result = sys::write(descriptor, line);
+    sys::close(descriptor);
+    Some(result.map(drop))
+}
+
+/// Not possible on some kernels, in emulators and with some filters.
+fn with_rwf_nowait(line: &[u8]) -> Option<nix::Result<()>> {
+    unless_refused(sys::write_without_blocking(STDERR, line))
+}
+
+/// No other writer fills the other half in between.
+fn less_than_half_full(line: &[u8]) -> Option<nix::Result<()>> {
+    let size = sys::pipe_size(STDERR)?;
+    if sys::unread(STDERR) < size / 2 { if_writable(line) } else { None }
+}
+
+/// Not possible if stderr is not a socket.
+fn to_socket(line: &[u8]) -> Option<nix::Result<()>> {
+    match unless_refused(sys::send_without_blocking(STDERR, line))? {
+        Err(Errno::ENOTSOCK) => None,
+        // Without a reader no signal was raised.
+        _ => Some(Ok(())),
+    }
+}
+
+fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
+    sys::is_writable(STDERR).then(|| sys::write(STDERR, line).map(drop))
+}
+
+/// `None` if a kernel, filter or emulator cannot do this, or not with this kind of file.
+const fn unless_refused(result: nix::Result<()>) -> Option<nix::Result<()>> {
+    match result {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => None,
+        result => Some(result),
+    }
 }
 
 #[cfg(test)]

@@ -249,10 +249,10 @@ impl SignalSet {
     }
 }
 
-/// What is delivered where a signal was received (`--rewrite`).
+/// What is sent in place of a received signal (`--rewrite`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rewrites {
-    /// By received signal; 0 delivers nothing.
+    /// By received signal. 0: nothing is sent.
     replacements: [u8; MAX as usize + 1],
 }
 
@@ -266,12 +266,12 @@ impl Default for Rewrites {
 }
 
 impl Rewrites {
-    /// Delivers `replacement` (nothing where `None`) for `received` from now on.
+    /// Sends `replacement`, or nothing, in place of `received`.
     pub fn set(&mut self, received: Signal, replacement: Option<Signal>) {
         self.replacements[usize::from(received.0)] = replacement.map_or(0, |signal| signal.0);
     }
 
-    /// What to deliver where `received` was received, if anything.
+    /// What to send in place of `received`, if anything.
     #[must_use]
     pub fn apply(&self, received: Signal) -> Option<Signal> {
         match self.replacements[usize::from(received.0)] {
@@ -292,7 +292,7 @@ impl Rewrites {
         set
     }
 
-    /// As [`Rewrites::apply`], but `default` where no rewrite names it.
+    /// As [`Rewrites::apply`], but `default` if no rewrite names it.
     #[must_use]
     pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
         match self.replacements[usize::from(received.0)] {

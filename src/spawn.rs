@@ -13,30 +13,30 @@ use crate::decimal;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
-use crate::wording;
+use crate::wording::{self, Failure};
 
 const SHELL: &CStr = c"/bin/sh";
 
-/// Where programs are looked for without a PATH: as Docker sets it.
+/// The search path if PATH is not set, as Docker sets it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What to ask if a program that does not exist [`is_one_string`].
 const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
 
-/// What drain-init was given, and hands on.
+/// What drain-init inherited, and passes on to the programs that it starts.
 pub struct Inheritance {
     /// COMMAND and its arguments.
     pub argv: Words,
-    /// The environment, less drain-init's own variables.
+    /// The environment without drain-init's own variables.
     pub environment: Words,
     /// Whether CHLD was ignored.
     pub sigchld_ignored: bool,
     /// The signals that an option or a variable names to be sent: they must not reach
     /// COMMAND ignored.
     pub named_signals: SignalSet,
-    /// The working directory's path, where a drain or stop command needs it.
+    /// The working directory's path, if there is a drain or stop command to run in it.
     pub directory: Option<&'static CStr>,
-    /// That it may fork.
+    /// The promise that makes fork(2) safe.
     pub one_thread: OneThread,
 }
 
@@ -45,7 +45,7 @@ fn is_one_string(program: &CStr) -> bool {
     program.to_bytes().contains(&b' ')
 }
 
-/// The value of `NAME=VALUE`, where that is the name.
+/// The value of `NAME=VALUE`, if the name is this one.
 fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
     word.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
 }
@@ -56,15 +56,14 @@ fn variable(name: &[u8], pid: Pid) -> &'static CStr {
     sys::word(&[name, b"=", digits.as_bytes()])
 }
 
-/// The files that a program's name may mean, in the order in which execvp(3)
-/// tries them.
+/// The paths that a program's name can stand for, in the order of execvp(3).
 fn candidates(
     program: &'static CStr,
     environment: &Words,
 ) -> impl Iterator<Item = &'static CStr> + use<> {
     let program = program.to_bytes();
     let path: &[u8] = if program.contains(&b'/') || program.is_empty() {
-        // One empty directory: the name as it stands.
+        // One empty directory: the name is the path.
         b""
     } else {
         let set = environment.iter().find_map(|word| value_of(word, b"PATH"));
@@ -126,33 +125,32 @@ pub struct Command {
     pub on_terminal: bool,
 }
 
-/// Starts COMMAND in a process group of its own, so that what it sends to its
-/// group does not reach drain-init. It stays in drain-init's session where that
-/// is the terminal's or it is to be `alone`, and its group gets the terminal if
-/// drain-init's has it; otherwise it gets a session of its own.
+/// Starts COMMAND as the leader of a process group, so that what it sends to its group
+/// does not reach drain-init. If drain-init leads its terminal's session, or with
+/// `--single-child`, COMMAND stays in that session, and its group becomes the foreground
+/// group if drain-init's was. Otherwise it leads a new session.
 ///
-/// A session of its own on a terminal would have HUP sent to all that COMMAND
-/// leaves behind, as it ends, and to the helpers that an entrypoint has started
-/// before drain-init, as it begins.
+/// On a terminal, a new session would make the kernel send HUP to the helpers that an
+/// entrypoint started before, and to all that COMMAND leaves running.
 ///
 /// # Errors
 ///
 /// Of fork(2).
 pub fn start_command(
     given: &mut Inheritance,
-    alone: bool,
+    single_child: bool,
     reporter: Reporter,
 ) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = sys::foreground_group(0);
-    let stays = alone || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
+    let stays = single_child || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
     let has_terminal = stays && foreground == Some(unistd::getpgrp());
-    // Parent and child both, whoever comes first: before a signal is delivered,
-    // and before the exec.
+    // Parent and child both do this, so that it is done before the exec and before the
+    // first signal is forwarded.
     let place = |pid: Pid| {
         let _ = unistd::setpgid(pid, pid);
         if has_terminal {
-            // Where the terminal has hung up meanwhile there is none.
+            // It fails if the terminal has hung up meanwhile.
             let _ = sys::set_foreground_group(0, pid);
         }
     };
@@ -200,8 +198,8 @@ fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
     }
 }
 
-/// Starts a drain or stop command, in a session of its own, told of COMMAND and
-/// of the received signal.
+/// Starts a drain or stop command in a new session. Its environment names COMMAND's
+/// process ID and the received signal.
 ///
 /// # Errors
 ///
@@ -236,7 +234,7 @@ pub fn start_helper(
     fail(&argv, error, reporter)
 }
 
-/// Enters the directory in which drain-init was started. It is in / itself.
+/// Enters the directory in which drain-init was started. drain-init itself is in /.
 fn enter(directory: Option<&CStr>, reporter: Reporter) {
     let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
     if let Err(error) = entered {
@@ -245,20 +243,7 @@ fn enter(directory: Option<&CStr>, reporter: Reporter) {
     }
 }
 
-/// Why a program cannot be executed.
-#[derive(Clone, Copy)]
-enum Failure {
-    /// As execve(2) says.
-    Error(Errno),
-    /// The file is there; what it names to be run by is not.
-    NoInterpreter,
-    /// It is no script, and the kernel does not know its format.
-    Foreign,
-    /// It is a script for the shell, which cannot be executed.
-    NoShell,
-}
-
-/// Executes a program as execvp(3) of glibc does. Returns only where that failed.
+/// Executes a program as glibc's execvp(3) does. Returns only if that fails.
 fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
     let mut met = Failure::Error(Errno::ENOENT);
     let Some(program) = argv.iter().next() else {
@@ -272,7 +257,7 @@ fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
         }
         match failure {
             Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
-            // The search goes on; what was met on the way is the better reason.
+            // The search continues. If nothing else is found, this is the better reason.
             Failure::Error(Errno::EACCES | Errno::EISDIR) => met = failure,
             Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
             | Failure::NoInterpreter => {
@@ -286,9 +271,9 @@ fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
     met
 }
 
-/// Executes a file, by the shell where it is a script and the kernel does not
-/// know it for one: execvp(3) of glibc does so, musl's does not. A shell that is
-/// given a binary finds a syntax error in it, and misleads.
+/// Executes a file. A script that the kernel refuses is run by the shell, as glibc's
+/// execvp(3) does; musl's does not. A binary is not, because the shell would report a
+/// misleading syntax error.
 fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) -> Failure {
     match sys::exec(path, argv, environment) {
         Errno::ENOEXEC if is_binary(path) => Failure::Foreign,
@@ -304,8 +289,8 @@ fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) ->
     }
 }
 
-/// Whether a file that the kernel does not know is no script: ELF, or a NUL in its
-/// first line, by which shells tell it.
+/// Whether a file is ELF, or has a NUL byte in its first line, by which shells detect a
+/// binary.
 fn is_binary(path: &CStr) -> bool {
     let mut buffer = [0; 256];
     let start = sys::read_file(path, &mut buffer).unwrap_or_default();
@@ -315,26 +300,12 @@ fn is_binary(path: &CStr) -> bool {
 /// Ends a child whose program cannot be executed, with the status that sh(1),
 /// env(1) and Docker use.
 fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
-    // Where nobody reads what is said, PIPE must not take the status's place.
+    // Without a reader, PIPE must not end the child before it exits with its status.
     sys::set_signal_mask(SignalSet::ALL);
+    let program = argv.iter().next().unwrap_or_default();
+    let hint = if is_one_string(program) { ONE_STRING } else { b"" };
     reporter.say(Level::Error, &|line| {
-        let program = argv.iter().next().unwrap_or_default();
-        line.text(b"cannot run '").text(program.to_bytes()).text(b"': ");
-        match failure {
-            Failure::Error(Errno::ENOENT) if is_one_string(program) => {
-                line.error(Errno::ENOENT).text(b" (").text(ONE_STRING).text(b")")
-            }
-            Failure::Error(error) => line.error(error),
-            Failure::NoInterpreter => {
-                line.text(b"it is there, but its interpreter or dynamic loader is not")
-            }
-            Failure::Foreign => {
-                line.error(Errno::ENOEXEC).text(b" (built for another architecture?)")
-            }
-            Failure::NoShell => {
-                line.error(Errno::ENOEXEC).text(b" (it has no #! line, and /bin/sh cannot be run)")
-            }
-        };
+        wording::cannot_run(line, program.to_bytes(), failure, hint);
     });
     sys::exit(match failure {
         Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,

@@ -1,5 +1,5 @@
-//! Job control: who has drain-init's controlling terminal, and whose job COMMAND
-//! is there. See tty(4) and the manual page, "Job control".
+//! Job control on drain-init's controlling terminal: which process group is in the
+//! foreground, and what can continue a suspended COMMAND. See tty(4) and the manual page.
 
 use nix::unistd::{self, Pid};
 
@@ -7,27 +7,27 @@ use crate::drain::Continuer;
 use crate::signal::Signal;
 use crate::sys;
 
-/// Whether drain-init has a controlling terminal of which the signal may speak: it
-/// may have sent it, or its job control is about it.
+/// Whether a received signal can be about the controlling terminal: a terminal or its
+/// shell sends such signals, and drain-init has a controlling terminal.
 #[must_use]
 pub fn may_have_sent(signal: Signal) -> bool {
     (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH))
         && sys::with_terminal(|_| ()).is_some()
 }
 
-/// Who can continue a COMMAND that this signal has stopped, if a terminal's job
-/// control did it.
+/// What can continue a process that this signal has suspended. `None` if a terminal's
+/// job control has not done that.
 #[must_use]
 pub fn continuer(signal: Signal) -> Option<Continuer> {
     if !signal.is_of_job_control() {
         return None;
     }
     let own_pid = unistd::getpid();
-    let alone = own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);
+    let leads_session = own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);
     sys::with_terminal(|terminal| {
         // A shell that brings a running job to the foreground sends no CONT.
-        let brought = || sys::foreground_group(terminal) == Some(unistd::getpgrp());
-        if alone || (signal != Signal::TSTP && brought()) {
+        let in_foreground = || sys::foreground_group(terminal) == Some(unistd::getpgrp());
+        if leads_session || (signal != Signal::TSTP && in_foreground()) {
             Continuer::Init
         } else {
             Continuer::Shell
@@ -35,7 +35,7 @@ pub fn continuer(signal: Signal) -> Option<Continuer> {
     })
 }
 
-/// Makes `to` the foreground group if `from` is that.
+/// Makes `to` the foreground group if `from` is.
 pub fn pass(from: Pid, to: Pid) {
     sys::with_terminal(|terminal| {
         if sys::foreground_group(terminal) == Some(from) {
@@ -44,7 +44,7 @@ pub fn pass(from: Pid, to: Pid) {
     });
 }
 
-/// Makes a group the foreground group; says whether that could be done.
+/// Makes a group the foreground group. Returns whether that succeeded.
 #[must_use]
 pub fn give_to(group: Pid) -> bool {
     sys::with_terminal(|terminal| sys::set_foreground_group(terminal, group).is_ok()) == Some(true)

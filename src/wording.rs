@@ -27,7 +27,7 @@ pub const fn level(message: Message) -> Level {
     }
 }
 
-/// A message of the state machine. `target` is where COMMAND's signals go.
+/// A message of the state machine. `target` receives COMMAND's signals.
 pub fn describe(line: &mut Line, message: Message, target: Target) {
     match message {
         Message::Received(signal) => {
@@ -150,7 +150,7 @@ fn failed(line: &mut Line, helper: Helper, status: Option<Status>) -> &mut Line 
     }
 }
 
-/// When COMMAND has exited, as far as a stop was going on.
+/// When COMMAND has exited, if a stop had begun.
 fn ended_during(line: &mut Line, during: Phase, now: Duration) {
     match during {
         Phase::Draining { since, .. } => {
@@ -219,4 +219,46 @@ pub fn cannot_enter(line: &mut Line, directory: &[u8], error: Errno) {
         line.text(directory).text(b" ");
     }
     line.text(b"again, using /: ").error(error);
+}
+
+/// Why a program cannot be executed.
+#[derive(Clone, Copy)]
+pub enum Failure {
+    /// The error of execve(2).
+    Error(Errno),
+    /// The file exists, but not the program that it names to run it.
+    NoInterpreter,
+    /// It is a binary in a format that the kernel does not know.
+    Foreign,
+    /// It is a script without a `#!` line, and the shell cannot be executed.
+    NoShell,
+}
+
+/// A program could not be executed. `hint` may say why it was not found.
+pub fn cannot_run(line: &mut Line, program: &[u8], failure: Failure, hint: &[u8]) {
+    line.text(b"cannot run '").text(program).text(b"': ");
+    let (error, reason): (_, &[u8]) = match failure {
+        Failure::NoInterpreter => {
+            line.text(b"the file exists, but its interpreter or dynamic loader is missing");
+            return;
+        }
+        Failure::Error(Errno::ENOENT) => (Errno::ENOENT, hint),
+        Failure::Error(error) => (error, b""),
+        Failure::Foreign => (Errno::ENOEXEC, b"built for another architecture?"),
+        Failure::NoShell => (Errno::ENOEXEC, b"it has no #! line, and /bin/sh cannot be run"),
+    };
+    line.error(error);
+    if !reason.is_empty() {
+        line.text(b" (").text(reason).text(b")");
+    }
+}
+
+/// An option could not be carried out.
+pub fn has_no_effect(line: &mut Line, option: &[u8], error: Errno) {
+    line.text(option).text(b" has no effect: ").error(error);
+}
+
+/// Help or version could not be printed.
+pub fn cannot_print(line: &mut Line, error: Errno) {
+    line.text(b"cannot write to stdout: ").error(error);
 }

@@ -337,9 +337,7 @@ fn a_stop_rewritten_to_int_reaches_command_if_a_shell_has_started_the_init_in_th
     let setup = init(["--rewrite=15:2"]).wrapped(["sh", "-c", "\"$@\" & wait $!", "sh"]);
     let mut run = setup.command(["--", "sleep", "1000"]).spawn();
     let shell = run.child();
-    let name_of = |pid: &Pid| std::fs::read_to_string(format!("/proc/{pid}/comm"));
-    let is_sleep = |pid: &Pid| name_of(pid).is_ok_and(|name| name == "sleep\n");
-    until("COMMAND", || descendants(shell).iter().any(is_sleep));
+    until_executed(shell, "sleep");
     kill(children(shell)[0], SIGTERM);
     assert_eq!(run.status(), 128 + SIGINT);
 }

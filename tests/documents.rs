@@ -126,9 +126,7 @@ fn readmes_first_dockerfile_has_stopped_before_docker_stop_kills() {
 #[test]
 fn the_pages_install_this_version() {
     let version = env!("CARGO_PKG_VERSION");
-    for (page, at_least) in
-        [("README.md", 4), ("packaging/README.md", 4), ("docs/kubernetes.md", 2)]
-    {
+    for (page, at_least) in [("README.md", 4), ("docs/install.md", 4), ("docs/kubernetes.md", 2)] {
         let text = read(page);
         let mut named = 0;
         for before in ["download/v", "ghcr.io/drain-init/drain-init:", "drain-init_", "refs/tags/v"]

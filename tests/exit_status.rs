@@ -74,7 +74,7 @@ fn the_exit_status_is_127_when_the_interpreter_of_command_was_not_found() {
     for command in [script.to_str().unwrap(), program.to_str().unwrap(), "script", "program"] {
         let finished = init::<_, &str>([]).env("PATH", &path).command([command]).finish();
         assert_eq!(finished.status, 127);
-        let why = "it is there, but its interpreter or dynamic loader is not\n";
+        let why = "the file exists, but its interpreter or dynamic loader is missing\n";
         one_line(&finished, &format!("cannot run '{command}': {why}"));
     }
 }

@@ -57,11 +57,8 @@ fn a_process_that_proc_hides_receives_term() {
     if without_root(name) {
         return;
     }
-    let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
     for how in ["hidepid=1", "hidepid=2", "hidepid=4"] {
-        let mount = format!("mount -t proc -o {how} proc /proc");
-        let setup = init(["--wait-all"]).for_any_user();
-        let setup = scenarios::in_changed_mounts(setup, &mount).wrapped(user);
+        let setup = scenarios::with_a_hiding_proc(init(["--wait-all"]), how);
         let (mut run, _) = with_an_orphan(setup);
         run.tell("far", "undumpable");
         run.wait("far", "undumpable 0");
@@ -144,6 +141,14 @@ fn a_stopped_process_receives_term_and_is_continued() {
 
 // ------------------------------------------------------- processes that come later
 
+/// COMMAND has exited, and `far` has received TERM.
+fn signalled(setup: Setup) -> Run {
+    let (mut run, _) = with_an_orphan(setup);
+    run.tell("main", "exit 7");
+    run.received("far", SIGTERM);
+    run
+}
+
 #[test]
 fn a_clean_up_command_of_a_signalled_process_receives_no_term() {
     let name = "a_clean_up_command_of_a_signalled_process_receives_no_term";
@@ -182,9 +187,7 @@ fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
         return;
     }
     for setup in places() {
-        let (mut run, _) = with_an_orphan(setup);
-        run.tell("main", "exit 7");
-        run.received("far", SIGTERM);
+        let mut run = signalled(setup);
         run.tell("far", "fork cleanup session");
         run.wait("cleanup", "ready");
         // The init receives no CHLD for this one, because far has reaped its parent.
@@ -203,9 +206,7 @@ fn what_a_clean_up_command_starts_receives_no_term_either() {
         return;
     }
     for setup in places() {
-        let (mut run, _) = with_an_orphan(setup);
-        run.tell("main", "exit 7");
-        run.received("far", SIGTERM);
+        let mut run = signalled(setup);
         // A handler's shell starts what it runs as a child of its own.
         run.tell("far", "fork shell");
         run.wait("shell", "ready");
@@ -252,9 +253,7 @@ fn a_clean_up_command_whose_parent_has_exited_receives_term() {
         return;
     }
     for setup in places() {
-        let (mut run, _) = with_an_orphan(setup);
-        run.tell("main", "exit 7");
-        run.received("far", SIGTERM);
+        let mut run = signalled(setup);
         run.tell("far", "fork cleanup session");
         run.wait("cleanup", "ready");
         run.ping("cleanup");
@@ -274,9 +273,7 @@ fn an_orphan_that_another_process_has_made_one_receives_term() {
     }
     // The init receives no CHLD for it, because far reaps the orphan's parent.
     for setup in places() {
-        let (mut run, _) = with_an_orphan(setup);
-        run.tell("main", "exit 7");
-        run.received("far", SIGTERM);
+        let mut run = signalled(setup);
         run.tell("far", "orphan late session");
         run.wait("late", "ready");
         run.received("late", SIGTERM);
@@ -296,8 +293,17 @@ fn a_process_that_is_put_into_the_namespace_later_receives_term() {
     run.tell("main", "exit 7");
     run.received("far", SIGTERM);
     // As `docker exec` does: its parent is outside, and was not signalled.
-    let mut nsenter = std::process::Command::new("nsenter")
-        .args(["--target", &init.to_string(), "--pid", "--mount", "--"])
+    // TERM can come before it catches TERM.
+    let mut nsenter = std::process::Command::new("env")
+        .args([
+            "--block-signal=TERM",
+            "nsenter",
+            "--target",
+            &init.to_string(),
+            "--pid",
+            "--mount",
+            "--",
+        ])
         .args(&words)
         .spawn()
         .unwrap();
@@ -315,9 +321,7 @@ fn however_often_it_looks_a_process_receives_term_only_once() {
         return;
     }
     for setup in places() {
-        let (mut run, _) = with_an_orphan(setup);
-        run.tell("main", "exit 7");
-        run.received("far", SIGTERM);
+        let mut run = signalled(setup);
         // Each of them is found by another look.
         for late in ["first", "second", "third"] {
             run.tell("far", &format!("orphan {late} session"));

@@ -368,7 +368,7 @@ pub fn exec_form(data: &[u8]) {
                 && [b'"', b'\''].contains(&line[0])
                 && line.iter().enumerate().skip(1).find(|(_, byte)| **byte == line[0])
                     == Some((line.len() - 1, &line[0]));
-            let dos = data[begin + line.len()..].contains(&b'\r');
+            let dos = data[data.trim_ascii_end().len()..].contains(&b'\r');
             let is_line = (!is_bracket || is_test) && !data.contains(&0) && !quoted && !dos;
             match found {
                 Ok(Some(Cmd::Shell(line))) => assert!(is_line && line.to_bytes() == data),

@@ -1,13 +1,13 @@
 """What the tests share: base systems, a web site, a registry and podman.
 
-Everything listens on loopback, lives in one temporary directory, and ends with
-the tests.
+Everything listens on loopback, is in one temporary directory, and ends with the tests.
 """
 
 import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -25,7 +25,7 @@ DIST = Path(os.environ.get("DIST", TOP / "dist"))
 EXAMPLES = TOP / "examples"
 VERSION = os.environ["VERSION"]
 FULL = bool(os.environ.get("FULL"))
-# What is released, of each architecture: name, platform, triple, deb, qemu, machine, tier.
+# The released architectures.
 RELEASED = json.loads(subprocess.run(
     [TOP / "packaging/architectures", "--json", "name", "platform", "triple", "deb", "qemu", "machine", "tier"],
     stdout=subprocess.PIPE, check=True).stdout)
@@ -35,7 +35,7 @@ SECOND_TIER = [arch for arch in RELEASED if arch["tier"] != "1"]
 MIRROR = "http://deb.debian.org/debian"
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 
-# The second Debian and the second architecture take long: FULL=1.
+# The second Debian and the second architecture take long: only with FULL=1.
 DEBIANS = [("12", NATIVE)] + ([("13", NATIVE), ("12", FOREIGN), ("13", FOREIGN)] if FULL else [])
 ARCHITECTURES = [NATIVE] + ([FOREIGN] if FULL else [])
 
@@ -50,15 +50,15 @@ def pytest_report_teststatus(report):
 
 
 def pytest_configure(config):
-    """Names, not dots: which test is running should be seen."""
+    """Prints names, not dots, to show which test is running."""
     config.option.verbose = max(config.option.verbose, 1)
     config.option.tbstyle = "short"
 
 
 def run(*command, timeout=600, stderr=subprocess.STDOUT, **options):
-    """Runs COMMAND and returns its output; fails the test when it does.
+    """Runs COMMAND and returns its output; the test fails if COMMAND does.
 
-    With stderr=subprocess.PIPE warnings are not among the output: for what is read by a program.
+    With stderr=subprocess.PIPE the output does not include warnings, for programs that read it.
     """
     done = subprocess.run(
         [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
@@ -77,7 +77,7 @@ def fails(*command, timeout=600, **options):
 
 
 def wait_until(what, condition, seconds=60):
-    """Asks CONDITION until it returns something true, and returns that; at most SECONDS."""
+    """Calls CONDITION until it returns something true, for at most SECONDS, and returns that."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = condition()
@@ -87,22 +87,10 @@ def wait_until(what, condition, seconds=60):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
-def build_repository(kind, version, packages, out, check=run, **variables):
-    """Calls KIND/build (apt, dnf, alpine) as its target in the Makefile does, with VARIABLES in its environment
-    and without what the caller's says of keys."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("APT_", "RPM_", "APK_"))}
-    environment |= {"VERSION": version, "DIST": str(packages), "OUT": str(out)}
-    return check(TOP / "packaging" / kind / "build", env=environment | {name: str(value) for name, value in variables.items()})
-
-
-def assert_no_key_is_left(build, variable, key, lines, out, temporary, repository):
-    """BUILD, which is handed the KEY by this VARIABLE, leaves nothing in the TEMPORARY directory, whether or not it
-    succeeds; and no file of REPOSITORY has these LINES, a slice, of the key."""
-    for file, check in ((key, run), ("/dev/null", fails)):
-        build(VERSION, DIST, out, check, **{variable: file, "TMPDIR": temporary})
-        assert not list(temporary.iterdir())
-    secret = "".join(key.read_text().splitlines()[lines]).encode()
-    assert not any(secret in path.read_bytes().replace(b"\n", b"") for path in repository.rglob("*") if path.is_file())
+def documented(words):
+    """The line of docs/install.md that matches the regular expression WORDS."""
+    [line] = set(re.findall(rf"(?m)^{words}$", (TOP / "docs/install.md").read_text()))
+    return line
 
 
 class Container:
@@ -130,7 +118,7 @@ class Container:
 
 @pytest.fixture(scope="session")
 def work():
-    """A directory for everything; the script `run` removes it, whatever happens here."""
+    """A directory for everything, which the script `run` always removes."""
     if "WORK" in os.environ:
         yield Path(os.environ["WORK"])
     else:
@@ -140,7 +128,7 @@ def work():
 
 
 def register_qemu(name=FOREIGN):
-    """Lets the kernel run another architecture's programs, as Debian's qemu-user-static does under systemd."""
+    """Registers qemu with the kernel for an architecture, as Debian's qemu-user-static does under systemd."""
     cpu = next(arch["qemu"] for arch in RELEASED if arch["name"] == name)
     if cpu == "i386" and NATIVE == "amd64":
         return
@@ -153,7 +141,7 @@ def register_qemu(name=FOREIGN):
 
 @pytest.fixture(scope="session")
 def debian(work, request):
-    """debian(RELEASE, ARCH) is a freshly unpacked minimal Debian's directory. Kept in target/ as a tar for the next run."""
+    """debian(RELEASE, ARCH) is the directory of a freshly unpacked minimal Debian. target/ keeps it as a tar for the next run."""
     cache = TOP / "target" / "packages-test"
     cache.mkdir(parents=True, exist_ok=True)
 
@@ -186,9 +174,9 @@ def debian(work, request):
 class Site:
     """The web as clients see it: HTTPS for a few names, each a directory.
 
-    A proxy ends each CONNECT itself, with a certificate for those names, so that the
-    addresses in the shipped files are used as they are. For clients that take no proxy,
-    as ADD in a Dockerfile from podman 5 on, the same is at an address of loopback's.
+    A proxy answers each CONNECT itself, with a certificate for those names, so that the
+    addresses in the shipped files are used unchanged. An address of loopback serves the
+    same to clients that use no proxy, such as ADD in a Dockerfile from podman 5 on.
     """
 
     def __init__(self, directory, names):
@@ -233,7 +221,7 @@ class Site:
         self.proxy = f"http://127.0.0.1:{self.server.server_port}"
         self.hosts = ""
         servers = [self.server]
-        # Only root has the port, and `run` makes the mount namespace that /etc/hosts needs.
+        # Only root can have the port, and `run` makes the mount namespace that /etc/hosts needs.
         if os.geteuid() == 0 and "WORK" in os.environ:
             servers.append(self.listen(Direct))
             servers[1].socket = context.wrap_socket(servers[1].socket, server_side=True)
@@ -246,7 +234,7 @@ class Site:
 
     @staticmethod
     def listen(handler):
-        """A server at port 443 of the first free address: these tests may run twice on one machine."""
+        """A server at port 443 of the first free address, because these tests may run twice on a machine."""
         for number in range(1, 255):
             try:
                 return ThreadingHTTPServer((f"127.0.7.{number}", 443), handler)
@@ -256,23 +244,15 @@ class Site:
         raise AssertionError("port 443 is taken on all of 127.0.7.0/24")
 
 
-def assemble(directory, apt=None, rpm=None, alpine=None):
-    """The published pages: the apt repository at the root, the others below."""
-    directory.mkdir(parents=True)
-    links = {path.name: path for path in apt.iterdir()} if apt else {}
-    for name, path in (links | {"rpm": rpm, "alpine": alpine}).items():
-        if path:
-            (directory / name).symlink_to(path)
-
-
 @pytest.fixture(scope="session")
 def site(work):
-    """The repository and the release, at their own names. A test may give a name another directory."""
+    """The repository and the release, under their own names. A test can give a name another directory."""
     directory = work / "site"
     directory.mkdir()
     site = Site(directory, ["drain-init.github.io", "github.com"])
     pages = directory / "pages"
-    assemble(pages / "drain-init", apt=DIST / "apt", rpm=DIST / "rpm", alpine=DIST / "alpine")
+    pages.mkdir()
+    (pages / "drain-init").symlink_to(DIST / "apt")
     release = directory / "github/drain-init/drain-init/releases/download"
     release.mkdir(parents=True)
     (release / f"v{VERSION}").symlink_to(DIST)
@@ -283,7 +263,7 @@ def site(work):
 
 @pytest.fixture(scope="session")
 def registry(work):
-    """A registry on loopback; docker.io and ghcr.io are folders in it."""
+    """A registry on loopback, which plays docker.io and ghcr.io."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -308,7 +288,7 @@ def registry(work):
 
 
 class Podman:
-    """podman with a store, a configuration and a view of the registries of its own."""
+    """podman with its own store, configuration and registries."""
 
     def __init__(self, directory, registry, site):
         directory.mkdir()
@@ -331,24 +311,24 @@ class Podman:
         self.registries = directory / "registries.conf"
 
     def __call__(self, *arguments, timeout=900):
-        # The log has both outputs of the container; otherwise stderr is podman's own.
+        # The log has both outputs of the container; for other commands stderr is podman's.
         stderr = subprocess.STDOUT if arguments[0] == "logs" else subprocess.PIPE
         return run("podman", *arguments, timeout=timeout, stderr=stderr, env=self.environment).strip()
 
     def build(self, dockerfile, tag, arch, *options):
-        """Builds one of the examples as it is, with its own directory as the context."""
+        """Builds one of the examples unchanged, with its own directory as the context."""
         return self("build", "--isolation=chroot", "--network=host", "--platform", f"linux/{arch}", "--no-cache",
                     "-t", tag, "-f", dockerfile, *options, EXAMPLES, timeout=1800)
 
 
 @pytest.fixture(scope="session")
 def podman(work, registry, site, debian):
-    """podman, with Debian 12 and drain-init's image in its registries, for each architecture tested."""
+    """podman, with Debian 12 and drain-init's image in its registry, for each tested architecture."""
     podman = Podman(work / "podman", registry, site)
     images = []
     for arch in ARCHITECTURES:
         root = debian("12", arch)
-        # Debian's image trusts the test's certificate: the examples need not know of it.
+        # Debian's image trusts the test's certificate, so the examples stay unchanged.
         shutil.copy(site.certificate, root / "etc/tests.pem")
         (root / "etc/apt/apt.conf.d/99tests").write_text('Acquire::https::CAInfo "/etc/tests.pem";\n')
         run("tar", "-C", root, "--exclude=./dev/*", "-cf", work / "debian.tar", ".")
@@ -370,7 +350,7 @@ def podman(work, registry, site, debian):
     yield podman
     podman("pod", "rm", "--all", "--force", "-t", "0")
     podman("rm", "--all", "--force", "-t", "0")
-    # The store's mounts would keep the directory from being removed.
+    # The directory cannot be removed while the store is mounted.
     podman("umount", "--all")
     subprocess.run(["umount", podman.environment["CONTAINERS_STORAGE_CONF"].replace("storage.conf", "store/overlay")],
                    stderr=subprocess.DEVNULL, check=False)

@@ -1,4 +1,4 @@
-"""drain-init where there is nothing but busybox, as in an Alpine image without its musl: a root of two programs."""
+"""drain-init in a root directory with two programs, busybox and itself, as in an Alpine image without its musl."""
 
 import os
 import shutil
@@ -11,14 +11,14 @@ import pytest
 from conftest import DIST, NATIVE, VERSION, needs_root, run, wait_until
 
 DELAY = 1
-# One child is orphaned and reads from a pipe; the shell is the server.
+# One child is orphaned and reads from a pipe. The shell is the server.
 SCRIPT = ("(read word </pipe &); trap 'echo got TERM; exit 7' TERM; echo serving; while :; do sleep 1 & wait $!; done")
 
 
 @pytest.fixture
 def root(tmp_path, debian):
-    """busybox, links to it, drain-init, a pipe and the /dev/null that a shell needs: no library, no /proc, no /etc."""
-    # Not of this machine: the package refuses busybox, which other tests want.
+    """busybox, links to it, drain-init, a pipe, and the /dev/null that a shell needs. No library, /proc or /etc."""
+    # Not from this machine: the package conflicts with busybox, which other tests need.
     donor = debian("12", NATIVE)
     run("chroot", donor, "apt-get", "-q", "update")
     run("chroot", donor, "apt-get", "-q", "-y", "install", "--no-install-recommends", "busybox-static")
@@ -65,7 +65,7 @@ def test_in_a_root_of_busybox_alone_it_runs_reaps_and_drains(root):
         wait_until("the server serves", lambda: "serving\n" in log.read_text())
         [init] = children(unshare.pid)
         assert os.path.samefile(f"/proc/{init}/exe", root / "drain-init")
-        # The server and the orphan, which its parent's end gave to PID 1.
+        # The server, and the orphan, which PID 1 adopted.
         wait_until("PID 1 has the orphan", lambda: len(children(init)) == 2)
         with (root / "pipe").open("w") as pipe:
             pipe.write("end\n")

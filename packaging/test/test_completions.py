@@ -1,4 +1,4 @@
-"""What zsh and fish offer, asked in the shells themselves. (More of bash is in test_files.py.)"""
+"""What bash, fish and zsh complete, each in the shell itself."""
 
 import os
 import pty
@@ -9,8 +9,6 @@ import time
 
 import pytest
 from conftest import DIST, NATIVE, TOP, run
-from test_files import complete as bash
-from test_files import options_in_help
 
 COMPLETIONS = TOP / "packaging/completions"
 
@@ -20,20 +18,34 @@ def shells():
     run(TOP / "packaging/need", "fish", "zsh")
 
 
+def options_in_help(binary):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run(binary, "--help")))
+
+
+def bash(*words):
+    """What bash offers after WORDS, of which the last is being typed."""
+    script = (
+        "source /usr/share/bash-completion/bash_completion && source \"$1\" && shift\n"
+        "COMP_WORDS=(drain-init \"$@\"); COMP_CWORD=$#; COMP_LINE=\"${COMP_WORDS[*]}\"; COMP_POINT=${#COMP_LINE}\n"
+        "_drain_init; printf '%s\\n' \"${COMPREPLY[@]}\"")
+    output = run("bash", "-c", script, "complete", COMPLETIONS / "drain-init.bash", *words)
+    return set(output.split())
+
+
 def fish(*words):
-    """What fish offers after WORDS, the last of which is being typed."""
+    """The same in fish."""
     line = shlex.join(["drain-init", *words[:-1]]) + " " + words[-1]
     script = f"source {COMPLETIONS}/drain-init.fish; complete -C {shlex.quote(line)}"
     return {offer.split("\t")[0] for offer in run("fish", "--no-config", "-c", script).splitlines()}
 
 
 def zsh(*words):
-    """The same in zsh, which completes on a terminal only."""
+    """The same in zsh, which completes only on a terminal."""
     line = shlex.join(["drain-init", *words[:-1]]) + " " + words[-1]
     setup = (
         f"PS1= RPS1= LISTMAX=0; stty -echo cols 160 rows 400; unsetopt zle_bracketed_paste 2>/dev/null; fpath=({COMPLETIONS} $fpath)\n"
         "autoload -U compinit && compinit -D -u; zstyle ':completion:*' verbose no\n"
-        # zsh lists nothing while keys are waiting: so one key does it all, and says when it is done.
+        # zsh lists nothing while keys are waiting, so one key does it all and prints when it is done.
         "tell() { zle list-choices; zle -R; print -n END-$((6 * 7)); }; zle -N tell; bindkey '^T' tell\n"
         "zle-line-init() { print -n BEGIN-$((6 * 7)) }; zle -N zle-line-init\n")
     pid, terminal = pty.fork()
@@ -64,19 +76,19 @@ def zsh(*words):
 SHELLS = [bash, fish, zsh]
 
 
-@pytest.mark.parametrize("offers", SHELLS, ids=lambda offers: "bash" if offers is bash else offers.__name__)
+@pytest.mark.parametrize("offers", SHELLS, ids=lambda offers: offers.__name__)
 def test_every_shell_completes_every_option_that_help_names(offers):
     known = options_in_help(DIST / f"drain-init-{NATIVE}")
     assert "--delay-term" in known
     assert {word.rstrip("=") for word in offers("--") if re.fullmatch("--[a-z].*", word)} == known
 
 
-@pytest.mark.parametrize("offers", SHELLS, ids=lambda offers: "bash" if offers is bash else offers.__name__)
+@pytest.mark.parametrize("offers", SHELLS, ids=lambda offers: offers.__name__)
 def test_every_shell_completes_values_and_the_command(offers):
     assert "TERM" in offers("--stop-signal", "T")
     assert "15s" in offers("--kill-after", "1")
     assert "--stop-cmd" in offers("--delay-term", "5", "--st")
     assert "runcon" in offers("--delay-term", "5", "--", "runco")
     assert "runcon" in offers("-c", "runco")
-    # Behind COMMAND, options are COMMAND's own.
+    # After COMMAND, options are COMMAND's.
     assert not {word for word in offers("sleep", "--de") if word.startswith("--delay")}

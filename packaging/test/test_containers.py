@@ -18,7 +18,7 @@ pytestmark = needs_root
 
 IMAGE = f"ghcr.io/drain-init/drain-init:{VERSION}"
 DELAY = 2
-# A server in Perl, which every Debian has: it says when TERM reaches it, and exits with 7.
+# A server in Perl, which every Debian has. It prints a line when it receives TERM, and exits with 7.
 TERM_TO_7 = '$| = 1; $SIG{TERM} = sub { print "got TERM\\n"; exit 7 }; print "serving\\n"; sleep 1 while 1'
 
 
@@ -35,7 +35,7 @@ class PodmanContainer(Container):
         here = Path("/proc/self")
         assert line(process, "NSpid")[-1] == "1"
         assert len(line(process, "NSpid")) > len(line(here, "NSpid"))
-        # podman's profile, which is Docker's with a few additions, filters its system calls.
+        # podman's seccomp profile, which is Docker's with a few additions, is active.
         assert line(process, "Seccomp") == ["2"]
         assert int(line(process, "Seccomp_filters")[0]) > int(line(here, "Seccomp_filters")[0])
         inside = process / "root" / path.lstrip("/")
@@ -58,13 +58,13 @@ class PodmanContainer(Container):
             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     def stop(self, seconds=20):
-        """podman stop, begun: returns the process and the moment."""
+        """Starts podman stop; returns the process and the time."""
         begun = time.monotonic()
         return subprocess.Popen(["podman", "stop", "-t", str(seconds), self.identifier], env=self.engine.environment,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), begun
 
     def assert_drains(self, delay=DELAY, status=0, port=None, seconds=20):
-        """A stop is held back for DELAY while the server serves, ends by itself, and hands on STATUS."""
+        """The stop is held back for DELAY while the server serves. The container ends by itself, with STATUS."""
         stop, begun = self.stop(seconds)
         self.wait_for("draining for")
         if port:
@@ -81,7 +81,7 @@ class PodmanContainer(Container):
 
 @contextmanager
 def started(podman, *arguments):
-    """podman run -d ARGUMENTS in a network namespace of its own, so that no port can be taken."""
+    """podman run -d ARGUMENTS in a separate network namespace, where every port is free."""
     identifier = podman("run", "-d", "--network=none", *arguments).splitlines()[-1]
     try:
         yield PodmanContainer(podman, identifier)
@@ -96,14 +96,14 @@ def arch(request):
 
 @pytest.fixture(scope="session")
 def from_apt(podman, arch):
-    """examples/Dockerfile.apt, built as it is."""
+    """examples/Dockerfile.apt, built unchanged."""
     podman.build(EXAMPLES / "Dockerfile.apt", f"localhost/apt-{arch}", arch)
     return f"localhost/apt-{arch}"
 
 
 @pytest.fixture(scope="session")
 def copied(podman, arch):
-    """examples/Dockerfile.copy-from, built as it is."""
+    """examples/Dockerfile.copy-from, built unchanged."""
     podman.build(EXAMPLES / "Dockerfile.copy-from", f"localhost/copied-{arch}", arch)
     return f"localhost/copied-{arch}"
 
@@ -129,7 +129,7 @@ def test_copy_from_in_a_dockerfile_drains_without_a_shell(podman, copied, arch):
 
 
 def test_copy_from_by_digest_copies_the_same_file(podman, registry, arch, tmp_path):
-    """The form that the documentation puts first."""
+    """The form that the documentation recommends."""
     digest = (DIST / f"drain-init-{VERSION}.oci.digest").read_text().strip()
     text = (EXAMPLES / "Dockerfile.copy-from").read_text()
     pinned = text.replace(f"--from={IMAGE} ", f"--from=ghcr.io/drain-init/drain-init@{digest} ")
@@ -145,7 +145,7 @@ def test_copy_from_by_digest_copies_the_same_file(podman, registry, arch, tmp_pa
 
 @pytest.mark.parametrize("arch", SECOND_TIER, ids=lambda arch: arch["name"])
 def test_copy_from_finds_the_other_platforms(podman, arch, tmp_path):
-    """An image of that platform which has nothing else; with FULL=1 the file in it runs, too."""
+    """An otherwise empty image of that platform. With FULL=1 the file also runs."""
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\nCOPY --from={IMAGE} /drain-init /drain-init\nENTRYPOINT [\"/drain-init\"]\n")
     name = f"localhost/scratch-{arch['name']}"
     podman("build", "--isolation=chroot", "--platform", arch["platform"], "--no-cache", "-t", name, tmp_path)
@@ -171,7 +171,7 @@ def test_the_command_s_status_is_the_container_s(podman, from_apt):
 
 
 def test_a_grace_period_below_the_delay_ends_in_a_kill(podman, from_apt):
-    """What the documentation warns of; and the proof that the tests above could fail."""
+    """As the documentation warns. It also proves that the tests above could fail."""
     with started(podman, "--entrypoint", '["drain-init", "--delay-term", "60", "--"]', from_apt, "perl", "-e", TERM_TO_7) as container:
         container.wait_for("serving")
         stop, _ = container.stop(seconds=1)
@@ -181,7 +181,7 @@ def test_a_grace_period_below_the_delay_ends_in_a_kill(podman, from_apt):
 
 
 def test_podman_takes_it_as_its_own_init(podman, from_apt, arch):
-    """podman run --init --init-path, for an image that knows nothing of drain-init."""
+    """podman run --init --init-path, for an image without drain-init."""
     with started(podman, "--init", "--init-path", DIST / f"drain-init-{arch}", "-e", f"DRAIN_INIT_DELAY_TERM={DELAY}",
                  "--entrypoint", "[]", from_apt, "perl", "-e", TERM_TO_7) as container:
         container.wait_for("serving")
@@ -190,7 +190,7 @@ def test_podman_takes_it_as_its_own_init(podman, from_apt, arch):
 
 
 def test_the_image_can_be_mounted(podman, arch):
-    """podman's image mount stands in for the image volume of examples/pod-image-volume.yaml, whose words are used."""
+    """podman's image mount plays the image volume of examples/pod-image-volume.yaml, with the words of that file."""
     pod = yaml.safe_load((EXAMPLES / "pod-image-volume.yaml").read_text())["spec"]
     web = pod["containers"][0]
     volume = next(item for item in pod["volumes"] if item["name"] == web["volumeMounts"][0]["name"])
@@ -204,7 +204,7 @@ def test_the_image_can_be_mounted(podman, arch):
 
 
 def test_podman_plays_the_pod(podman, copied, arch):
-    """examples/pod.yaml as it is; podman 4.3 ignores the grace period in it, so -t gives that."""
+    """examples/pod.yaml unchanged. podman 4.3 ignores its grace period, so -t sets it."""
     pod = yaml.safe_load((EXAMPLES / "pod.yaml").read_text())
     web = pod["spec"]["containers"][0]
     delay = int(web["env"][0]["value"])
@@ -222,7 +222,7 @@ def test_podman_plays_the_pod(podman, copied, arch):
 @pytest.mark.skipif(not FULL, reason="podman 4.3 has no ADD --checksum; FULL=1 uses Debian 13's buildah")
 @pytest.mark.parametrize("image_arch", ["amd64", "arm64"])
 def test_a_download_is_checked(podman, debian, site, image_arch):
-    """examples/Dockerfile.download as it is, by a buildah that knows --checksum."""
+    """examples/Dockerfile.download unchanged, with a buildah that has --checksum."""
     root = debian("13", NATIVE)
     inside = ["chroot", root, "env", "SSL_CERT_FILE=/certificate.pem", "CONTAINERS_REGISTRIES_CONF=/registries.conf"]
     with open(root / "etc/hosts", "a") as hosts:
@@ -230,7 +230,7 @@ def test_a_download_is_checked(podman, debian, site, image_arch):
     shutil.copy(site.certificate, root / "certificate.pem")
     shutil.copy(podman.registries, root / "registries.conf")
     shutil.copytree(EXAMPLES, root / "examples")
-    # buildah mounts its root anew, which must be a mount for that.
+    # buildah remounts its root directory, which must be a mount point for that.
     run("mount", "--bind", root, root)
     run("mount", "--bind", "/proc", root / "proc")
     run("mount", "--rbind", "/dev", root / "dev")

@@ -1,8 +1,8 @@
 """Docker, its builders and Compose: Debian 13's, in a Debian 13 of its own.
 
-dockerd runs in mount and PID namespaces without iptables, bridge or an image from
-elsewhere: what it runs is made of busybox and drain-init. Its socket, its state and
-its cgroups are its own, so that a Docker on the same machine is not touched.
+dockerd runs in mount and PID namespaces, without iptables, a bridge or a downloaded image:
+its containers have busybox and drain-init. It has its own socket, state and cgroups, so a
+Docker on the same machine is not touched.
 """
 
 import fcntl
@@ -26,17 +26,18 @@ pytestmark = [needs_root, pytest.mark.skipif(not FULL, reason="Docker needs a De
 PACKAGES = "docker.io docker-cli docker-buildx docker-compose busybox-static".split()
 IMAGE = f"ghcr.io/drain-init/drain-init:{VERSION}"
 DELAY = 2
-# A server in busybox's shell: it says which signal reaches it, and exits with a status of its own. It says so
-# on stderr, as drain-init does: only then is the order of the log's lines that of their writing.
-# (A shell's background job ignores INT and QUIT, and after a drain the whole group is waited for.)
+# A server in busybox's shell. It prints which signal it receives and exits with its own status. It prints on
+# stderr, like drain-init, so that the lines of the log are in order. It kills its background job, which ignores
+# INT and QUIT, because drain-init waits for the whole group after a drain.
 TRAPS = "exec >&2; for i in TERM INT QUIT; do trap \"echo got $i; kill \\$!; exit 7\" $i; done; echo serving; "
 SERVER = ("sh", "-c", TRAPS + "while :; do sleep 1000 & wait $!; done")
-# On a terminal Ctrl-C and Ctrl-Z reach the whole group. INT does not end it: a second one would be seen.
+# On a terminal, Ctrl-C and Ctrl-Z reach the whole group. INT does not end it, so a second one would be seen.
 IN_FOREGROUND = ("sh", "-c", "trap 'echo got INT' INT; trap 'echo continued' CONT; trap 'exit 7' USR1; "
                  "echo serving; while :; do sleep 1; done")
 
-# The namespaces end with their first process, and the mounts with them. A chroot would not do: what enters a
-# container's mount namespace, as docker exec does, begins at its topmost mount, which would be the machine's.
+# The namespaces end with their first process, and the mounts with them. A chroot is not enough: a process that
+# enters a container's mount namespace, as with docker exec, starts at the topmost mount, which would be the
+# machine's.
 START = """
 set -e
 mount --bind "$1" "$1"
@@ -55,7 +56,7 @@ exec /usr/bin/drain-init -- "$@"
 
 @pytest.fixture(scope="session")
 def debian_with_docker(work, debian):
-    """Debian 13 with docker.io, the builder's client and Compose. Kept in target/ for the next run."""
+    """Debian 13 with docker.io, the builder's client and Compose. target/ keeps it for the next run."""
     if not re.search(r" cgroup2? ", Path("/proc/self/mounts").read_text()):
         pytest.skip("no cgroups are mounted here, and dockerd does not start without")
     cache = TOP / "target" / "packages-test"
@@ -115,7 +116,7 @@ class Docker:
         archive.unlink()
 
     def end(self):
-        """dockerd stops its containers when it is told to stop; then nothing but empty cgroups is left."""
+        """dockerd stops its containers when it is stopped. Then only empty cgroups remain."""
         child = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         if child:
             os.kill(int(child[0]), 15)
@@ -148,20 +149,20 @@ def dockerd(root, work, name, *options):
 
 @pytest.fixture(scope="session")
 def docker(debian_with_docker, work):
-    """dockerd as Debian ships it; its init is tini."""
+    """dockerd as Debian ships it, with tini as its init."""
     with dockerd(debian_with_docker, work, "docker") as docker:
         yield docker
 
 
 @pytest.fixture(scope="session")
 def docker_with_init(debian_with_docker, work):
-    """dockerd whose own init is drain-init."""
+    """dockerd with drain-init as its init."""
     with dockerd(debian_with_docker, work, "docker-with-init", "--init-path=/usr/bin/drain-init") as docker:
         yield docker
 
 
 def assert_drained(logs, signal="TERM"):
-    """One drain, of the time that was asked for; the command had the signal once, after it, if it says what it gets."""
+    """One drain, for DELAY. Then the command received the signal once, if it prints what it receives."""
     begin = f"{signal}: draining for {DELAY}s, then {signal} "
     [seconds] = re.findall(rf"] drained for ([\d.]+)s: {signal} to process group \d+", logs)
     assert DELAY <= float(seconds) < DELAY + 1, logs
@@ -175,7 +176,7 @@ class DockerContainer(Container):
     """A container that was started in the background."""
 
     def assert_pid_1_is_drain_init(self, path):
-        """By PATH, and with the bytes of the one in dist/."""
+        """Started by PATH, and the same file as in dist/."""
         inside = ("exec", self.identifier, "/bin/busybox")
         assert self.engine(*inside, "cat", "/proc/1/cmdline").split("\0")[0] == path
         digest = hashlib.sha256((DIST / f"drain-init-{NATIVE}").read_bytes()).hexdigest()
@@ -225,7 +226,7 @@ def test_docker_stop_drains_and_hands_on_the_command_s_status(docker, command, s
 
 
 def test_docker_stop_below_the_delay_ends_in_a_kill(docker):
-    """What the documentation warns of. The log has the drain's beginning, and no more."""
+    """As the documentation warns. The log has only the beginning of the drain."""
     with started(docker, "-e", "DRAIN_INIT_DELAY_TERM=600", "local/app") as container:
         container.wait_for("serving")
         _, logs = container.assert_stop(137, "-t", "1")
@@ -254,7 +255,7 @@ def test_docker_stop_drains_on_a_terminal_too(docker):
 
 
 def test_dockerd_takes_it_as_its_own_init(docker_with_init):
-    """dockerd asks the init for its version, and starts one that does not answer as tini does all the same."""
+    """dockerd asks the init for its version. It also uses one that does not answer like tini."""
     docker = docker_with_init
     assert docker("info", "-f", "{{.InitBinary}}") == "/usr/bin/drain-init"
     said = [line for line in docker.log.read_text().splitlines() if "drain-init version" in line]
@@ -269,7 +270,7 @@ def test_dockerd_takes_it_as_its_own_init(docker_with_init):
 
 
 def test_as_dockerd_s_init_before_itself_it_drains_once(docker_with_init):
-    """The outer one takes the variables away, so that the inner one delivers at once."""
+    """The outer one removes the variables, so the inner one delivers at once."""
     with started(docker_with_init, "--init", *WITH_DELAY, "local/app") as container:
         container.wait_for("serving")
         logs = container.assert_drains(7, "-t", "60")
@@ -278,7 +279,7 @@ def test_as_dockerd_s_init_before_itself_it_drains_once(docker_with_init):
 
 
 def test_behind_docker_s_own_init_it_drains(docker):
-    """docker run --init with tini, before an ENTRYPOINT that is drain-init: TERM arrives once."""
+    """docker run --init with tini, and drain-init as the ENTRYPOINT: TERM arrives once."""
     with started(docker, "--init", *WITH_DELAY, "local/app") as container:
         container.wait_for("serving")
         logs = container.assert_drains(7, "-t", "60")
@@ -288,7 +289,7 @@ def test_behind_docker_s_own_init_it_drains(docker):
 
 @pytest.fixture(scope="session")
 def published(docker, registry):
-    """The image, in the registry and loaded from a file. docker load takes no OCI archive before Docker 27's image store."""
+    """The image in the registry. docker load accepts no OCI archive before Docker 27's image store."""
     source = f"oci-archive:{DIST}/drain-init-{VERSION}.oci.tar"
     name = f"{registry}/ghcr.io/drain-init/drain-init:{VERSION}"
     run("skopeo", "copy", "-q", "--all", "--preserve-digests", "--dest-tls-verify=false", source, f"docker://{name}")
@@ -313,14 +314,14 @@ def assert_copied(docker, tag):
 
 
 def test_buildkit_copies_from_the_loaded_image(docker, loaded):
-    """examples/Dockerfile.copy-from as it is; only the stage that stands for the user's build is another image."""
+    """examples/Dockerfile.copy-from unchanged, except for the image of the user's build stage."""
     docker("buildx", "build", "--no-cache", "--build-context", "build=docker-image://local/busybox",
            "-t", "local/loaded", "-f", "/examples/Dockerfile.copy-from", "/examples")
     assert_copied(docker, "local/loaded")
 
 
 def test_buildkit_copies_from_the_image_in_a_registry_by_digest(docker, published):
-    """The form that the documentation puts first."""
+    """The form that the documentation recommends."""
     digest = (DIST / f"drain-init-{VERSION}.oci.digest").read_text().strip()
     name = f"{published.removesuffix(f':{VERSION}')}@"
     text = (EXAMPLES / "Dockerfile.copy-from").read_text()
@@ -338,7 +339,7 @@ def test_buildkit_copies_from_the_image_in_a_registry_by_digest(docker, publishe
 
 def test_the_classic_builder_copies_from_the_loaded_image(docker, loaded):
     text = (EXAMPLES / "Dockerfile.copy-from").read_text()
-    # It has no --build-context.
+    # This builder has no --build-context.
     replaced = re.sub(r"FROM debian:12-slim AS build\n(.*\n)*?\n", "FROM local/busybox AS build\n\n", text)
     assert replaced != text
     (docker.root / "var/classic").write_text(replaced)
@@ -349,7 +350,7 @@ def test_the_classic_builder_copies_from_the_loaded_image(docker, loaded):
 
 @contextmanager
 def composed(docker, *lines):
-    """One service of the image local/app with LINES, up; yields the container and docker compose."""
+    """A running service of the image local/app with LINES; yields the container and docker compose."""
     directory = docker.root / "var/compose"
     directory.mkdir(exist_ok=True)
     (directory / "compose.yaml").write_text(
@@ -415,7 +416,7 @@ def test_compose_s_init_true_before_the_image_s_drain_init_drains_once(docker):
 
 
 def test_compose_s_entrypoint_drops_the_image_s_cmd(docker):
-    """docs/migrating.md says so: nothing is started without a command: beside it."""
+    """As docs/migrating.md warns: without command: in the file, drain-init starts nothing."""
     entrypoint = 'entrypoint: ["/drain-init", "-v", "--"]'
     with composed(docker, entrypoint) as (container, _):
         wait_until("the container has ended", lambda: container.state()["Status"] == "exited")
@@ -426,7 +427,7 @@ def test_compose_s_entrypoint_drops_the_image_s_cmd(docker):
 
 
 class Terminal:
-    """docker run -it on a terminal of its own."""
+    """docker run -it on its own terminal."""
 
     def __init__(self, docker, *arguments):
         self.master, slave = pty.openpty()
@@ -446,7 +447,7 @@ class Terminal:
         return data
 
     def wait_for(self, words):
-        """Reads on until WORDS came, and forgets what was before their end."""
+        """Reads until WORDS, and forgets everything up to them."""
         deadline = time.monotonic() + 60
         while words not in self.seen:
             assert self.read(deadline), f"the terminal closed without {words!r}: {self.seen!r}"
@@ -456,7 +457,7 @@ class Terminal:
         os.write(self.master, keys.encode())
 
     def end(self):
-        """What else was said, and the status."""
+        """The remaining output, and the status."""
         deadline = time.monotonic() + 60
         while self.read(deadline):
             pass
@@ -477,7 +478,7 @@ def on_terminal(docker, *arguments):
 
 
 def assert_ctrl_c_arrives_once(docker, terminal):
-    """And USR1, which drain-init delivers behind all that came before it, ends the command."""
+    """USR1, which drain-init delivers after everything before it, ends the command."""
     terminal.type("\x03")
     terminal.wait_for("got INT")
     docker("kill", "--signal", "USR1", "on-terminal")
@@ -485,7 +486,7 @@ def assert_ctrl_c_arrives_once(docker, terminal):
     assert status == 7 and "got INT" not in seen, seen
 
 
-# The delay is there to be passed by: Ctrl-C is no stop of the platform's.
+# The delay must not matter: Ctrl-C is not a stop by the platform.
 @pytest.mark.parametrize("options", [(), ("-e", "DRAIN_INIT_DELAY_TERM=600"), ("-e", "DRAIN_INIT_SINGLE_CHILD=1")], ids=["plain", "delay", "c"])
 def test_ctrl_c_reaches_the_command_once_and_at_once(docker, options):
     with on_terminal(docker, *options, "local/app", *IN_FOREGROUND) as terminal:

@@ -1,4 +1,4 @@
-"""What is in dist/: looked at, not run."""
+"""The files in dist/, without running them."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ import tarfile
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import DIST, EXAMPLES, NATIVE, RELEASED, TOP, VERSION, fails, run
+from conftest import DIST, EXAMPLES, RELEASED, TOP, VERSION, fails, run
 
 REPOSITORY = "https://github.com/drain-init/drain-init"
 # By the names of dist/drain-init-NAME.
@@ -39,7 +39,7 @@ def sha256(path):
 
 
 def test_lintian_has_no_error_and_no_warning(tmp_path):
-    """In one run: most of its time is its own start. Debian 12's leaves files where it works."""
+    """In one run, because it takes long to start. Debian 12's leaves files in TMPDIR."""
     run("lintian", "--allow-root", "--fail-on", "error,warning", *DEBS.values(), env=os.environ | {"TMPDIR": str(tmp_path)})
 
 
@@ -67,7 +67,7 @@ def test_the_package_has_program_manual_completion_and_documents(arch):
     assert manual == (TOP / "docs/drain-init.1").read_bytes()
     changelog = gzip.decompress(archive.extractfile(members[f"{doc}/changelog.gz"]).read()).decode()
     assert changelog.startswith(f"drain-init ({VERSION}) ")
-    # Those that have drain-init from a package; the others show other ways.
+    # Those that install drain-init from a package.
     for example in ("Dockerfile.apt", "Procfile", "compose.yaml", "deployment.yaml", "web.service"):
         assert archive.extractfile(members[f"{doc}/examples/{example}"]).read() == (EXAMPLES / example).read_bytes()
     text = archive.extractfile(members[f"{doc}/README.md"]).read().decode()
@@ -97,7 +97,7 @@ def test_the_copyright_names_everything_that_is_linked_in(arch):
     crates = {line.split()[0] for line in tree.splitlines() if line.strip()} - {"drain-init"}
     assert {"nix", "lexopt", "libc"} <= crates
     for part in crates | {"musl", "rust-std"}:
-        assert f"Files: vendor/{part}/*" in text, f"debian/copyright does not name {part}"
+        assert f"Files: vendor/{part}/*" in text, f"deb/copyright does not name {part}"
 
 
 @pytest.mark.parametrize("arch", TARGETS)
@@ -137,7 +137,7 @@ def test_the_archive_has_the_program_and_what_belongs_to_it(arch):
 
 @pytest.mark.parametrize("arch", TARGETS)
 def test_the_program_is_static_and_of_its_architecture(arch):
-    """Nothing is left to be found at its start: no interpreter, no dynamic section, and no writable code."""
+    """No interpreter, no dynamic section, and no writable code."""
     machines = {"amd64": "X86-64", "arm64": "AArch64", "386": "80386", "armv7": "ARM", "ppc64le": "PowerPC64", "riscv64": "RISC-V", "s390x": "S/390"}
     said = run("readelf", "--wide", "--file-header", "--program-headers", DIST / f"drain-init-{arch}")
     assert machines[arch] in re.search(r"Machine: +(.*)", said)[1]
@@ -147,7 +147,7 @@ def test_the_program_is_static_and_of_its_architecture(arch):
 
 
 def layout():
-    """The image: its index, and a function that reads what a descriptor names, its digest checked."""
+    """The image: its index, and a function that reads what a descriptor names and checks the digest."""
     archive = tarfile.open(DIST / f"drain-init-{VERSION}.oci.tar")
 
     def read(descriptor):
@@ -226,38 +226,7 @@ def test_no_private_key_is_left_in_dist():
         assert b"PRIVATE KEY" not in path.read_bytes(), path
 
 
-def complete(*words):
-    """What bash offers after WORDS, the last of which is being typed."""
-    script = (
-        "source /usr/share/bash-completion/bash_completion && source \"$1\" && shift\n"
-        "COMP_WORDS=(drain-init \"$@\"); COMP_CWORD=$#; COMP_LINE=\"${COMP_WORDS[*]}\"; COMP_POINT=${#COMP_LINE}\n"
-        "_drain_init; printf '%s\\n' \"${COMPREPLY[@]}\"")
-    output = run("bash", "-c", script, "complete", TOP / "packaging/completions/drain-init.bash", *words)
-    return set(output.split())
-
-
-def options_in_help(binary):
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run(binary, "--help")))
-
-
-def test_bash_completes_every_option_that_help_names():
-    known = options_in_help(DIST / f"drain-init-{NATIVE}")
-    assert "--delay-term" in known
-    assert {word for word in complete("--") if word.startswith("--")} == known
-
-
-def test_bash_completes_values_and_the_command():
-    assert "TERM" in complete("--stop-signal", "T")
-    assert complete("--kill-after", "15") == {"15s"}
-    assert complete("--delay-term", "5", "--") >= {"--stop-cmd"}
-    assert "sleep" in complete("--delay-term", "5", "--", "slee")
-    assert "sleep" in complete("-c", "slee")
-    # Behind COMMAND, options are COMMAND's own.
-    assert "--delay-term" not in complete("sleep", "--de")
-
-
-def test_make_deb_wants_its_surroundings():
-    """A script called without make says so, and writes nothing."""
-    for script in ("deb/build", "apt/build", "nfpm/build", "dnf/build", "alpine/build", "image/build", "dist"):
+def test_a_script_called_without_make_is_an_error():
+    for script in ("deb/build", "apt/build", "nfpm/build", "image/build", "wheel/build", "dist"):
         assert "run this as make" in fails("env", "-u", "VERSION", TOP / "packaging" / script)
     assert shutil.which("apt-ftparchive")

@@ -234,9 +234,7 @@ pub(super) fn unknown(source: Source, name: &[u8], part: &[u8]) -> Error {
 fn abbreviates(short: &[u8], long: &[u8]) -> bool {
     let mut rest = long.iter();
     let mut letters = short.iter().filter(|byte| !matches!(byte, b'-' | b'_'));
-    !short.is_empty()
-        && short.first() == long.first()
-        && letters.all(|letter| rest.any(|other| other == letter))
+    short.first() == long.first() && letters.all(|letter| rest.any(|other| other == letter))
 }
 
 /// Whether so many insertions, removals and replacements of a letter make `one` the `other`.

@@ -40,17 +40,17 @@ impl Settings {
         value: &[u8],
         source: Source,
     ) -> Result<(), Error> {
-        let bit = entry.opt.subject();
-        if matches!(source, Source::Option) {
-            self.by_option |= bit;
-        }
-        let result = if matches!(source, Source::Variable) && self.by_option & bit != 0 {
-            // The command line has priority. A bad value is an error even so.
-            Self::default().set(entry, value, source)
-        } else {
-            self.set(entry, value, source)
+        // The command line has priority. A bad value is an error even so.
+        let mut overridden = Self::default();
+        let target = match source {
+            Source::Option => {
+                self.by_option |= entry.opt.subject();
+                self
+            }
+            Source::Variable if self.by_option & entry.opt.subject() != 0 => &mut overridden,
+            Source::Variable => self,
         };
-        result.map_err(|wrong| entry.refuse(source, value, wrong))
+        target.set(entry, value, source).map_err(|wrong| entry.refuse(source, value, wrong))
     }
 
     fn set(&mut self, entry: &Entry, value: &[u8], source: Source) -> Result<(), Wrong> {

@@ -272,14 +272,14 @@ impl<'a> Search<'a> {
     /// Finds every world that can be reached in so many turns.
     fn explore(plan: &'a Plan, on_terminal: bool, depth: usize) -> Result<Self, Broken> {
         let mut search = Self::default();
-        let plain = Process::default();
-        let ignores = Process { ignores: true, ..plain };
-        let forbidden = Process { forbidden: true, ..plain };
+        let usual = Process::default();
+        let ignores = Process { ignores: true, ..usual };
+        let forbidden = Process { forbidden: true, ..usual };
         for (remaining, others) in [
             (None, false),
             (None, true),
-            (Some(plain), false),
-            (Some(plain), true),
+            (Some(usual), false),
+            (Some(usual), true),
             (Some(ignores), false),
             (Some(forbidden), true),
         ] {

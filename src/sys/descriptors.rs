@@ -9,9 +9,8 @@ use nix::errno::Errno;
 
 use crate::decimal;
 
-/// Closes every descriptor from `first` on. See `close_range(2)`; where that call
-/// is missing, goes by /proc/self/fd, and without /proc through all numbers that
-/// a program is likely to have used.
+/// Closes every descriptor from `first` on. See `close_range(2)`. If that fails, closes
+/// what /proc/self/fd lists, and without /proc all numbers up to 65,535.
 pub fn close_from(first: c_int) {
     // SAFETY: takes three numbers. Nothing here keeps a descriptor from `first` on.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) };
@@ -27,7 +26,7 @@ pub fn close_from(first: c_int) {
     }
 }
 
-/// Closes what /proc/self/fd lists from `first` on; false where it cannot be read.
+/// Closes what /proc/self/fd lists from `first` on. Returns false if it cannot be read.
 fn close_listed(first: c_int) -> bool {
     for_each_number(c"/proc/self/fd", &mut |directory, descriptor| {
         if descriptor >= first && descriptor != directory {
@@ -82,7 +81,7 @@ fn open_to_read(path: &CStr) -> nix::Result<c_int> {
 }
 
 /// Reads once from a descriptor, as much as the buffer holds. See read(2).
-fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     #[allow(clippy::cast_sign_loss)]
@@ -120,7 +119,7 @@ pub fn for_each_byte(path: &CStr, act: &mut dyn FnMut(u8)) -> nix::Result<()> {
     end
 }
 
-/// Reads where a symbolic link points to. See readlink(2).
+/// Reads the target of a symbolic link. See readlink(2).
 pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: a C string; the kernel writes at most `buffer.len()` bytes.
     let count = unsafe { libc::readlink(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
@@ -133,10 +132,10 @@ pub fn close(descriptor: c_int) {
     unsafe { libc::close(descriptor) };
 }
 
-/// Makes descriptor 0 /dev/null, or where there is none a pipe at its end.
+/// Makes descriptor 0 /dev/null, or if that is missing a pipe at end of file.
 pub fn empty_stdin() {
     close(0);
-    // Whatever is bound over it, the open does not wait.
+    // A FIFO may be mounted over it: the open must not wait.
     let flags = libc::O_RDONLY | libc::O_NONBLOCK;
     // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
     if unsafe { libc::open(c"/dev/null".as_ptr(), flags) } >= 0 {
@@ -168,7 +167,7 @@ fn is_dev_null(descriptor: c_int) -> bool {
 ///
 /// # Errors
 ///
-/// Whatever write(2) says.
+/// Those of write(2).
 pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
     // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
     let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
@@ -176,14 +175,14 @@ pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
     Errno::result(count).map(|count| count as usize)
 }
 
-/// How many bytes a pipe holds; `None` where the descriptor is no pipe. See
+/// How many bytes a pipe can hold. `None` if the descriptor is not a pipe. See
 /// `F_GETPIPE_SZ(2const)`.
 #[must_use]
 pub fn pipe_size(descriptor: c_int) -> Option<c_int> {
     control(descriptor, libc::F_GETPIPE_SZ)
 }
 
-/// An answer of fcntl(2) to a question without an argument.
+/// The result of an fcntl(2) command that has no argument.
 fn control(descriptor: c_int, question: c_int) -> Option<c_int> {
     // SAFETY: takes two numbers.
     let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor, question, 0) };
@@ -200,11 +199,11 @@ pub fn unread(descriptor: c_int) -> c_int {
     count
 }
 
-/// Opens what stderr is once more, to write to it without ever blocking: by a
-/// file description of its own, whose flags nobody shares. See proc(5).
+/// Opens stderr's file again, to write to it without blocking through a file description
+/// whose flags no other process shares. See proc(5).
 #[must_use]
-pub fn open_stderr_anew() -> Option<c_int> {
-    // A pipe's end that is there to be read could be opened to be written to.
+pub fn reopen_stderr() -> Option<c_int> {
+    // The reading end of a pipe could be opened for writing.
     if control(2, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
         return None;
     }
@@ -214,12 +213,11 @@ pub fn open_stderr_anew() -> Option<c_int> {
     (descriptor >= 0).then_some(descriptor)
 }
 
-/// Writes to a socket without blocking or raising PIPE, whatever the
-/// descriptor's flags. See send(2).
+/// Writes to a socket without blocking or raising PIPE, whatever its flags. See send(2).
 ///
 /// # Errors
 ///
-/// ENOTSOCK where it is none, EAGAIN where it would block.
+/// ENOTSOCK if it is not a socket, EAGAIN if it would block.
 pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`, and no address.
@@ -242,10 +240,10 @@ pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()>
 ///
 /// # Errors
 ///
-/// EAGAIN where it would block, EOPNOTSUPP or ENOSYS where the kernel cannot.
+/// EAGAIN if it would block, EOPNOTSUPP or ENOSYS if the kernel cannot do this.
 pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
     const RWF_NOWAIT: c_int = 8;
-    // As an offset, in two words: where the file stands.
+    // The offset, in two words: the current one.
     const HERE: c_long = -1;
     let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.

@@ -50,8 +50,8 @@ pub fn set_signal_mask(mask: SignalSet) {
 ///
 /// # Errors
 ///
-/// EAGAIN when the time is over, EINTR when the wait was interrupted (by a stop
-/// and CONT, say).
+/// EAGAIN after the timeout, EINTR if the wait was interrupted, for example by STOP and
+/// CONT.
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let set = set.bits();
     let timeout = timeout.map(|timeout| KernelTimespec {
@@ -61,7 +61,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `set`, writes no
-    // siginfo where that is NULL, and reads `timeout` where it is not NULL.
+    // siginfo if that is NULL, and reads `timeout` unless it is NULL.
     let number = unsafe {
         libc::syscall(
             libc::SYS_rt_sigtimedwait,
@@ -75,8 +75,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     i32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)
 }
 
-/// The signals that are pending, where a filter does not forbid to ask. See
-/// sigpending(2).
+/// The pending signals. `None` if a filter forbids the call. See sigpending(2).
 #[must_use]
 pub fn pending_signals() -> Option<SignalSet> {
     let mut set = 0_u64;
@@ -86,40 +85,48 @@ pub fn pending_signals() -> Option<SignalSet> {
     (failed == 0).then(|| SignalSet::from_bits(set))
 }
 
-/// A kernel `sigaction` with the handler in its first word; no flag asks for a
-/// restorer.
-type Action = [u64; 4];
+/// A kernel `sigaction`: the handler, then flags, restorer and mask.
+type Action = [usize; 5];
 
-/// Sets the action of a signal, if there is a new one, and returns the one before. See
-/// rt_sigaction(2); the C library's sigaction refuses signals 32 to 34.
-fn sigaction(signal: Signal, new: Option<&Action>) -> Action {
-    let mut before = Action::default();
-    let new = new.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the kernel reads and writes one sigaction, which is at most four words of
-    // 64 bits. It installs no handler of ours.
+/// The action of a signal that is ignored or has its default.
+const fn without_handler(disposition: libc::sighandler_t) -> Action {
+    [disposition, 0, 0, 0, 0]
+}
+
+/// Sets the action of a signal, and returns the one before. See sigaction(2); the C
+/// library's own refuses signals 32 to 34.
+///
+/// # Safety
+///
+/// A handler in `action` may run at any time.
+unsafe fn sigaction(signal: Signal, action: Action) -> Action {
+    let mut before = without_handler(libc::SIG_DFL);
+    // SAFETY: the kernel reads and writes one sigaction, which has at most five words.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigaction,
             signal.number(),
-            new,
-            &raw mut before,
+            action.as_ptr(),
+            before.as_mut_ptr(),
             KERNEL_SIGSET_SIZE,
         );
     }
     before
 }
 
+/// Makes a signal ignored or gives it its default, and returns the action before.
+fn set_disposition(signal: Signal, disposition: libc::sighandler_t) -> Action {
+    // SAFETY: there is no handler.
+    unsafe { sigaction(signal, without_handler(disposition)) }
+}
+
 /// Discards a pending signal without sigtimedwait(2), by ignoring it for a moment.
 #[cold]
 #[inline(never)]
 pub fn discard(signal: Signal) {
-    let before = sigaction(signal, Some(&[libc::SIG_IGN as u64, 0, 0, 0]));
-    sigaction(signal, Some(&before));
-}
-
-/// Sets a signal's disposition to its default.
-fn reset(signal: Signal) {
-    sigaction(signal, Some(&Action::default()));
+    let before = set_disposition(signal, libc::SIG_IGN);
+    // SAFETY: this is the action that was found.
+    unsafe { sigaction(signal, before) };
 }
 
 /// Takes the pending signal with the lowest number through a signalfd(2), for a
@@ -147,19 +154,19 @@ pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
     result.and_then(|_| Signal::new(info[0]).ok_or(Errno::EINVAL))
 }
 
-/// Sleeps for so many milliseconds, whatever signal comes: all are blocked. See
-/// poll(2).
+/// Sleeps for so many milliseconds. No signal ends the sleep, because all are blocked.
+/// See poll(2).
 pub fn sleep(millis: c_int) {
     // SAFETY: no descriptor is looked at.
     unsafe { libc::poll(ptr::null_mut(), 0, millis) };
 }
 
 /// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),
-/// to every process (-1). `None` only asks whether it could be sent.
+/// to every process (-1). `None` only checks whether a signal could be sent.
 ///
 /// # Errors
 ///
-/// ESRCH where there is no such process, EPERM where none may be signalled.
+/// ESRCH if the target does not exist, EPERM if none of it may be signalled.
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
@@ -167,26 +174,28 @@ pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     if failed { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// Makes CHLD's disposition the default, under which the kernel keeps a dead
-/// child until it is reaped. Discards a pending CHLD. Says whether CHLD was
-/// ignored. See sigaction(2), NOTES.
+/// Sets CHLD's disposition to the default, under which the kernel keeps an exited child
+/// until it is reaped. Discards a pending CHLD. Returns whether CHLD was ignored. See
+/// sigaction(2), NOTES.
 #[must_use]
 pub fn reset_sigchld() -> bool {
-    // SAFETY: signal(2) takes a number and one of its constants.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN }
+    set_disposition(Signal::CHLD, libc::SIG_DFL)[0] == libc::SIG_IGN
 }
 
-/// Lets signals do what they do by themselves, but for those in `blocked`. Where
-/// the kernel would shield PID 1 from them, TERM and INT end it all the same.
+/// Unblocks the signals except those in `blocked`, so that they have their default
+/// effect. As PID 1, which the kernel shields from them, TERM and INT still end it.
 pub fn let_signals_end(blocked: SignalSet) {
     extern "C" fn end(number: c_int) {
         // SAFETY: never returns.
         unsafe { libc::_exit(128 + number) }
     }
     if nix::unistd::getpid().as_raw() == 1 {
-        for signal in [libc::SIGTERM, libc::SIGINT] {
+        // The x86-64 kernel runs no handler without a restorer. This one never returns.
+        const SA_RESTORER: usize = 0x0400_0000;
+        let handler = end as extern "C" fn(c_int) as libc::sighandler_t;
+        for signal in [Signal::TERM, Signal::INT] {
             // SAFETY: the handler makes one system call.
-            unsafe { libc::signal(signal, end as extern "C" fn(c_int) as libc::sighandler_t) };
+            unsafe { sigaction(signal, [handler, SA_RESTORER, handler, 0, 0]) };
         }
     }
     set_signal_mask(blocked);
@@ -196,22 +205,20 @@ pub fn let_signals_end(blocked: SignalSet) {
 /// inherited and the `named` signals their default, and unblocks every signal.
 pub fn hand_over_signals(sigchld_ignored: bool, named: SignalSet) {
     if sigchld_ignored {
-        // SAFETY: as above.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        set_disposition(Signal::CHLD, libc::SIG_IGN);
     }
     for signal in named.iter() {
-        reset(signal);
+        set_disposition(signal, libc::SIG_DFL);
     }
     set_signal_mask(SignalSet::EMPTY);
 }
 
-/// The time since some moment in the past, never set back. See `clock_gettime(2)`,
-/// `CLOCK_MONOTONIC`.
+/// The time since a fixed moment in the past. See `clock_gettime(2)`, `CLOCK_MONOTONIC`.
 #[must_use]
 pub fn now() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = KernelTimespec { seconds: 0, nanos: 0 };
     // SAFETY: the kernel writes one timespec, or leaves the zeros.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) };
     #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Duration::new(time.seconds as u64, time.nanos as u32)
 }

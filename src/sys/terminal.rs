@@ -8,9 +8,9 @@ use nix::unistd::Pid;
 
 use super::descriptors::close;
 
-/// The foreground process group of the controlling terminal, where `descriptor`
-/// is that. See tcgetpgrp(3), which says so by not failing; TIOCGSID, which would
-/// ask more directly, is unknown to qemu-user.
+/// The foreground process group of the controlling terminal, if `descriptor` is that
+/// terminal. See tcgetpgrp(3), which fails on any other. TIOCGSID would be more direct,
+/// but qemu-user does not have it.
 #[must_use]
 pub fn foreground_group(descriptor: c_int) -> Option<Pid> {
     let mut group: libc::pid_t = 0;
@@ -32,8 +32,8 @@ fn is_master(descriptor: c_int) -> bool {
 ///
 /// # Errors
 ///
-/// ENOTTY where `descriptor` is not the controlling terminal, EPERM where the
-/// group is of another session, ESRCH or EINVAL where there is none.
+/// ENOTTY if `descriptor` is not the controlling terminal, EPERM if the group belongs to
+/// another session, ESRCH or EINVAL if it does not exist.
 pub fn set_foreground_group(descriptor: c_int, group: Pid) -> nix::Result<()> {
     let group: libc::pid_t = group.as_raw();
     // SAFETY: TIOCSPGRP reads one pid_t.
@@ -41,8 +41,8 @@ pub fn set_foreground_group(descriptor: c_int, group: Pid) -> nix::Result<()> {
         .map(drop)
 }
 
-/// Lets `use_it` have a descriptor of the controlling terminal, if there is one:
-/// stdin, or /dev/tty. See tty(4).
+/// Calls `use_it` with a descriptor of the controlling terminal, stdin or /dev/tty, if
+/// there is one. See tty(4).
 pub fn with_terminal<T>(use_it: impl FnOnce(c_int) -> T) -> Option<T> {
     if foreground_group(0).is_some() {
         return Some(use_it(0));
@@ -50,7 +50,7 @@ pub fn with_terminal<T>(use_it: impl FnOnce(c_int) -> T) -> Option<T> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
     // SAFETY: a C string.
     let descriptor = unsafe { libc::open(c"/dev/tty".as_ptr(), flags) };
-    // An image may have any file of that name, or none.
+    // /dev/tty may be any file.
     let used = foreground_group(descriptor).map(|_| use_it(descriptor));
     close(descriptor);
     used

@@ -1,11 +1,12 @@
 """Draws the picture from the data: plot.py RESULTS.json PICTURE.svg
 
-Of `make e2e`: failed requests over time through one deploy of puma, dumb-init beside
-drain-init. Of `make e2e-kubernetes`: what a pod still answers after its deletion, and
-what fails, the same two beside each other.
+For `make e2e`: requests and failed requests during a deploy of puma, with dumb-init and
+with drain-init. For `make e2e-kubernetes`: what a pod still answers after its deletion,
+and what fails, with the same two.
 """
 
 import json
+import os
 import statistics
 import sys
 
@@ -14,9 +15,12 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-# The same data gives the same bytes.
+# The same data always gives the same file.
 matplotlib.rcParams.update({"svg.hashsalt": "drain-init", "svg.fonttype": "none", "font.size": 10})
 WAYS = ("dumb-init", "drain-init --delay-term D")
+
+
+LARGEST = 60_000
 
 
 def find(results, way):
@@ -26,6 +30,8 @@ def find(results, way):
 
 def save(figure, target):
     figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+    if os.path.getsize(target) > LARGEST:
+        sys.exit(f"plot.py: {target} has more than {LARGEST:,} bytes")
 
 
 def median(row, what):
@@ -65,8 +71,9 @@ def main(source, target):
     for axis, (way, row) in zip(axes, rows.items()):
         line = row["timeline"]
         starts = [line["start_s"] + i * line["bin_s"] for i in range(len(line["failed"]))]
-        axis.bar(starts, line["requests"], line["bin_s"], align="edge", color="#dddddd", label="requests")
-        axis.bar(starts, line["failed"], line["bin_s"], align="edge", color="#c0392b", label="failed")
+        edges = [*starts, starts[-1] + line["bin_s"]]
+        axis.stairs(line["requests"], edges, fill=True, color="#dddddd", label="requests")
+        axis.stairs(line["failed"], edges, fill=True, color="#c0392b", label="failed")
         for number, at in enumerate(line["signals_s"]):
             axis.axvline(at, color="black", linewidth=0.8, linestyle="--",
                          label="SIGTERM, removal starts" if number == 0 else None)

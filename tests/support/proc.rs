@@ -58,6 +58,13 @@ pub fn descendants(pid: Pid) -> Vec<Pid> {
     found
 }
 
+/// Waits until a descendant of this process has executed this program.
+pub fn until_executed(ancestor: Pid, program: &str) {
+    let name_of = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm"));
+    let is_it = |pid: &Pid| name_of(pid).is_ok_and(|name| name.trim_end() == program);
+    until(&format!("the start of {program}"), || descendants(ancestor).iter().any(is_it));
+}
+
 /// A line of /proc/PID/status, without its name.
 pub fn status_line(pid: Pid, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -117,8 +124,9 @@ pub fn until_idle(pid: Pid) {
 /// Whether a process that strace holds is about to open this file.
 pub fn is_before_open(pid: Pid, path: &str) -> bool {
     // The path is openat(2)'s second argument, and open(2)'s first, which musl calls on
-    // x86-64.
-    let open = if cfg!(target_arch = "x86_64") { "2 " } else { "none" };
+    // x86-64 and i386.
+    let is_i386 = number_of(libc::SYS_write) == "4 ";
+    let open = if is_i386 { "5 " } else { "2 " };
     let calls = [(open.to_string(), 1), (number_of(libc::SYS_openat), 2)];
     let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let Some((_, argument)) = calls.iter().find(|(call, _)| now.starts_with(call)) else {

@@ -232,6 +232,14 @@ pub fn without_proc(setup: Setup) -> Setup {
     in_changed_mounts(setup, "mount -t tmpfs none /proc")
 }
 
+/// As an ordinary user, with a /proc that is mounted with such options (`hidepid=2`): it
+/// hides what this user may not see, as its own processes that are not dumpable.
+pub fn with_a_hiding_proc(setup: Setup, options: &str) -> Setup {
+    let mount = format!("mount -t proc -o {options} proc /proc");
+    let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    in_changed_mounts(setup.for_any_user(), &mount).wrapped(user)
+}
+
 pub fn as_root_without_capabilities(setup: Setup) -> Setup {
     let none = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
     setup.for_any_user().pid1().wrapped(none)

@@ -1,4 +1,4 @@
-"""The results in words: the Markdown table, and how each promise held."""
+"""The results as a Markdown table and as JSON, and which promises were broken."""
 
 import json
 
@@ -24,11 +24,10 @@ def key(row):
 def markdown(results):
     lines = [HEADER]
     for row in results["rows"]:
-        seconds = sorted(stop["seconds"] for stop in row["stops"])
-        low, high = f"{seconds[0]:.1f}", f"{seconds[-1]:.1f}"
-        statuses = sorted({"killed" if s["killed"] else str(s["status"]) for s in row["stops"]})
-        told = sorted({times for stop in row["stops"] for times in stop.get("told") or ()})
-        in_flight = f"{sum(stop['in_flight'] for stop in row['stops']):,}" if told else ""
+        stops = row["all_stops"] if "all_stops" in row else summary(row["stops"])
+        low, high = (f"{seconds:.1f}" for seconds in stops["seconds"])
+        statuses, told = stops["statuses"], stops["told"]
+        in_flight = f"{stops['in_flight']:,}" if told else ""
         delay = "" if row["delay_s"] is None else f"{row['delay_s']:g} s"
         server = row["server"] + (" in podman" if row["container"] else "")
         lines.append(
@@ -48,14 +47,36 @@ def markdown(results):
     return "".join(lines)
 
 
+def summary(stops):
+    """What the table says of a row's stops."""
+    seconds = [stop["seconds"] for stop in stops]
+    told = sorted({times for stop in stops for times in stop.get("told") or ()})
+    return {"seconds": [min(seconds), max(seconds)], "told": told,
+            "statuses": sorted({"killed" if stop["killed"] else str(stop["status"]) for stop in stops}),
+            "in_flight": sum(stop["in_flight"] for stop in stops) if told else 0}
+
+
+def is_drawn(row):
+    """Whether plot.py draws this row."""
+    return (row["server"] == "puma" and row["way"] in ("dumb-init", "drain-init --delay-term D")
+            and row["path"] == "tcp" and row["removal_s"] == 1 and not row["container"])
+
+
+def kept(row):
+    """ROW as docs/e2e/results.json keeps it: what the pages and the picture use."""
+    dropped = {"stops", "failures", "own_status", "sent_late_ms"} | (set() if is_drawn(row) else {"timeline"})
+    stops = {} if "all_stops" in row else {"all_stops": summary(row["stops"])}
+    return {name: value for name, value in row.items() if name not in dropped} | stops
+
+
 def versions(made_with):
     return ", ".join(f"{name} {version}" for name, version in made_with.items())
 
 
 def as_json(results):
-    """The results, a row a line, so that a change shows what changed."""
-    rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in results["rows"])
-    rest = {key: value for key, value in results.items() if key != "rows"}
+    """The results that the pages use, a row a line."""
+    rows = ",\n".join(json.dumps(kept(row), ensure_ascii=False) for row in results["rows"])
+    rest = {"made_with": results["made_with"]}
     return f"{json.dumps(rest, ensure_ascii=False, indent=1)[:-2]},\n \"rows\": [\n{rows}\n ]\n}}\n"
 
 
