@@ -118,6 +118,9 @@ fn no_page_names_an_option_that_does_not_exist() {
         "docs/reliability.md",
         "docs/stop-commands.md",
         "examples/README.md",
+        "docs/stop-other-servers.md",
+        "docs/stop-proxies.md",
+        "docs/stop-workers.md",
     ] {
         let text = read(page);
         for option in long_options_in(&text) {

@@ -14,25 +14,39 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAGE = ROOT / "docs" / "stop-commands.md"
+PAGES = [ROOT / "docs" / f"stop-{name}.md" for name in ("commands", "proxies", "workers", "other-servers")]
 INIT = pathlib.Path(os.environ["DRAIN_INIT"])
 # Nothing here takes this long: it is what ends a test that hangs.
 LIMIT = 30
 
 
-def page_commands(page=PAGE):
-    """The first code block of every section that has one: {section: command}."""
+def page_blocks(*pages):
+    """The code blocks of each section that has any: {section: [(language, text)]}."""
     found = {}
-    for section in re.split(r"(?m)^## ", page.read_text())[1:]:
-        title = section.splitlines()[0].strip()
-        block = re.search(r"(?ms)^```sh\n(.*?)^```", section)
-        if block and "drain-init" in block[1]:
-            found[title] = block[1].strip()
+    for section in re.split(r"(?m)^## ", "".join(page.read_text() for page in pages))[1:]:
+        if blocks := re.findall(r"(?ms)^```(\w+)\n(.*?)^```", section):
+            found[section.splitlines()[0].strip()] = blocks
     return found
 
 
+def page_commands(*pages):
+    """The first shell block of each section that runs drain-init: {section: command}."""
+    found = {}
+    for section, blocks in page_blocks(*pages).items():
+        command = next((text.strip() for language, text in blocks if language == "sh"), "")
+        if command.startswith("drain-init"):
+            found[section] = command
+    return found
+
+
+def drain_file(words):
+    """--drain-file PATH, as this drain-init takes it."""
+    words = re.sub(r"--drain-file[ =](\S+)", r"""--drain-cmd '["touch", "\1"]'""", words)
+    return words.replace("--drain-file", "--drain-cmd")
+
+
 def wait_for(what, condition, limit=LIMIT):
-    """Until CONDITION is true, or fail. Only for events that nobody announces."""
+    """Until CONDITION is true, or fail. Only for events that no process reports."""
     end = time.monotonic() + limit
     while not (result := condition()):
         if time.monotonic() > end:
@@ -51,8 +65,8 @@ class Run:
     """One command under drain-init, in a directory of its own.
 
     drain-init runs as an ordinary process and adopts orphans as PID 1 would.
-    This process is PID 1 of the namespace, so what is left behind is seen here
-    instead of being killed with the container. With `container` the command is
+    This process is PID 1 of the namespace, so processes that are left behind are seen
+    here instead of being killed with the container. With `container` the command is
     PID 1 of a namespace of its own, on that terminal if `terminal` is one.
     """
 
@@ -66,6 +80,10 @@ class Run:
         self.dir.chmod(0o755)
         for name in files:
             shutil.copy(HERE / "apps" / name, self.dir)
+        if "server.js" in files:
+            # The page's handler, without which Node has none.
+            (_, handler), = [block for block in page_blocks(PAGES[0])["Node"] if block[0] == "js"]
+            self.write("stop.js", handler)
         # Short names of the page (drain-init, nginx) mean these programs. A copy: a
         # server's own user may not be let into the tree.
         bin_dir = self.dir / "bin"
@@ -76,7 +94,8 @@ class Run:
             (bin_dir / name).chmod(0o755)
         if user:
             shutil.chown(self.dir, user)
-        self.command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
+        command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
+        self.command = drain_file(self.here(command))
         self.env = {
             "PATH": f"{bin_dir}:{os.environ['PATH']}",
             "HOME": str(self.dir),
@@ -90,6 +109,13 @@ class Run:
         self.lines = []
         self.closed = False
         self.news = threading.Condition()
+
+    def here(self, text):
+        """A page's text with this directory's mark in place of the page's."""
+        return text.replace("/tmp/draining", f"{self.dir}/draining")
+
+    def write(self, name, text):
+        (self.dir / name).write_text(self.here(text))
 
     def start(self, port=8080):
         if port and listening(port):
@@ -127,7 +153,7 @@ class Run:
             return "\n".join(self.lines)
 
     def whole_output(self):
-        """Everything, once nobody is left who could write."""
+        """Everything, once no process can write any more."""
         self.reader.join(LIMIT)
         return self.output()
 
@@ -137,7 +163,7 @@ class Run:
             return next((line for line in self.lines if re.search(pattern, line)), None)
         with self.news:
             if not self.news.wait_for(find, LIMIT):
-                raise AssertionError(f"nobody said {pattern!r}:\n" + "\n".join(self.lines))
+                raise AssertionError(f"no line like {pattern!r}:\n" + "\n".join(self.lines))
             return find()
 
     def pid(self):
@@ -224,11 +250,11 @@ def get(path="/", port=8080):
 
 
 class Upstream:
-    """The app behind nginx and Apache: /slow as in apps/config.ru."""
+    """The app behind nginx, Apache, HAProxy and Caddy, with the paths of apps/config.ru."""
 
     def __init__(self, test, directory, port=8081):
         self.socket = socket.create_server(("127.0.0.1", port))
-        self.release = directory / "release"
+        self.directory = directory
         test.addCleanup(self.close)
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -244,14 +270,22 @@ class Upstream:
                 return
             threading.Thread(target=self.answer, args=(peer,), daemon=True).start()
 
+    def released(self):
+        while not (self.directory / "release").exists():
+            time.sleep(0.02)
+
     def answer(self, peer):
         with peer:
-            peer.recv(65536)
-            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nbegun\n")
-            while not self.release.exists():
-                time.sleep(0.02)
+            path = peer.recv(65536).split(b" ")[1]
+            if path == b"/late":
+                (self.directory / "begun-late").touch()
+                self.released()
+            body = b"begun\ndone\n" if path == b"/slow" else b"fast\n"
             try:
-                peer.sendall(b"done\n")
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body[:6])
+                if path == b"/slow":
+                    self.released()
+                peer.sendall(body[6:])
             except OSError:
                 pass
 
@@ -266,20 +300,22 @@ class Stopping(unittest.TestCase):
         self.addCleanup(request.close)
         return request
 
-    def drain_and_stop(self, run, status, keep=(), stop=signal.SIGTERM):
-        """The whole way of a stop, each step after an event of the one before."""
-        slow = [self.slow()]
-        run.signal(stop)
-        run.said(rf"\[drain-init\] {stop.name[3:]}: draining")
-        self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
-        slow.append(self.slow())
-        run.said(r"\[drain-init\] drained for")
-        # The listening socket closes when the stop has reached the server. Not
-        # all close it before the last answer, so this is no condition.
+    def reached_by_the_stop(self):
+        """Most servers close their port when the stop has reached them, some only after the last answer."""
         try:
             wait_for("a closed port", lambda: not listening(8080), limit=0.5)
         except AssertionError:
             pass
+
+    def drain_and_stop(self, run, status, keep=(), stop=signal.SIGTERM):
+        """The whole way of a stop, each step after an event of the one before."""
+        slow = [self.slow()]
+        run.signal(stop)
+        run.said(rf"\[drain-init\] received {stop.name[3:]}: draining")
+        self.assertEqual(get(), (200, b"fast\n"), "a request in the delay")
+        slow.append(self.slow())
+        run.said(r"\[drain-init\] drained for")
+        self.reached_by_the_stop()
         (run.dir / "release").touch()
         for request in slow:
             self.assertEqual(request.rest(), b"done\n")
@@ -293,17 +329,19 @@ class Stopping(unittest.TestCase):
         except AssertionError:
             self.fail(f"left behind: {names(others(keep))}")
 
-    def cut(self, run):
-        """The counter-proof: here the request in flight is lost."""
+    def cut(self, run, after=0):
+        """The counter-proof: here the request in flight is lost, not earlier than so many seconds after the stop."""
         slow = self.slow()
         run.signal(signal.SIGTERM)
+        begun = time.monotonic()
         with self.assertRaises(self.LOST):
             slow.rest()
+        self.assertGreaterEqual(time.monotonic() - begun, after)
         (run.dir / "release").touch()
         return run.exit_status()
 
-    def drain_and_stop_passenger(self, run):
-        """Passenger answers what ends in the delay, and nothing after it."""
+    def drain_and_stop_by_the_delay(self, run):
+        """Passenger and Envoy answer the requests that end in the delay, and cut the others."""
         slow = [self.slow()]
         run.signal(signal.SIGTERM)
         run.said(r"\[drain-init\] received TERM: draining")

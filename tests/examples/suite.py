@@ -1,4 +1,7 @@
-"""Runs the tests of this directory; arguments name some of them, as for unittest."""
+"""suite.py [--part N/M] [NAME...] - runs the tests of this directory, or those named, as for unittest.
+
+With --part it runs every Mth test, from the Nth on.
+"""
 import os
 import pathlib
 import sys
@@ -7,7 +10,12 @@ import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The servers' own files are not meant to be imported.
-MODULES = ["test_examples", "test_pages", "test_stop_commands"]
+MODULES = ["test_examples", "test_keep_alive", "test_pages", "test_stop_commands", "test_stop_workers"]
+
+
+def flat(suite):
+    for test in suite:
+        yield from flat(test) if isinstance(test, unittest.TestSuite) else [test]
 
 
 def main():
@@ -16,9 +24,13 @@ def main():
     os.chdir(HERE)
     # A test that is cut off leaves sockets to the garbage collector.
     warnings.simplefilter("ignore", ResourceWarning)
-    names = sys.argv[1:] or MODULES
+    names, part, parts = sys.argv[1:], 1, 1
+    if names and names[0] == "--part":
+        part, parts = map(int, names[1].split("/"))
+        names = names[2:]
+    tests = list(flat(unittest.defaultTestLoader.loadTestsFromNames(names or MODULES)))
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, warnings="ignore").run(
-        unittest.defaultTestLoader.loadTestsFromNames(names))
+        unittest.TestSuite(tests[part - 1::parts]))
     for test, reason in result.skipped:
         print(f"SKIP {test.id()}: {reason}")
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)

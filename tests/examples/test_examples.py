@@ -159,7 +159,7 @@ class Systemd(Example):
     UNIT = EXAMPLES / "web.service"
 
     def verify(self, text):
-        """What systemd says to a unit, with drain-init where it is and a stand-in for puma."""
+        """What systemd says to a unit, with this drain-init and a stand-in for puma."""
         with tempfile.TemporaryDirectory() as directory:
             unit = pathlib.Path(directory, "web.service")
             unit.write_text(text.replace("/usr/bin/drain-init", str(INIT)).replace("/usr/bin/puma", "/bin/true"))
@@ -205,7 +205,7 @@ class Procfile(Example, Stopping):
     def test_the_web_line_answers_what_is_in_flight_and_stops_passenger(self):
         run = Run(self, self.commands()["web"], files=["config.ru", "Passengerfile.json"], env={"PORT": "8080"},
                   wrappers={"bundle": 'shift; exec "$@"'})
-        self.drain_and_stop_passenger(run.start())
+        self.drain_and_stop_by_the_delay(run.start())
 
 
 class Built(Example):
@@ -307,7 +307,7 @@ class StopCommand(Built):
         self.build_web(self.FILE.read_text().replace("\\$MAINPID", "$MAINPID"))
         self.assertEqual(self.environment()["DRAIN_INIT_STOP_CMD"], "kill -USR1  && kill -TERM ")
         said, status = self.run_and_stop()
-        self.assertRegex(said, r"\[drain-init\] the stop command exited with status \d+")
+        self.assertRegex(said, r"\[drain-init\] the stop command failed with status \d+")
         self.assertNotIn("app got 10", said)
         self.assertIn("app got 15", said)
         self.assertEqual(status, 3, said)

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import unittest
 
-from harness import INIT, ROOT, Run, Stopping, children, get, names, others
+from harness import INIT, ROOT, Run, Stopping, children, drain_file, get, names, others
 
-PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "kubernetes.md", "migrating.md", "stop-commands.md")]
+PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "keep-alive.md", "kubernetes.md", "migrating.md",
+                                          "stop-commands.md", "stop-other-servers.md", "stop-proxies.md", "stop-workers.md")]
 PAGES.append(ROOT / "examples" / "README.md")
 
 
@@ -41,7 +42,7 @@ class Pages(unittest.TestCase):
             if sign and name.startswith("DRAIN_INIT_"):
                 environment[name] = value
                 words.remove(word)
-        # A stop command's program need not be on this machine.
+        # A stop command's program may be missing on this machine.
         words = [word.replace("/usr/bin/curl", "/bin/true") for word in words]
         run = subprocess.run([INIT, *words, "--", "/bin/true"], env=environment, stdin=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True)
@@ -57,12 +58,12 @@ class Pages(unittest.TestCase):
             code += re.findall(r"(?ms)^```sh\n(.*?)^```", text)
             for line in code:
                 # A Procfile's name, a Dockerfile's word, a diff's sign.
-                line = re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line
+                line = drain_file(re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line)
                 if line.startswith('["'):
                     line = shlex.join(json.loads(line))
                 start = re.match(r"(?:drain-init |(?=--\w|-[a-z] ))", line)
                 if not start or "…" in line or line.startswith(("--init", "--stop-timeout", "--graceful", "--timeout",
-                                                               "--no-", "--workers", "--scale")):
+                                                               "--no-", "--shutdown-timeout", "--workers", "--scale")):
                     continue
                 checked += 1
                 with self.subTest(page=page.name, line=line):
@@ -158,7 +159,7 @@ class Migrating(Stopping):
 
 
 class MainPid(Stopping):
-    """What docs/stop-commands.md says of $MAINPID: who replaces it, and who does not."""
+    """What docs/stop-other-servers.md says about $MAINPID: what replaces it, and what does not."""
 
     APP = "trap 'echo app got USR1; exit 7' USR1\necho app runs\nwhile :; do sleep 0.1; done\n"
 
@@ -184,7 +185,7 @@ class MainPid(Stopping):
 
     def test_the_exec_form_without_a_shell_fails_and_term_follows(self):
         run, status = self.by_command_line("""'["kill", "-USR1", "$MAINPID"]'""")
-        run.said(r"\[drain-init\] the stop command exited with status \d+")
+        run.said(r"\[drain-init\] the stop command failed with status \d+")
         self.assertEqual(status, 143, run.output())
 
     def by_procfile(self, quote):
@@ -201,4 +202,4 @@ class MainPid(Stopping):
     def test_in_a_procfile_double_quotes_lose_it(self):
         said = self.by_procfile('"')
         self.assertNotIn("app got USR1", said)
-        self.assertRegex(said, r"\[drain-init\] the stop command exited with status \d+")
+        self.assertRegex(said, r"\[drain-init\] the stop command failed with status \d+")

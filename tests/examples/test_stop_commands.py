@@ -1,72 +1,45 @@
-"""Every command line of docs/stop-commands.md, run as it stands there.
+"""Every command line of docs/stop-commands.md and docs/stop-proxies.md, run exactly as written.
 
 Only the delay is shortened. Each server answers one request that is in flight
-when the stop signal comes, and one that is in flight when the stop itself
-comes; then drain-init ends with the status that the page tells.
+when the stop signal arrives, and one that is in flight when the stop itself
+arrives. Then drain-init ends with the status that the page gives.
 """
-import glob
-import os
-import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import unittest
 
-from harness import Run, Stopping, Upstream, children, listening, page_commands, wait_for
-
-COMMANDS = page_commands()
-
-
-class StopCommand(Stopping):
-    section = None
-
-    def without(self, option):
-        return lambda command: command.replace(f" {option} ", " ")
-
-    def run_page(self, edit=lambda command: command, **options):
-        return Run(self, edit(COMMANDS[self.section]), **options)
-
-    def start_redis(self, directory):
-        if listening(6379):
-            raise AssertionError("port 6379 is taken")
-        redis = subprocess.Popen(
-            ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", directory],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.addCleanup(redis.wait)
-        self.addCleanup(redis.kill)
-        wait_for("redis", lambda: listening(6379))
-        return redis
+import servers
+from harness import LIMIT, PAGES, children, get, names, others, page_commands, wait_for
+from pool import Pool
 
 
-class Puma(StopCommand):
-    section = "puma"
-
+class Puma(servers.Puma):
     def test_one_process_answers_all_and_its_143_becomes_0(self):
-        run = self.run_page(files=["config.ru"]).start()
-        self.drain_and_stop(run, status=0)
+        self.drain_and_stop(self.start(), status=0)
 
     def test_workers_answer_all_too(self):
-        run = self.run_page(lambda c: c.replace("puma ", "puma --workers 2 "), files=["config.ru"]).start()
-        self.drain_and_stop(run, status=0)
+        self.drain_and_stop(self.start(self.workers), status=0)
 
     def test_its_own_status_is_143(self):
-        run = self.run_page(self.without("--remap-exit 143"), files=["config.ru"]).start()
-        self.drain_and_stop(run, status=143)
+        self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
 
     def test_int_answers_all_and_its_own_status_is_0(self):
-        run = self.run_page(lambda c: c.replace("--remap-exit 143", "--rewrite TERM:INT"), files=["config.ru"]).start()
+        run = self.start(lambda command: command.replace("--remap-exit 143", "--rewrite TERM:INT"))
         self.drain_and_stop(run, status=0)
 
 
-class Passenger(StopCommand):
-    section = "Passenger"
+class Unicorn(servers.Unicorn):
+    def test_quit_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
 
-    def start(self, edit=lambda command: command, **options):
-        return self.run_page(edit, files=["config.ru", "Passengerfile.json"], **options).start()
+    def test_term_alone_cuts_requests(self):
+        self.cut(self.start(self.without("--rewrite TERM:QUIT"), delay="100ms"))
 
+
+class Passenger(servers.Passenger):
     def test_what_is_in_flight_is_answered_in_the_delay_and_the_stop_command_stops_it(self):
-        self.drain_and_stop_passenger(self.start())
+        self.drain_and_stop_by_the_delay(self.start())
 
     def test_what_outlasts_the_delay_is_cut(self):
         self.cut(self.start(delay="100ms"))
@@ -76,17 +49,7 @@ class Passenger(StopCommand):
         self.assertEqual(self.cut(run), 2, run.output())
 
 
-NGINX = 'mkdir -p "$APP/tmp"; exec /usr/sbin/nginx -p "$APP/" -c nginx.conf "$@"'
-
-
-class Nginx(StopCommand):
-    section = "nginx"
-
-    def start(self, edit=lambda command: command, **options):
-        run = self.run_page(edit, files=["nginx.conf"], wrappers={"nginx": NGINX}, **options)
-        Upstream(self, run.dir)
-        return run.start()
-
+class Nginx(servers.Nginx):
     def test_quit_answers_all(self):
         self.drain_and_stop(self.start(), status=0)
 
@@ -102,17 +65,19 @@ class Nginx(StopCommand):
         self.drain_and_stop(run, status=0, stop=signal.SIGQUIT)
 
 
-APACHE = 'mkdir -p "$APP/public"; echo fast > "$APP/public/index.html"; exec /usr/sbin/apache2 -f "$APP/httpd.conf" "$@"'
+class HAProxy(servers.HAProxy):
+    def test_usr1_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
+
+    def test_term_alone_cuts_requests(self):
+        self.cut(self.start(self.without("--rewrite TERM:USR1"), delay="100ms"))
+
+    def test_an_image_that_asks_for_usr1_is_drained_by_stop_signal(self):
+        run = self.start(lambda command: command.replace("--rewrite TERM:USR1", "--stop-signal USR1"))
+        self.drain_and_stop(run, status=0, stop=signal.SIGUSR1)
 
 
-class Apache(StopCommand):
-    section = "Apache"
-
-    def start(self, edit=lambda command: command, **options):
-        run = self.run_page(edit, files=["httpd.conf"], wrappers={"apache2": APACHE}, **options)
-        Upstream(self, run.dir)
-        return run.start()
-
+class Apache(servers.Apache):
     def test_winch_answers_all(self):
         self.drain_and_stop(self.start(), status=0)
 
@@ -122,180 +87,124 @@ class Apache(StopCommand):
     def test_the_whole_group_may_get_winch(self):
         self.drain_and_stop(self.start(self.without("-c")), status=0)
 
+    def test_apachectl_stops_without_c(self):
+        self.drain_and_stop(self.start(lambda command: self.apachectl(self.without("-c")(command))), status=0)
 
-class Gunicorn(StopCommand):
-    section = "gunicorn"
+    def test_apachectl_with_c_never_stops(self):
+        run = self.start(self.apachectl, delay="100ms")
+        run.signal(signal.SIGTERM)
+        run.said(r"\[drain-init\] drained for .*process \d+")
+        # The shell has WINCH pending or discarded; apache2 never catches it.
+        apache, = [pid for pid, line in names(others()).items() if "apache2 " in line and pid in children(children(run.pid())[0])]
+        with self.assertRaises(subprocess.TimeoutExpired):
+            run.process.wait(2)
+        self.assertEqual(get(), (200, b"fast\n"))
 
+
+class Caddy(servers.Caddy):
+    def test_term_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
+
+
+class Envoy(servers.Envoy):
+    def test_what_is_in_flight_is_answered_in_the_delay(self):
+        self.drain_and_stop_by_the_delay(self.start())
+
+    def test_what_outlasts_the_delay_is_cut(self):
+        self.cut(self.start(delay="100ms"))
+
+
+class PhpFpm(servers.PhpFpm):
+    def test_quit_answers_all(self):
+        run = self.start()
+        self.drain_and_stop(run, status=0, keep=[self.nginx])
+
+    def test_without_the_timeout_quit_cuts_requests(self):
+        self.cut(self.start(timeout=False, delay="100ms"))
+
+    def test_term_cuts_requests(self):
+        self.cut(self.start(self.without("--rewrite TERM:QUIT"), delay="100ms"))
+
+
+class Gunicorn(servers.Gunicorn):
     def test_term_to_the_master_answers_all(self):
-        self.drain_and_stop(self.run_page(files=["app.py"]).start(), status=0)
+        self.drain_and_stop(self.start(), status=0)
+
+    def test_threads_answer_all_too(self):
+        self.drain_and_stop(self.start(self.threads), status=0)
 
     def test_the_whole_group_may_get_term(self):
-        self.drain_and_stop(self.run_page(self.without("-c"), files=["app.py"]).start(), status=0)
+        self.drain_and_stop(self.start(self.without("-c")), status=0)
 
     def test_int_as_the_stop_signal_is_rewritten_to_term(self):
-        run = self.run_page(lambda c: c.replace(" -- ", " --stop-signal INT --rewrite INT:TERM -- "), files=["app.py"])
-        self.drain_and_stop(run.start(), status=0, stop=signal.SIGINT)
+        run = self.start(lambda command: command.replace(" -- ", " --stop-signal INT --rewrite INT:TERM -- "))
+        self.drain_and_stop(run, status=0, stop=signal.SIGINT)
+
+    def reload(self, edit):
+        """HUP to drain-init while a request is in flight."""
+        run = self.start(edit)
+        slow = self.slow()
+        run.signal(signal.SIGHUP)
+        run.said("Hang up: Master")
+        return run, slow
+
+    def test_a_reload_by_hup_with_c_keeps_the_request(self):
+        run, slow = self.reload(lambda command: command)
+        run.said("Booting worker")
+        (run.dir / "release").touch()
+        self.assertEqual(slow.rest(), b"done\n")
+
+    def test_a_reload_by_hup_without_c_cuts_it(self):
+        run, slow = self.reload(self.without("-c"))
+        with self.assertRaises(self.LOST):
+            slow.rest()
 
 
-class Uvicorn(StopCommand):
-    section = "uvicorn"
-
+class Uvicorn(servers.Uvicorn):
     def test_term_answers_all_and_its_143_becomes_0(self):
-        self.drain_and_stop(self.run_page(files=["app.py"]).start(), status=0)
+        self.drain_and_stop(self.start(), status=0)
 
     def test_workers_answer_all_too(self):
-        run = self.run_page(lambda c: c.replace("uvicorn ", "uvicorn --workers 2 "), files=["app.py"]).start()
-        self.drain_and_stop(run, status=0)
+        self.drain_and_stop(self.start(self.workers), status=0)
 
     def test_its_own_status_is_143(self):
-        run = self.run_page(self.without("--remap-exit 143"), files=["app.py"]).start()
-        self.drain_and_stop(run, status=143)
+        self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
 
     def test_the_whole_group_of_workers_may_get_term(self):
-        run = self.run_page(lambda c: c.replace(" -c ", " ").replace("uvicorn ", "uvicorn --workers 2 "),
-                            files=["app.py"]).start()
-        self.drain_and_stop(run, status=0)
+        self.drain_and_stop(self.start(lambda command: self.workers(self.without("-c")(command))), status=0)
 
 
-class Sidekiq(StopCommand):
-    section = "Sidekiq"
+class Hypercorn(servers.Hypercorn):
+    def test_term_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
 
-    def start(self, edit=lambda command: command, **options):
-        run = self.run_page(edit, files=["worker.rb"], **options)
-        self.redis = self.start_redis(run.dir)
-        run.start(port=None)
-        self.push(run, "first")
-        wait_for("a job at work", lambda: (run.dir / "begun-first").exists())
-        return run
-
-    def push(self, run, name):
-        client = subprocess.run(["ruby", "-r./worker.rb", "-e", f"Slow.perform_async('{name}')"], cwd=run.dir,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.assertEqual(client.returncode, 0, client.stdout)
-
-    def finish(self, run):
-        """The first job ends, and the second, pushed after TSTP, never begins."""
-        (run.dir / "release").touch()
-        self.assertEqual(run.exit_status(), 0, run.output())
-        self.assertTrue((run.dir / "done-first").exists())
-        self.assertFalse((run.dir / "begun-second").exists(), run.output())
-        self.nothing_left([self.redis])
-
-    def test_the_running_job_ends_and_no_other_begins(self):
-        run = self.start()
-        run.signal(signal.SIGTERM)
-        run.said("no longer accepting new work")
-        self.push(run, "second")
-        run.said(r"\[drain-init\] drained for")
-        self.finish(run)
-
-    def quiet_from_outside(self, run):
-        """TSTP, sent to drain-init, reaches Sidekiq; the stop comes later."""
-        run.signal(signal.SIGTSTP)
-        run.said("no longer accepting new work")
-        self.push(run, "second")
-        run.signal(signal.SIGTERM)
-        self.finish(run)
-
-    def terminal(self):
-        ours, theirs = os.openpty()
-        self.addCleanup(os.close, ours)
-        self.addCleanup(os.close, theirs)
-        return theirs
-
-    def no_drain_signal(self, *options):
-        words = " ".join(["drain-init", *options])
-        return lambda command: command.replace(" --drain-signal TSTP ", " ").replace("drain-init", words)
-
-    def test_tstp_from_outside_arrives_where_there_is_no_terminal(self):
-        self.quiet_from_outside(self.start(self.no_drain_signal(), container=True))
-
-    def test_tstp_from_outside_on_a_terminal_arrives_if_rewritten_to_itself(self):
-        run = self.start(self.no_drain_signal("-r", "TSTP:TSTP"), container=True, terminal=self.terminal())
-        self.quiet_from_outside(run)
-
-    def test_tstp_from_outside_on_a_terminal_arrives_with_c(self):
-        run = self.start(self.no_drain_signal("-c"), container=True, terminal=self.terminal())
-        self.quiet_from_outside(run)
-
-    def test_tstp_from_outside_on_a_terminal_stops_it_otherwise_and_the_stop_still_reaches_it(self):
-        run = self.start(self.no_drain_signal(), container=True, terminal=self.terminal())
-        sidekiq, = children(run.pid())
-
-        def stopped():
-            stat = pathlib.Path(f"/proc/{sidekiq}/stat").read_text()
-            return stat.rpartition(")")[2].split()[0] == "T"
-
-        run.signal(signal.SIGTSTP)
-        wait_for("a stopped Sidekiq", stopped)
-        self.assertNotIn("no longer accepting new work", run.output())
-        run.signal(signal.SIGTERM)
-        self.finish(run)
+    def test_by_default_it_cuts_requests_after_three_seconds(self):
+        self.cut(self.start(self.without("--graceful-timeout 15"), delay="100ms"), after=3)
 
 
-class Celery(StopCommand):
-    section = "Celery"
-
-    def start(self, edit=lambda command: command):
-        run = self.run_page(edit, files=["tasks.py"])
-        self.redis = self.start_redis(run.dir)
-        run.start(port=None)
-        run.said(r"\bready\.")
-        client = subprocess.run(["python3", "-c", "import tasks; tasks.slow.delay()"], cwd=run.dir, env=run.env,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.assertEqual(client.returncode, 0, client.stdout)
-        wait_for("a task at work", lambda: (run.dir / "begun").exists())
-        self.assertEqual(self.unacknowledged_and_waiting(), (1, 0))
-        return run
-
-    def unacknowledged_and_waiting(self):
-        """What Redis has of Celery's messages."""
-        def ask(*words):
-            return int(subprocess.run(["redis-cli", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      check=True).stdout)
-        return ask("hlen", "unacked"), ask("llen", "celery")
-
-    def test_the_running_task_ends_and_is_acknowledged(self):
-        run = self.start()
-        run.signal(signal.SIGTERM)
-        run.said("Warm shutdown")
-        (run.dir / "release").touch()
-        self.assertEqual(run.exit_status(), 0, run.output())
-        self.assertTrue((run.dir / "done").exists(), run.output())
-        self.assertEqual(self.unacknowledged_and_waiting(), (0, 0))
-        self.nothing_left([self.redis])
-
-    def lost(self, run):
-        """Not done, and yet not kept by Redis: nobody will do it."""
-        run.signal(signal.SIGTERM)
-        run.said("WorkerLostError.*SIGTERM")
-        self.assertEqual(run.exit_status(), 0, run.output())
-        self.assertFalse((run.dir / "done").exists(), run.output())
-        self.assertEqual(self.unacknowledged_and_waiting(), (0, 0))
-
-    def test_without_c_the_running_task_is_lost_and_the_status_is_still_0(self):
-        self.lost(self.start(self.without("-c")))
-
-    def test_a_delay_does_not_help_without_c(self):
-        self.lost(self.start(lambda command: command.replace(" -c ", " --delay-term 1 ")))
+class Granian(servers.Granian):
+    def test_term_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
 
 
-class Npm(StopCommand):
-    section = "npm, yarn and shell-form CMDs"
+class Waitress(servers.Waitress):
+    def test_int_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
 
-    def start(self, edit=lambda command: command, **options):
-        run = self.run_page(edit, files=["server.js", "package.json"], **options)
-        return run.start()
+    def test_term_cuts_requests(self):
+        self.cut(self.start(self.without("--rewrite TERM:INT"), delay="100ms"))
 
+
+class Npm(servers.Npm):
     def drain_and_stop_once(self, run, status):
-        """The server answers all, and is told once."""
+        """The server answers everything, and receives TERM only once."""
         self.drain_and_stop(run, status)
         self.assertEqual(run.whole_output().count("server got TERM"), 1, run.output())
 
     def test_the_server_behind_npm_answers_all(self):
         run = self.start()
         self.drain_and_stop_once(run, status=0)
-        run.said(r"was killed by TERM, .* after TERM; waiting for the rest of its process group")
+        run.said(r"was killed by TERM, .* after it was sent TERM; waiting for the rest of its process group")
 
     def test_its_own_status_is_143(self):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
@@ -328,18 +237,7 @@ class Npm(StopCommand):
         self.cut(run)
 
 
-class Java(StopCommand):
-    section = "Java"
-
-    def start(self, edit=lambda command: command, **options):
-        run = self.run_page(edit, files=["Server.java"], **options)
-        # /tmp/hsperfdata_USER, wherever TMPDIR is, would be a leftover.
-        run.env["JAVA_TOOL_OPTIONS"] = "-XX:-UsePerfData"
-        subprocess.run(["javac", "Server.java"], cwd=run.dir, env=run.env, check=True)
-        classes = [pathlib.Path(name).name for name in glob.glob(f"{run.dir}/*.class")]
-        subprocess.run(["jar", "cfe", "app.jar", "Server", *classes], cwd=run.dir, env=run.env, check=True)
-        return run.start()
-
+class Java(servers.Java):
     def test_the_hook_answers_all_and_143_becomes_0(self):
         self.drain_and_stop(self.start(), status=0)
 
@@ -347,73 +245,119 @@ class Java(StopCommand):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
 
     def test_without_a_hook_requests_are_cut(self):
-        self.cut(self.start(env={"NO_HOOK": "1"}, delay="100ms"))
+        self.cut(self.start(hook=False, delay="100ms"))
 
 
-class Node(StopCommand):
-    section = "Node"
+class Tomcat(servers.Tomcat):
+    def test_with_both_settings_all_are_answered(self):
+        self.drain_and_stop(self.start(), status=0)
 
+    def test_its_own_status_is_143(self):
+        self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
+
+    def test_by_default_requests_are_cut_after_two_seconds(self):
+        self.cut(self.start(settings=False, delay="100ms"), after=2)
+
+
+class Go(servers.Go):
     def test_the_handler_answers_all(self):
-        self.drain_and_stop(self.run_page(files=["server.js"]).start(), status=0)
+        self.drain_and_stop(self.start(), status=0)
 
     def test_without_a_handler_requests_are_cut(self):
-        self.cut(self.run_page(files=["server.js"], env={"NO_HANDLER": "1"}, delay="100ms").start())
+        self.cut(self.start(handler=False, delay="100ms"))
 
 
-class PostgreSQL(StopCommand):
-    section = "PostgreSQL"
+class Node(servers.Node):
+    def test_the_handler_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
 
-    def start(self, edit=lambda command: command):
-        binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-        run = self.run_page(edit, user="postgres", delay="100ms")
-        run.env["PATH"] += f":{binaries}"
-        run.env["PGDATA"] = f"{run.dir}/data"
-        run.env["PGHOST"] = "127.0.0.1"
-        subprocess.run(["initdb", "--no-sync", "-A", "trust"], cwd=run.dir, env=run.env, check=True,
-                       user="postgres", group="postgres", stdout=subprocess.DEVNULL)
-        with open(f"{run.dir}/data/postgresql.conf", "a") as config:
-            config.write("unix_socket_directories = ''\n")
-        run.start(port=5432)
-        run.said("ready to accept connections")
+    def test_without_a_handler_requests_are_cut(self):
+        self.cut(self.start(handler=False, delay="100ms"))
+
+
+class Pm2(servers.Pm2):
+    def test_one_process_answers_all(self):
+        self.drain_and_stop(self.start(), status=0)
+
+    def test_a_cluster_answers_all(self):
+        self.drain_and_stop(self.start(settings=self.cluster), status=0)
+
+    def test_by_default_requests_are_cut_after_a_second_and_a_half(self):
+        self.cut(self.start(settings=lambda text: text.replace(", kill_timeout: 15000", ""), delay="100ms"), after=1.5)
+
+    def test_a_cluster_without_c_is_cut(self):
+        self.cut(self.start(self.without("-c"), settings=self.cluster, delay="100ms"))
+
+
+class InFront(servers.StopCommand):
+    """What docs/stop-other-servers.md says about programs above and below drain-init."""
+
+    section = "Node"
+
+    def node(self, command):
+        return servers.Run(self, command, files=["server.js"])
+
+    def test_su_and_runuser_kill_the_server_two_seconds_after_term(self):
+        for words in ("runuser -u nobody -- node server.js", "su -s /bin/sh nobody -c 'exec node server.js'"):
+            with self.subTest(words=words):
+                run = self.node(f"drain-init --delay-term 100ms -- {words}")
+                self.cut(run.start(), after=2)
+                self.doCleanups()
+
+    def test_setpriv_and_chpst_let_it_finish(self):
+        for words in ("setpriv --reuid=65534 --clear-groups node server.js", "chpst -u nobody node server.js"):
+            with self.subTest(words=words):
+                run = self.node(f"drain-init --delay-term 1s -- {words}").start()
+                self.drain_and_stop(run, status=0)
+                self.doCleanups()
+
+    def test_a_helper_that_ignores_quit_does_not_hold_the_container(self):
+        command = """drain-init --delay-term 1s --rewrite TERM:QUIT -- sh -c 'sleep 1000 & exec nginx -g "daemon off;"'"""
+        run = servers.Run(self, command, files=["nginx.conf"], wrappers={"nginx": servers.NGINX})
+        servers.Upstream(self, run.dir)
+        self.drain_and_stop(run.start(), status=0)
+
+    def services(self):
+        """runsvdir with one service, node."""
+        service = '#!/bin/sh\ncd "$APP" && exec node server.js 2>&1\n'
+        text, = [text for language, text in servers.BLOCKS["Start scripts, su, runsvdir and supervisors"] if language == "sh"]
+        run = self.node(text.strip().replace("/etc/service", '"$APP/services"'))
+        (run.dir / "services/node").mkdir(parents=True)
+        run.write("services/node/run", service)
+        (run.dir / "services/node/run").chmod(0o755)
         return run
 
-    def client(self, run):
-        """A session that stays connected until it is told to go."""
-        client = subprocess.Popen(["psql", "-qAt", "-U", "postgres"], env=run.env, stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.addCleanup(client.wait)
-        self.addCleanup(client.kill)
-        self.addCleanup(client.stdin.close)
-        self.addCleanup(client.stdout.close)
-        client.stdin.write(b"select 1;\n")
-        client.stdin.flush()
-        self.assertEqual(client.stdout.readline(), b"1\n")
-        return client
+    def test_runsvdir_stops_its_services_by_the_stop_command(self):
+        self.drain_and_stop(self.services().start(), status=111)
 
-    def test_int_stops_it_though_a_client_stays_and_the_data_are_clean(self):
-        run = self.start()
-        client = self.client(run)
+    def test_runsvdir_alone_leaves_its_services_running(self):
+        run = self.services()
+        run.command = re.sub("--stop-cmd '[^']*'", "", run.command)
+        run.start()
         run.signal(signal.SIGTERM)
-        run.said("received fast shutdown request")
-        self.assertEqual(run.exit_status(), 0, run.output())
-        run.said("database system is shut down")
-        client.stdin.close()
-        client.wait()
-        self.nothing_left()
+        run.exit_status()
+        self.assertEqual(get(), (200, b"fast\n"))
 
-    def test_term_alone_waits_for_the_client(self):
-        run = self.start(self.without("--rewrite TERM:INT"))
-        client = self.client(run)
+    def test_a_killed_drain_init_leaves_the_server_and_its_port(self):
+        run = self.node("drain-init --delay-term 10s -- node server.js").start()
+        run.signal(signal.SIGKILL)
+        run.process.wait()
+        self.assertEqual(get(), (200, b"fast\n"))
+
+    def test_close_alone_does_not_end_node_while_a_busy_client_stays(self):
+        run = self.node("drain-init --delay-term 100ms -- node server.js")
+        run.write("stop.js", "process.on('SIGTERM', () => server.close());\n")
+        run.start()
+        busy = Pool(self, size=1, interval=0.2, first="/late")
+        wait_for("the late request", (run.dir / "begun-late").exists)
         run.signal(signal.SIGTERM)
-        run.said("received smart shutdown request")
-        client.stdin.write(b"select 2;\n")
-        client.stdin.flush()
-        self.assertEqual(client.stdout.readline(), b"2\n")
-        client.stdin.close()
-        self.assertEqual(run.exit_status(), 0, run.output())
+        run.said("server got TERM")
+        (run.dir / "release").touch()
+        busy.wait("20 more answers", lambda: busy.clients[0].answers > 20, LIMIT)
+        self.assertIsNone(run.process.poll())
 
 
-class Page(unittest.TestCase):
-    def test_every_command_of_the_page_has_a_test(self):
-        tested = {case.section for case in StopCommand.__subclasses__()}
-        self.assertEqual(set(COMMANDS), tested)
+class Pages(unittest.TestCase):
+    def test_every_command_of_the_pages_has_a_test(self):
+        tested = {case.section for case in globals().values() if isinstance(case, type) and issubclass(case, servers.StopCommand)}
+        self.assertEqual(set(page_commands(*PAGES[:2])), tested)

@@ -1,5 +1,4 @@
-// The same for Java; see config.ru. The hook is the one that the page shows;
-// NO_HOOK leaves it out.
+// The same for Java; see config.ru. The test writes Pages.java, with the pages' code.
 import com.sun.net.httpserver.HttpServer;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -8,28 +7,37 @@ import java.nio.file.Path;
 import java.util.concurrent.Executors;
 
 public class Server {
+    static void released() {
+        try {
+            while (!Files.exists(Path.of("release"))) Thread.sleep(20);
+        } catch (InterruptedException e) {
+            throw new RuntimeException(e);
+        }
+    }
+
     public static void main(String[] args) throws Exception {
         var address = new InetSocketAddress(InetAddress.getLoopbackAddress(), 8080);
         var server = HttpServer.create(address, 0);
-        server.createContext("/", exchange -> {
+        var context = server.createContext("/", exchange -> {
+            var path = exchange.getRequestURI().getPath();
+            if (path.equals("/late")) {
+                Files.writeString(Path.of("begun-late"), "");
+                released();
+            }
             exchange.sendResponseHeaders(200, 0);
             try (var out = exchange.getResponseBody()) {
-                if (!exchange.getRequestURI().getPath().equals("/slow")) {
+                if (!path.equals("/slow")) {
                     out.write("fast\n".getBytes());
                     return;
                 }
                 out.write("begun\n".getBytes());
                 out.flush();
-                while (!Files.exists(Path.of("release"))) Thread.sleep(20);
+                released();
                 out.write("done\n".getBytes());
-            } catch (InterruptedException e) {
-                throw new java.io.IOException(e);
             }
         });
         server.setExecutor(Executors.newCachedThreadPool());
-        if (System.getenv("NO_HOOK") == null) {
-            Runtime.getRuntime().addShutdownHook(new Thread(() -> server.stop(10)));
-        }
+        Pages.install(server, context);
         server.start();
     }
 }

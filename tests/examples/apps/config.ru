@@ -1,13 +1,21 @@
-# For puma and Passenger. /slow begins its answer and ends it when the file
-# "release" is there: so a test knows that the request is in flight.
+# For puma, unicorn and Passenger. /slow begins its answer and ends it when the file
+# "release" exists; /late begins it only then. Both tell a test that the request is in
+# flight: /slow by its first line, /late by creating "begun-late".
+# The page's middleware, if the test wrote it here.
+instance_eval(File.read("draining.ruby")) if File.exist?("draining.ruby")
+
 run lambda { |env|
   body = ["fast\n"]
-  if env["PATH_INFO"] == "/slow"
+  case env["PATH_INFO"]
+  when "/slow"
     body = Enumerator.new do |out|
       out << "begun\n"
       sleep 0.02 until File.exist?("release")
       out << "done\n"
     end
+  when "/late"
+    File.write("begun-late", "")
+    sleep 0.02 until File.exist?("release")
   end
   [200, { "Content-Type" => "text/plain" }, body]
 }

@@ -1,20 +1,26 @@
-// The same for Node; see config.ru. The handler is the one that the page
-// shows, with one beside it that tells of each signal; NO_HANDLER leaves them out.
+// The same for Node; see config.ru. The test writes the pages' handlers beside it.
 const http = require('node:http');
 const fs = require('node:fs');
 
-const server = http.createServer((request, response) => {
-  if (request.url !== '/slow') return response.end('fast\n');
-  response.write('begun\n');
+const released = (then) => {
   const poll = setInterval(() => {
     if (!fs.existsSync('release')) return;
     clearInterval(poll);
-    response.end('done\n');
+    then();
   }, 20);
+};
+const server = http.createServer((request, response) => {
+  if (request.url === '/late') {
+    fs.writeFileSync('begun-late', '');
+    return released(() => response.end('fast\n'));
+  }
+  if (request.url !== '/slow') return response.end('fast\n');
+  response.write('begun\n');
+  released(() => response.end('done\n'));
 });
 server.listen(8080, '127.0.0.1');
 
-if (!process.env.NO_HANDLER) {
-  process.on('SIGTERM', () => server.close());
-  process.on('SIGTERM', () => console.log('server got TERM'));
+for (const name of ['stop.js', 'draining.js']) {
+  if (fs.existsSync(name)) eval(fs.readFileSync(name, 'utf8'));
 }
+if (fs.existsSync('stop.js')) process.on('SIGTERM', () => console.log('server got TERM'));

@@ -1,7 +1,8 @@
-"""For Celery: a task that says when it has begun and ends when the file "release" is there.
+"""For Celery: a task that shows when it has begun and ends when the file "release" exists.
 
-It is acknowledged at its end, so that Redis keeps it as long as it runs.
+It is acknowledged at its end, so Redis keeps it while it runs.
 """
+import os
 import pathlib
 import time
 
@@ -9,6 +10,8 @@ from celery import Celery
 
 app = Celery("tasks", broker="redis://127.0.0.1:6379/0")
 app.conf.task_acks_late = True
+if os.environ.get("SOFT"):
+    app.conf.worker_soft_shutdown_timeout = 1
 
 
 @app.task

@@ -1,0 +1,140 @@
+"""Keep-alive clients 20 ms away from a server, each way. They never retry.
+
+On loopback the race between a server's close and a client's next request lasts
+microseconds. With this latency it lasts 40 ms, as between two machines of a region.
+Not every kernel has netem, so the clients themselves delay what they send and receive.
+"""
+import asyncio
+import collections
+import dataclasses
+import threading
+
+import h11
+
+ONE_WAY = 0.02
+INTERVAL = 0.1
+
+
+@dataclasses.dataclass
+class Client:
+    """How one connection fared."""
+    answers: int = 0
+    # How it ended: "close" (announced in an answer), "idle" (closed between two
+    # requests, nothing lost), "lost" (a request without an answer), or None (still open).
+    end: str | None = None
+
+
+class Line(asyncio.Protocol):
+    """A connection whose bytes and end take ONE_WAY in both directions."""
+
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.received = asyncio.Queue()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.loop.call_later(ONE_WAY, self.received.put_nowait, data)
+
+    def connection_lost(self, _):
+        self.loop.call_later(ONE_WAY, self.received.put_nowait, b"")
+
+    def send(self, data):
+        self.loop.call_later(ONE_WAY, self.transport.write, data)
+
+
+class Pool:
+    """SIZE connections that send a request every INTERVAL until they have to leave.
+
+    With `first`, each connection's first request is for that path; the test decides when
+    it is answered.
+    """
+
+    def __init__(self, test, size=28, interval=INTERVAL, first="/", port=8080):
+        self.clients = [Client() for _ in range(size)]
+        self.errors = []
+        self.news = threading.Condition()
+        self.interval = interval
+        self.first = first
+        self.port = port
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.run(),), daemon=True)
+        test.addCleanup(self.stop)
+        self.thread.start()
+
+    def stop(self):
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(lambda: [talk.cancel() for talk in self.talks])
+        self.thread.join()
+        self.loop.close()
+
+    async def run(self):
+        self.talks = [asyncio.create_task(self.talk(client, number * self.interval / len(self.clients)))
+                      for number, client in enumerate(self.clients)]
+        results = await asyncio.gather(*self.talks, return_exceptions=True)
+        # A cancelled connection was still open when the test ended.
+        self.errors = [result for result in results if isinstance(result, Exception)]
+
+    async def talk(self, client, pause):
+        await asyncio.sleep(pause)
+        transport, line = await self.loop.create_connection(Line, "127.0.0.1", self.port)
+        try:
+            end = await self.requests(client, line)
+        finally:
+            transport.abort()
+        with self.news:
+            client.end = end
+            self.news.notify_all()
+
+    async def requests(self, client, line):
+        http = h11.Connection(h11.CLIENT)
+        path = self.first
+        following = self.loop.time()
+        while True:
+            # A client that was held up keeps its place in the interval, so that a busy
+            # machine does not make all of them send in the same instant.
+            while following <= self.loop.time():
+                following += self.interval
+            line.send(http.send(h11.Request(method="GET", target=path, headers=[("Host", "localhost")])))
+            http.send(h11.EndOfMessage())
+            if not await self.answered(http, line):
+                return "lost"
+            with self.news:
+                client.answers += 1
+                self.news.notify_all()
+            if http.their_state is not h11.DONE:
+                return "close"
+            http.start_next_cycle()
+            path = "/"
+            try:
+                await asyncio.wait_for(line.received.get(), following - self.loop.time())
+                return "idle"
+            except asyncio.TimeoutError:
+                pass
+
+    async def answered(self, http, line):
+        try:
+            while not isinstance(event := http.next_event(), h11.EndOfMessage):
+                if event is h11.NEED_DATA:
+                    http.receive_data(await line.received.get())
+        except h11.RemoteProtocolError:
+            return False
+        return True
+
+    def ends(self):
+        """How many ended in which way."""
+        with self.news:
+            return collections.Counter(client.end for client in self.clients)
+
+    def wait(self, what, condition, limit):
+        with self.news:
+            if not self.news.wait_for(lambda: not self.thread.is_alive() or condition(), limit) or not condition():
+                raise AssertionError(f"not within {limit}s: {what}: {self.clients} {self.errors}")
+
+    def warm(self, limit):
+        """Until each connection has had a second answer: it is kept alive."""
+        self.wait("a second answer on each connection", lambda: all(client.answers > 1 for client in self.clients), limit)
+
+    def gone(self, limit):
+        self.wait("each connection closed", lambda: all(client.end for client in self.clients), limit)
