@@ -17,10 +17,20 @@ pub fn close_from(first: c_int) {
     if answer == 0 || close_listed(first) {
         return;
     }
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the kernel writes one rlimit, or leaves it.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    let last = c_int::try_from(limit.rlim_max).unwrap_or(c_int::MAX).min(65_536);
+    // The soft and the hard limit. See prlimit(2).
+    let mut limits = [u64::MAX; 2];
+    let (none, own) = (ptr::null::<u64>(), 0);
+    // SAFETY: the kernel writes two words of 64 bits, or leaves them.
+    unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            own,
+            libc::RLIMIT_NOFILE as c_int,
+            none,
+            limits.as_mut_ptr(),
+        )
+    };
+    let last = c_int::try_from(limits[1]).unwrap_or(c_int::MAX).min(65_536);
     for descriptor in first..last {
         close(descriptor);
     }
