@@ -23,7 +23,7 @@ def anchors(page):
 
 class Pages(unittest.TestCase):
     def test_every_link_within_the_repository_leads_somewhere(self):
-        for page in [*PAGES, ROOT / "README.md"]:
+        for page in {*PAGES, *(ROOT / "docs").glob("*.md"), ROOT / "README.md"}:
             for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
                 if link.startswith("https://"):
                     continue
