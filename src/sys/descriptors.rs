@@ -22,13 +22,7 @@ pub fn close_from(first: c_int) {
     let (none, own) = (ptr::null::<u64>(), 0);
     // SAFETY: the kernel writes two words of 64 bits, or leaves them.
     unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            own,
-            libc::RLIMIT_NOFILE as c_int,
-            none,
-            limits.as_mut_ptr(),
-        )
+        libc::syscall(libc::SYS_prlimit64, own, libc::RLIMIT_NOFILE, none, limits.as_mut_ptr())
     };
     let last = c_int::try_from(limits[1]).unwrap_or(c_int::MAX).min(65_536);
     for descriptor in first..last {
