@@ -25,6 +25,8 @@ pub struct Plan {
     pub delay: Option<Duration>,
     /// `--drain-signal`.
     pub drain_signal: Option<Signal>,
+    /// Whether there is a `--drain-file`.
+    pub drain_file: bool,
     /// Whether there is a `--drain-cmd`.
     pub drain_cmd: bool,
     /// Whether there is a `--stop-cmd`.
@@ -54,7 +56,13 @@ impl Plan {
     /// Whether a stop signal starts a drain.
     #[must_use]
     pub const fn drains(&self) -> bool {
-        self.delay.is_some() || self.drain_signal.is_some() || self.drain_cmd || self.stop_cmd
+        self.drain_lasts() || self.drain_signal.is_some() || self.drain_file || self.stop_cmd
+    }
+
+    /// Whether something holds the stop back. Otherwise a drain ends at once.
+    #[must_use]
+    pub const fn drain_lasts(&self) -> bool {
+        self.delay.is_some() || self.drain_cmd
     }
 }
 
@@ -170,6 +178,8 @@ pub enum Action {
     /// Make COMMAND's group the terminal's foreground group. If that succeeds, send it
     /// CONT.
     ContinueInForeground,
+    /// Create the drain file.
+    CreateDrainFile,
     /// Start the drain or stop command. The signal is the received one.
     Start(Helper, Signal),
     /// Stop drain-init itself until CONT comes.
@@ -594,10 +604,13 @@ impl Drain {
         let delay = self.plan.delay;
         let ends = delay.map(|delay| now.saturating_add(delay));
         self.phase = Phase::Draining { received, since: now, ends };
-        let ends_at_once = delay.is_none() && !self.plan.drain_cmd;
-        if !ends_at_once {
+        if self.plan.drain_lasts() {
             let then = self.after_drain(received);
             actions.report(Message::Draining { received, delay, then });
+        }
+        // It is there when the signal or the command makes a program look for it.
+        if self.plan.drain_file {
+            actions.push(Action::CreateDrainFile);
         }
         if let Some(signal) = self.plan.drain_signal {
             actions.push(Action::Send(signal, Recipient::Command));
@@ -606,7 +619,7 @@ impl Drain {
             self.drain_command = DrainCommand::Running;
             actions.push(Action::Start(Helper::Drain, received));
         }
-        if ends_at_once {
+        if !self.plan.drain_lasts() {
             self.begin_stop(received, None, now, actions);
         }
     }

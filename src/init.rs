@@ -8,6 +8,7 @@ use nix::unistd;
 
 use crate::config::Config;
 use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
+use crate::mark;
 use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
@@ -284,6 +285,11 @@ impl Executor<'_> {
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
+            Action::CreateDrainFile => {
+                if let Some(file) = self.config.drain_file {
+                    mark::create(file.path, self.reporter);
+                }
+            }
             Action::SuspendSelf => {
                 // PID 1 would not stop. A STOP takes a CONT that waits out, even
                 // where it is ignored; that one came later, and counts.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod decimal;
 pub mod drain;
 pub mod init;
+pub mod mark;
 pub mod processes;
 pub mod report;
 pub mod signal;

@@ -15,10 +15,12 @@ use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request, Variables};
 use drain_init::init::Init;
+use drain_init::mark;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
 use drain_init::sys::{self, OneThread, Words};
+use drain_init::wording;
 use nix::sys::prctl;
 use nix::unistd::{self, Pid};
 
@@ -49,7 +51,7 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
-    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
+    let mut config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
         Ok(Request::Help) => {
             return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
         }
@@ -63,6 +65,15 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     for named in [config.drain_cmd, config.stop_cmd].into_iter().flatten() {
         if let Err(error) = spawn::check(named, &environment) {
             return refuse(error, reporter);
+        }
+    }
+    // Last, because it removes a file, and a usage error touches nothing.
+    if let Some(file) = &mut config.drain_file {
+        if let Err(error) = mark::prepare(file, is_pid_1, reporter) {
+            return refuse(error, reporter);
+        }
+        if !config.plan.drain_lasts() {
+            reporter.say(Level::Notice, &wording::drain_file_without_delay);
         }
     }
     for warning in variables.warnings() {

@@ -1,5 +1,6 @@
 //! The text of every message. Other modules pass values, and never text.
 
+use core::ffi::CStr;
 use core::time::Duration;
 
 use nix::errno::Errno;
@@ -180,6 +181,21 @@ pub fn cannot_fork(line: &mut Line, error: Errno) {
 /// A drain or stop command could not be started.
 pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) {
     name(line.text(b"cannot start "), helper).text(b": ").error(error);
+}
+
+/// The drain file could not be created.
+pub fn cannot_create(line: &mut Line, path: &CStr, error: Errno) {
+    line.text(b"cannot create '").text(path.to_bytes()).text(b"': ").error(error);
+}
+
+/// The drain file was there at the start, and is not drain-init's own to remove.
+pub fn drain_file_exists(line: &mut Line, path: &CStr) {
+    line.text(b"'").text(path.to_bytes()).text(b"' exists already (only PID 1 removes it)");
+}
+
+/// `--drain-file` makes a drain that ends at once.
+pub fn drain_file_without_delay(line: &mut Line) {
+    line.text(b"--drain-file: the drain ends at once (see --delay-term)");
 }
 
 /// A signal was sent, or could not be.

@@ -12,6 +12,7 @@ Draining:
       --drain-signal SIGNAL  send SIGNAL to COMMAND as the drain starts [none]
       --drain-cmd CMD        run CMD as the drain starts [none]; without
                              --delay-term, the drain lasts as long as CMD runs
+      --drain-file PATH      create the file PATH as the drain starts [none]
 Stopping:
       --stop-cmd CMD         run CMD to stop, instead of the stop signal [none]
       --stop-signal SIGNAL   treat SIGNAL as a stop signal [TERM]
@@ -49,6 +50,7 @@ pub(super) enum Opt {
     DelayTerm,
     DrainSignal,
     DrainCmd,
+    DrainFile,
     StopCmd,
     StopSignal,
     KillAfter,
@@ -107,6 +109,7 @@ pub(super) struct Entry {
 
 const DURATION: Takes = Takes::Value("DURATION, such as 10s");
 const SIGNAL: Takes = Takes::Value("SIGNAL, such as TERM");
+const PATH: Takes = Takes::Value("PATH, such as /tmp/draining");
 const CMD: Takes = Takes::Value("CMD, such as 'nginx -s quit'");
 
 const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
@@ -125,6 +128,7 @@ pub(super) const OPTIONS: &[Entry] = &[
     own(Opt::DelayTerm, b"delay-term", DURATION),
     own(Opt::DrainSignal, b"drain-signal", SIGNAL),
     own(Opt::DrainCmd, b"drain-cmd", CMD),
+    own(Opt::DrainFile, b"drain-file", PATH),
     own(Opt::StopCmd, b"stop-cmd", CMD),
     own(Opt::StopSignal, b"stop-signal", Takes::Values("SIGNAL, such as QUIT")),
     own(Opt::KillAfter, b"kill-after", DURATION),

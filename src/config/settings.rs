@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::exec_form;
 use super::options::{Entry, Opt, Source};
 use super::values::{self, ExitCodes};
-use super::{Config, Error, NamedCmd, Wrong};
+use super::{Config, Error, NamedCmd, NamedPath, Wrong};
 use crate::drain::{Plan, WaitAll};
 use crate::report::Level;
 use crate::signal::{Rewrites, Signal, SignalSet};
@@ -18,6 +18,7 @@ pub(super) struct Settings {
     delay: Option<Duration>,
     kill_after: Option<Duration>,
     drain_signal: Option<Signal>,
+    drain_file: Option<NamedPath>,
     drain_cmd: Option<NamedCmd>,
     stop_cmd: Option<NamedCmd>,
     stop_signals: SignalSet,
@@ -63,6 +64,10 @@ impl Settings {
             Opt::KillAfter => self.kill_after = Some(values::duration(value)?),
             Opt::DrainSignal => self.drain_signal = Some(values::signal(value)?),
             Opt::Pdeathsig => self.pdeathsig = Some(values::signal(value)?),
+            Opt::DrainFile => {
+                let path = values::path(value)?;
+                self.drain_file = Some(NamedPath { path, asked_by: entry.name(source) });
+            }
             Opt::DrainCmd => self.drain_cmd = cmd()?,
             Opt::StopCmd => self.stop_cmd = cmd()?,
             Opt::StopSignal => self.stop_signals.insert(values::stop_signal(value)?),
@@ -104,6 +109,7 @@ impl Settings {
             plan: Plan {
                 delay: self.delay.filter(not_zero),
                 drain_signal: self.drain_signal,
+                drain_file: self.drain_file.is_some(),
                 drain_cmd: self.drain_cmd.is_some(),
                 stop_cmd: self.stop_cmd.is_some(),
                 kill_after: self.kill_after.filter(not_zero),
@@ -112,6 +118,7 @@ impl Settings {
                 group: !self.single_child.unwrap_or(false),
                 wait_all: self.wait_all.then_some(all),
             },
+            drain_file: self.drain_file,
             drain_cmd: self.drain_cmd,
             stop_cmd: self.stop_cmd,
             named_signals,

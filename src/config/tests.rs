@@ -198,6 +198,7 @@ fn every_option_reaches_the_configuration() {
         "--delay-term=10",
         "--drain-signal=TSTP",
         "--drain-cmd=a",
+        "--drain-file=/a",
         "--stop-cmd=[\"b\"]",
         "--kill-after=1m",
         "--stop-signal=TERM",
@@ -216,7 +217,9 @@ fn every_option_reaches_the_configuration() {
     assert_eq!(config.plan.delay, seconds(10));
     assert_eq!(config.plan.kill_after, seconds(60));
     assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
-    assert!(config.plan.drain_cmd && config.plan.stop_cmd);
+    assert!(config.plan.drain_cmd && config.plan.stop_cmd && config.plan.drain_file);
+    let drain_file = NamedPath { path: c"/a", asked_by: b"--drain-file" };
+    assert_eq!(config.drain_file, Some(drain_file));
     let named = |named: Option<NamedCmd>| named.map(|named| named.asked_by);
     assert!(matches!(config.drain_cmd, Some(NamedCmd { cmd: Cmd::Shell(_), .. })));
     assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
@@ -469,6 +472,7 @@ fn variables_configure_as_options_do() {
             ("DRAIN_INIT_STOP_CMD", "a,b"),
             ("DRAIN_INIT_DRAIN_CMD", ""),
             ("DRAIN_INIT_KILL_AFTER", ""),
+            ("DRAIN_INIT_DRAIN_FILE", " a,b "),
         ],
     );
     assert_eq!(config.plan.delay, seconds(10));
@@ -479,6 +483,8 @@ fn variables_configure_as_options_do() {
     assert!(config.plan.wait_all.is_some() && config.subreaper);
     assert!(!config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
+    let drain_file = NamedPath { path: c"a,b", asked_by: b"DRAIN_INIT_DRAIN_FILE" };
+    assert_eq!(config.drain_file, Some(drain_file));
     let asked_by = b"DRAIN_INIT_STOP_CMD";
     let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
@@ -714,7 +720,7 @@ fn the_help_fits_a_terminal_and_ends_with_the_address_of_the_documentation() {
         assert_eq!(has_default, entry.has_variable(), "{long}");
         defaults += usize::from(has_default);
     }
-    assert_eq!(defaults, 16);
+    assert_eq!(defaults, 17);
 }
 
 #[test]

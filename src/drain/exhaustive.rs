@@ -32,6 +32,7 @@ fn plans() -> Vec<(Plan, bool)> {
         let mut plan = Plan {
             delay: (choose(2) > 0).then_some(LATER),
             drain_signal: (choose(2) > 0).then_some(Signal::TSTP),
+            drain_file: false,
             drain_cmd: choose(2) > 0,
             stop_cmd: choose(2) > 0,
             kill_after: (choose(2) > 0).then_some(LATER),
@@ -42,6 +43,8 @@ fn plans() -> Vec<(Plan, bool)> {
         };
         let term = [Some(Signal::TERM), Some(Signal::INT), None][choose(3)];
         plan.rewrites.set(Signal::TERM, term);
+        // With the drain signal, so that there are as many plans as without it.
+        plan.drain_file = plan.drain_signal.is_some();
         let on_terminal = choose(2) > 0;
         (number == 0).then_some((plan, on_terminal))
     };

@@ -11,6 +11,7 @@ fn plan() -> Plan {
     Plan {
         delay: None,
         drain_signal: None,
+        drain_file: false,
         drain_cmd: false,
         stop_cmd: false,
         kill_after: None,
@@ -314,6 +315,25 @@ fn without_a_delay_the_drain_lasts_as_long_as_the_drain_command() {
         let drained = Some(ms(100_000));
         assert!(sim.said(|message| matches!(message, Message::Stopping { drained: after, .. } if *after == drained)));
     }
+}
+
+#[test]
+fn the_drain_file_comes_before_the_drain_signal_and_the_drain_command() {
+    let marked = Plan { drain_file: true, ..plan() };
+    let plan = Plan { drain_signal: Some(USR1), drain_cmd: true, ..marked.clone() };
+    let start = [
+        Action::CreateDrainFile,
+        Action::Send(USR1, Recipient::Command),
+        Action::Start(Helper::Drain, Signal::TERM),
+    ];
+    let mut sim = Sim::new(plan);
+    assert_eq!(sim.term(0), start);
+    // A second stop signal does not create it again.
+    assert_eq!(sim.term(1), []);
+    // By itself it makes a drain that ends at once.
+    let mut sim = Sim::new(marked);
+    let once = [Action::CreateDrainFile, Action::Send(Signal::TERM, Recipient::Group)];
+    assert_eq!(sim.term(0), once);
 }
 
 #[test]

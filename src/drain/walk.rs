@@ -52,6 +52,7 @@ impl Bytes<'_> {
         Plan {
             delay: self.duration(),
             drain_signal: (flags & 2 != 0).then(|| self.signal()),
+            drain_file: flags & 128 != 0,
             drain_cmd: flags & 4 != 0,
             stop_cmd: flags & 8 != 0,
             kill_after: self.duration(),

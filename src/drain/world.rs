@@ -145,6 +145,8 @@ pub struct Step {
     /// A suspended process received a stop signal, and must get CONT.
     owes_cont: bool,
     starts: u8,
+    /// The drain file was created.
+    marks: bool,
 }
 
 /// The world, with the machine in it.
@@ -494,6 +496,14 @@ impl<'a> World<'a> {
                     "CONT goes before the stop command",
                 )?;
             }
+            Action::CreateDrainFile => {
+                let marked = core::mem::replace(&mut self.step.marks, true);
+                let first = self.step.begins_drain && self.step.starts == 0 && !marked;
+                rule(
+                    first && !self.drain_signal_sent,
+                    "the drain file is created once, before the drain signal and command",
+                )?;
+            }
             Action::SuspendSelf => rule(
                 match event {
                     Event::Received { signal, about_terminal } => {
@@ -669,8 +679,20 @@ impl<'a> World<'a> {
 
     /// After an event.
     fn check_step(&self) -> Kept {
-        let Step { forwards: _, begins_drain, suspends: _, ignores, ignored, owes_cont, starts } =
-            self.step;
+        let Step {
+            forwards: _,
+            begins_drain,
+            suspends: _,
+            ignores,
+            ignored,
+            owes_cont,
+            starts,
+            marks,
+        } = self.step;
+        rule(
+            marks == (begins_drain && self.plan.drain_file),
+            "a drain begins with the drain file, and nothing else creates it",
+        )?;
         rule(
             !begins_drain || self.drain_signal_sent || self.plan.drain_signal.is_none(),
             "the drain begins with the drain signal",

@@ -81,6 +81,17 @@ fn open_to_read(path: &CStr) -> nix::Result<c_int> {
     Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
 }
 
+/// Creates a file, to be written. See open(2).
+///
+/// # Errors
+///
+/// Those of open(2): EEXIST if the path exists, even as a symbolic link to nothing.
+pub fn create(path: &CStr, mode: libc::mode_t) -> nix::Result<c_int> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    Errno::result(unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) })
+}
+
 /// Reads once from a descriptor, as much as the buffer holds. See read(2).
 fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
