@@ -28,6 +28,8 @@ pub enum Request {
     Help,
     /// Print the version.
     Version,
+    /// Copy the program to this path.
+    CopyTo(&'static CStr),
     /// Run COMMAND.
     Run(Box<Config>),
 }
@@ -114,6 +116,7 @@ pub fn parse<'a>(
     let command = match command_line::read(args, &mut settings)? {
         Asked::Help => return Ok(Request::Help),
         Asked::Version => return Ok(Request::Version),
+        Asked::CopyTo(path) => return Ok(Request::CopyTo(path)),
         Asked::Command(place) => place,
     };
     variables.read(&mut settings)?;

@@ -5,6 +5,7 @@
 //! may change in any version.
 
 pub mod config;
+pub mod copy;
 pub mod decimal;
 pub mod drain;
 pub mod init;

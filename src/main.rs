@@ -14,6 +14,7 @@ use core::ffi::{CStr, c_char, c_int};
 use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request, Variables};
+use drain_init::copy;
 use drain_init::init::Init;
 use drain_init::mark;
 use drain_init::report::{Level, Reporter};
@@ -57,6 +58,10 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
         }
         Ok(Request::Version) => {
             return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"], reporter);
+        }
+        Ok(Request::CopyTo(path)) => {
+            sys::let_signals_end(SignalSet::of(&[Signal::XFSZ]));
+            return copy::copy_to(path, reporter);
         }
         Ok(Request::Run(config)) => config,
         Err(error) => return refuse(error, reporter),

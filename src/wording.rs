@@ -198,6 +198,11 @@ pub fn drain_file_without_delay(line: &mut Line) {
     line.text(b"--drain-file: the drain ends at once (see --delay-term)");
 }
 
+/// `--copy-to` failed because of this file.
+pub fn cannot_copy(line: &mut Line, path: &CStr, error: Errno) {
+    line.text(b"cannot copy the program: '").text(path.to_bytes()).text(b"': ").error(error);
+}
+
 /// A signal was sent, or could not be.
 pub fn sent(line: &mut Line, signal: Signal, target: Target, result: nix::Result<()>) {
     line.text(if result.is_ok() { b"sent " } else { b"cannot send " });

@@ -12,7 +12,7 @@ function __drain_init_before_command
             case --
                 return 1
             case '--*=*'
-            case --delay-term --drain-signal --drain-cmd --drain-file --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit
+            case --delay-term --drain-signal --drain-cmd --drain-file --copy-to --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit
                 set skip yes
             case '-*'
             case '*'
@@ -43,8 +43,9 @@ for name in drain-init dumb-init
     $option -f -s v -l verbose -d 'log every signal and every reaped child'
     $option -f -s q -l quiet -d 'print errors only'
     $option -f -s w -l warn-on-reap -d 'report each reaped orphan'
+    $option -r -l copy-to -d 'copy the program to PATH and exit'
     $option -f -s h -l help -d 'print the help and exit'
     $option -f -s V -l version -d 'print the version and exit'
     # What stands behind `--` here has a value, and is no COMMAND.
-    complete -c $name -x -a '(__fish_complete_subcommand -- --delay-term --drain-signal --drain-cmd --drain-file --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit)'
+    complete -c $name -x -a '(__fish_complete_subcommand -- --delay-term --drain-signal --drain-cmd --drain-file --copy-to --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit)'
 end

@@ -30,6 +30,7 @@ Output:
   -v, --verbose              log every signal and every reaped child [off]
   -q, --quiet                print errors only [off]
   -w, --warn-on-reap         report each reaped orphan [off]
+      --copy-to PATH         copy the program to PATH and exit
   -h, --help                 print this help and exit
   -V, --version              print the version and exit
 
@@ -64,6 +65,7 @@ pub(super) enum Opt {
     Verbose,
     Quiet,
     WarnOnReap,
+    CopyTo,
     Help,
     Version,
 }
@@ -109,7 +111,7 @@ pub(super) struct Entry {
 
 const DURATION: Takes = Takes::Value("DURATION, such as 10s");
 const SIGNAL: Takes = Takes::Value("SIGNAL, such as TERM");
-const PATH: Takes = Takes::Value("PATH, such as /tmp/draining");
+const PATH: Takes = Takes::Value("PATH, such as /tmp/file");
 const CMD: Takes = Takes::Value("CMD, such as 'nginx -s quit'");
 
 const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
@@ -142,6 +144,7 @@ pub(super) const OPTIONS: &[Entry] = &[
     dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
     tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
     tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),
+    own(Opt::CopyTo, b"copy-to", PATH),
     dumb_init(Opt::Help, b"help", 'h', Takes::Nothing),
     dumb_init(Opt::Version, b"version", 'V', Takes::Nothing),
 ];
@@ -174,7 +177,7 @@ impl Entry {
     }
 
     pub(super) const fn has_variable(&self) -> bool {
-        !matches!(self.opt, Opt::Help | Opt::Version)
+        !matches!(self.opt, Opt::CopyTo | Opt::Help | Opt::Version)
     }
 
     /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.

@@ -80,7 +80,7 @@ impl Settings {
             Opt::WaitAll => self.wait_all = true,
             Opt::Subreaper => self.subreaper = true,
             Opt::WarnOnReap => self.warn_on_reap = true,
-            Opt::Help | Opt::Version => {}
+            Opt::CopyTo | Opt::Help | Opt::Version => {}
         }
         Ok(())
     }

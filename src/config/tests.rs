@@ -426,6 +426,18 @@ fn a_list_on_the_command_line_is_refused_with_a_hint() {
 }
 
 #[test]
+fn copy_to_works_alone_whatever_the_variables() {
+    let copy = Ok(Request::CopyTo(c"/a"));
+    let variables = [("DRAIN_INIT_DELAY_TERM", "x")];
+    assert_eq!(request(&["--copy-to", "/a"], &variables), copy);
+    assert_eq!(request(&["--copy-to=/a"], &variables), copy);
+    for other in [&["--copy-to=/a", "x"][..], &["-v", "--copy-to=/a"], &["--copy-to=/a", "-h"]] {
+        assert_eq!(error(other), "--copy-to works without COMMAND and other options");
+    }
+    assert_eq!(error(&["--copy-to"]), "--copy-to needs a value: PATH, such as /tmp/file");
+}
+
+#[test]
 fn help_and_version_count_where_they_stand() {
     assert_eq!(request(&["-h", "--nosuch"], &[]), Ok(Request::Help));
     assert_eq!(request(&["-V"], &[("DRAIN_INIT_DELAY_TERM", "x")]), Ok(Request::Version));
@@ -437,7 +449,7 @@ fn help_and_version_count_where_they_stand() {
 fn every_long_option_but_help_and_version_is_a_variable() {
     let is_own = |name: &[u8]| Variables::default().take(&[name, b"=1"].concat());
     for entry in OPTIONS {
-        let has_variable = !matches!(entry.opt, Opt::Help | Opt::Version);
+        let has_variable = !matches!(entry.opt, Opt::CopyTo | Opt::Help | Opt::Version);
         assert_eq!(is_own(entry.name(Source::Variable)), has_variable, "{:?}", entry.opt);
     }
     assert!(is_own(b"DRAIN_INIT_DELAY_TERM"));

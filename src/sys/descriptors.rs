@@ -76,7 +76,11 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
 }
 
 /// Opens a file to be read. See open(2).
-fn open_to_read(path: &CStr) -> nix::Result<c_int> {
+///
+/// # Errors
+///
+/// Those of open(2).
+pub fn open_to_read(path: &CStr) -> nix::Result<c_int> {
     // SAFETY: a C string.
     Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
 }
@@ -93,7 +97,11 @@ pub fn create(path: &CStr, mode: libc::mode_t) -> nix::Result<c_int> {
 }
 
 /// Reads once from a descriptor, as much as the buffer holds. See read(2).
-fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+///
+/// # Errors
+///
+/// Those of read(2).
+pub fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     #[allow(clippy::cast_sign_loss)]
