@@ -10,6 +10,7 @@ pub mod decimal;
 pub mod drain;
 pub mod init;
 pub mod mark;
+pub mod measure;
 pub mod processes;
 pub mod report;
 pub mod signal;

@@ -81,6 +81,9 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
             reporter.say(Level::Notice, &wording::drain_file_without_delay);
         }
     }
+    if config.plan.measure && !config.plan.drain_lasts() {
+        reporter.say(Level::Notice, &wording::nothing_to_measure);
+    }
     for warning in variables.warnings() {
         say(Level::Notice, warning, reporter);
     }

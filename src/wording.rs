@@ -198,6 +198,36 @@ pub fn drain_file_without_delay(line: &mut Line) {
     line.text(b"--drain-file: the drain ends at once (see --delay-term)");
 }
 
+/// A drain cannot be measured: the file has no such counter, or cannot be read.
+pub fn cannot_measure(line: &mut Line, error: Option<Errno>) {
+    line.text(b"cannot measure the drain: /proc/net/snmp: ");
+    match error {
+        Some(error) => line.error(error),
+        None => line.text(b"no PassiveOpens"),
+    };
+}
+
+/// `--measure-drain` with a drain that ends at once.
+pub fn nothing_to_measure(line: &mut Line) {
+    line.text(b"--measure-drain: the drain ends at once (see --delay-term)");
+}
+
+/// What was measured in a drain: the first figures, `None` if a second was missed, and
+/// the sum of the rest, with how many seconds that is.
+pub fn series(line: &mut Line, figures: &mut dyn Iterator<Item = Option<u64>>, rest: (u64, u64)) {
+    line.text(b"new connections in each second of the drain:");
+    for figure in figures {
+        line.text(b" ");
+        match figure {
+            Some(figure) => line.number(figure),
+            None => line.text(b"-"),
+        };
+    }
+    if rest.1 > 0 {
+        line.text(b" and ").number(rest.0).text(b" in the next ").number(rest.1).text(b"s");
+    }
+}
+
 /// `--copy-to` failed because of this file.
 pub fn cannot_copy(line: &mut Line, path: &CStr, error: Errno) {
     line.text(b"cannot copy the program: '").text(path.to_bytes()).text(b"': ").error(error);

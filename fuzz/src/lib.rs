@@ -170,6 +170,7 @@ fn is_list_or_switch(name: &[u8]) -> bool {
         b"REWRITE",
         b"REMAP_EXIT",
         b"WAIT_ALL",
+        b"MEASURE_DRAIN",
         b"SINGLE_CHILD",
         b"GROUP",
         b"SUBREAPER",

@@ -59,7 +59,7 @@ _drain_init() {
 
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '-c --single-child -r --rewrite -v --verbose -h --help -V --version
-            --delay-term --drain-signal --drain-cmd --drain-file --stop-cmd --kill-after --stop-signal --wait-all --copy-to
+            --delay-term --drain-signal --drain-cmd --drain-file --stop-cmd --kill-after --stop-signal --wait-all --measure-drain --copy-to
             -q --quiet -s --subreaper -p --pdeathsig -g --group -e --remap-exit -w --warn-on-reap' -- "$cur"))
     else
         _command_offset "$i"

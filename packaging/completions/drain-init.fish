@@ -43,6 +43,7 @@ for name in drain-init dumb-init
     $option -f -s v -l verbose -d 'log every signal and every reaped child'
     $option -f -s q -l quiet -d 'print errors only'
     $option -f -s w -l warn-on-reap -d 'report each reaped orphan'
+    $option -f -l measure-drain -d 'log the new connections of each second'
     $option -r -l copy-to -d 'copy the program to PATH and exit'
     $option -f -s h -l help -d 'print the help and exit'
     $option -f -s V -l version -d 'print the version and exit'

@@ -30,6 +30,7 @@ Output:
   -v, --verbose              log every signal and every reaped child [off]
   -q, --quiet                print errors only [off]
   -w, --warn-on-reap         report each reaped orphan [off]
+      --measure-drain        log the new connections of each second [off]
       --copy-to PATH         copy the program to PATH and exit
   -h, --help                 print this help and exit
   -V, --version              print the version and exit
@@ -65,6 +66,7 @@ pub(super) enum Opt {
     Verbose,
     Quiet,
     WarnOnReap,
+    MeasureDrain,
     CopyTo,
     Help,
     Version,
@@ -144,6 +146,7 @@ pub(super) const OPTIONS: &[Entry] = &[
     dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
     tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
     tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),
+    own(Opt::MeasureDrain, b"measure-drain", Takes::Nothing),
     own(Opt::CopyTo, b"copy-to", PATH),
     dumb_init(Opt::Help, b"help", 'h', Takes::Nothing),
     dumb_init(Opt::Version, b"version", 'V', Takes::Nothing),

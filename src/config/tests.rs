@@ -115,7 +115,7 @@ fn a_plain_command_has_every_default() {
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM]));
     assert_eq!(config.plan.wait_all, None);
     assert!(config.plan.group);
-    assert!(!config.plan.drain_cmd && !config.plan.stop_cmd);
+    assert!(!config.plan.drain_cmd && !config.plan.stop_cmd && !config.plan.measure);
     assert!(!config.subreaper && !config.warn_on_reap);
     assert_eq!(config.pdeathsig, None);
     assert_eq!(config.remap_exit, ExitCodes::default());
@@ -199,6 +199,7 @@ fn every_option_reaches_the_configuration() {
         "--drain-signal=TSTP",
         "--drain-cmd=a",
         "--drain-file=/a",
+        "--measure-drain",
         "--stop-cmd=[\"b\"]",
         "--kill-after=1m",
         "--stop-signal=TERM",
@@ -218,6 +219,7 @@ fn every_option_reaches_the_configuration() {
     assert_eq!(config.plan.kill_after, seconds(60));
     assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
     assert!(config.plan.drain_cmd && config.plan.stop_cmd && config.plan.drain_file);
+    assert!(config.plan.measure);
     let drain_file = NamedPath { path: c"/a", asked_by: b"--drain-file" };
     assert_eq!(config.drain_file, Some(drain_file));
     let named = |named: Option<NamedCmd>| named.map(|named| named.asked_by);
@@ -477,6 +479,7 @@ fn variables_configure_as_options_do() {
             ("DRAIN_INIT_REWRITE", "15:3,2:0"),
             ("DRAIN_INIT_REMAP_EXIT", "143,0"),
             ("DRAIN_INIT_WAIT_ALL", "yes"),
+            ("DRAIN_INIT_MEASURE_DRAIN", "1"),
             ("DRAIN_INIT_SUBREAPER", "TRUE"),
             ("DRAIN_INIT_WARN_ON_REAP", "off"),
             ("DRAIN_INIT_SINGLE_CHILD", "1"),
@@ -492,7 +495,7 @@ fn variables_configure_as_options_do() {
     assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
     assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
     assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
-    assert!(config.plan.wait_all.is_some() && config.subreaper);
+    assert!(config.plan.wait_all.is_some() && config.subreaper && config.plan.measure);
     assert!(!config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
     let drain_file = NamedPath { path: c"a,b", asked_by: b"DRAIN_INIT_DRAIN_FILE" };
@@ -732,7 +735,7 @@ fn the_help_fits_a_terminal_and_ends_with_the_address_of_the_documentation() {
         assert_eq!(has_default, entry.has_variable(), "{long}");
         defaults += usize::from(has_default);
     }
-    assert_eq!(defaults, 17);
+    assert_eq!(defaults, 18);
 }
 
 #[test]
