@@ -28,7 +28,7 @@ pub struct Series {
 impl Series {
     /// A series without a figure.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { counter: None, figures: [0; SHOWN], seconds: 0, rest: 0 }
     }
 
@@ -172,7 +172,9 @@ mod tests {
 
     fn series(counters: &[Option<u64>]) -> Vec<u32> {
         let mut series = Series { counter: Some(100), ..Series::new() };
-        counters.iter().for_each(|&counter| series.take(counter));
+        for &counter in counters {
+            series.take(counter);
+        }
         series.figures[..series.seconds].to_vec()
     }
 
