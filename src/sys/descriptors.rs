@@ -79,13 +79,32 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
 }
 
 /// Opens a file to be read. See open(2).
-fn open_to_read(path: &CStr) -> nix::Result<c_int> {
+///
+/// # Errors
+///
+/// Those of open(2).
+pub fn open_to_read(path: &CStr) -> nix::Result<c_int> {
     // SAFETY: a C string.
     Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
 }
 
+/// Creates a file, to be written. See open(2).
+///
+/// # Errors
+///
+/// Those of open(2): EEXIST if the path exists, even as a symbolic link to nothing.
+pub fn create(path: &CStr, mode: libc::mode_t) -> nix::Result<c_int> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    Errno::result(unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) })
+}
+
 /// Reads once from a descriptor, as much as the buffer holds. See read(2).
-fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
+///
+/// # Errors
+///
+/// Those of read(2).
+pub fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     #[allow(clippy::cast_sign_loss)]
