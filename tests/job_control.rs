@@ -398,7 +398,7 @@ fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited()
     if under_emulator(name, "it makes no ptrace(2) for the init") {
         return;
     }
-    // In a shell's session, where the shell would continue the job.
+    // A shell leads the session, and would continue the job.
     let setup = init(["-c"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let mut run = setup.terminal(Terminal::Leader).script(["default 20"]).start();
     let (init, main) = (run.pid(), run.pid_of("main"));
@@ -434,7 +434,7 @@ fn the_init_does_not_stop_itself_for_a_process_of_another_group() {
     if without_subreaper("the_init_does_not_stop_itself_for_a_process_of_another_group") {
         return;
     }
-    // In a shell's session, where the shell would continue a job.
+    // A shell leads the session, and would continue a job.
     let setup = init(["-c", "-s"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let setup = setup.terminal(Terminal::Leader).stop_cmd(&[]);
     let mut run = setup.script(["orphan far group"]).start();
