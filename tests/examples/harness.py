@@ -1,4 +1,5 @@
 """Run a command line of docs/stop-commands.md under drain-init, and watch it."""
+import contextlib
 import http.client
 import os
 import pathlib
@@ -185,7 +186,8 @@ class Run:
             self.process.kill()
             self.process.wait()
         for pid in others():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         wait_for("an empty PID namespace", lambda: not others())
         self.process.stdout.close()
 
