@@ -20,6 +20,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
     /// `--delay-term`. Never zero.
     pub delay: Option<Duration>,
@@ -388,6 +389,13 @@ impl Actions<'_> {
     }
 }
 
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The state of a stop.
 #[derive(Clone, Debug)]
 pub struct Drain {
@@ -431,7 +439,7 @@ impl Drain {
             KillClock::Due(at) => Some(at),
             KillClock::Unset | KillClock::Fired => None,
         };
-        [drain_ends, figure_due, kill_due].into_iter().flatten().min()
+        earlier(earlier(drain_ends, figure_due), kill_due)
     }
 
     /// What drain-init waits for after COMMAND's exit. While that includes the group,

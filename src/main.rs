@@ -77,12 +77,9 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
         if let Err(error) = mark::prepare(file, is_pid_1, reporter) {
             return refuse(error, reporter);
         }
-        if !config.plan.drain_lasts() {
-            reporter.say(Level::Notice, &wording::drain_file_without_delay);
-        }
     }
-    if config.plan.measure && !config.plan.drain_lasts() {
-        reporter.say(Level::Notice, &wording::nothing_to_measure);
+    if (config.plan.drain_file || config.plan.measure) && !config.plan.drain_lasts() {
+        reporter.say(Level::Notice, &wording::ends_at_once);
     }
     for warning in variables.warnings() {
         say(Level::Notice, warning, reporter);

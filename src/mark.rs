@@ -60,12 +60,12 @@ fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
             Ok(())
         }
         Err(Errno::ENOENT) => {
-            let bytes = path.to_bytes();
-            let name = bytes.iter().rev().take_while(|byte| **byte != b'/').count();
-            let directory = sys::word(&[&bytes[..bytes.len() - name]]);
-            unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
+            let directory = sys::directory(path);
             // Only a directory's name ends with a slash.
-            if name == 0 { Err(Errno::ENOENT) } else { Ok(()) }
+            if directory.len() == path.to_bytes().len() {
+                return Err(Errno::ENOENT);
+            }
+            unistd::access(sys::word(&[directory]), AccessFlags::W_OK | AccessFlags::X_OK)
         }
         Err(error) => Err(error),
     }
@@ -77,7 +77,9 @@ pub fn create(path: &CStr, reporter: Reporter) {
         Ok(descriptor) => sys::close(descriptor),
         Err(Errno::EEXIST) => {}
         Err(error) => {
-            reporter.say(Level::Error, &|line| wording::cannot_create(line, path, error));
+            reporter.say(Level::Error, &|line| {
+                wording::cannot_make(line, wording::CANNOT_CREATE, path, error);
+            });
         }
     }
 }

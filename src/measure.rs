@@ -20,7 +20,7 @@ pub struct Series {
     counter: Option<u64>,
     figures: [u32; SHOWN],
     /// How many seconds there were.
-    seconds: u64,
+    seconds: usize,
     /// The sum of those that are not shown.
     rest: u64,
 }
@@ -28,7 +28,7 @@ pub struct Series {
 impl Series {
     /// A series without a figure.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { counter: None, figures: [0; SHOWN], seconds: 0, rest: 0 }
     }
 
@@ -72,8 +72,7 @@ impl Series {
         if self.counter.is_none() {
             return;
         }
-        let place = usize::try_from(self.seconds).unwrap_or(SHOWN);
-        match self.figures.get_mut(place) {
+        match self.figures.get_mut(self.seconds) {
             Some(place) => *place = figure,
             None if figure == MISSED => {}
             None => self.rest += u64::from(figure),
@@ -82,14 +81,14 @@ impl Series {
     }
 
     fn report(&self, reporter: Reporter) {
-        let shown = usize::try_from(self.seconds).unwrap_or(SHOWN).min(SHOWN);
+        let shown = self.seconds.min(SHOWN);
         if shown == 0 {
             return;
         }
         reporter.say(Level::Notice, &|line| {
             let figures = &self.figures[..shown];
             let figures = figures.iter().map(|&it| (it != MISSED).then_some(it.into()));
-            let rest = (self.rest, self.seconds.saturating_sub(SHOWN as u64));
+            let rest = (self.rest, (self.seconds - shown) as u64);
             wording::series(line, &mut { figures }, rest);
         });
     }
@@ -173,8 +172,10 @@ mod tests {
 
     fn series(counters: &[Option<u64>]) -> Vec<u32> {
         let mut series = Series { counter: Some(100), ..Series::new() };
-        counters.iter().for_each(|&counter| series.take(counter));
-        series.figures[..usize::try_from(series.seconds).unwrap()].to_vec()
+        for &counter in counters {
+            series.take(counter);
+        }
+        series.figures[..series.seconds].to_vec()
     }
 
     #[test]

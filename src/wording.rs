@@ -183,19 +183,28 @@ pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) {
     name(line.text(b"cannot start "), helper).text(b": ").error(error);
 }
 
-/// The drain file could not be created.
-pub fn cannot_create(line: &mut Line, path: &CStr, error: Errno) {
-    line.text(b"cannot create '").text(path.to_bytes()).text(b"': ").error(error);
+/// A file could not be made: `what` says from what.
+pub fn cannot_make(line: &mut Line, what: &[u8], path: &CStr, error: Errno) {
+    line.text(what).text(b" '").text(path.to_bytes()).text(b"': ").error(error);
 }
+
+/// The drain file could not be created.
+pub const CANNOT_CREATE: &[u8] = b"cannot create";
+
+/// `--copy-to` failed.
+pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
 
 /// The drain file was there at the start, and is not drain-init's own to remove.
 pub fn drain_file_exists(line: &mut Line, path: &CStr) {
     line.text(b"'").text(path.to_bytes()).text(b"' exists already (only PID 1 removes it)");
 }
 
-/// `--drain-file` makes a drain that ends at once.
-pub fn drain_file_without_delay(line: &mut Line) {
-    line.text(b"--drain-file: the drain ends at once (see --delay-term)");
+/// `--drain-file` or `--measure-drain` with a drain that ends at once.
+pub fn ends_at_once(line: &mut Line) {
+    line.text(
+        b"--drain-file and --measure-drain need --delay-term or --drain-cmd: \
+          the drain ends at once",
+    );
 }
 
 /// A drain cannot be measured: the file has no such counter, or cannot be read.
@@ -205,11 +214,6 @@ pub fn cannot_measure(line: &mut Line, error: Option<Errno>) {
         Some(error) => line.error(error),
         None => line.text(b"no PassiveOpens"),
     };
-}
-
-/// `--measure-drain` with a drain that ends at once.
-pub fn nothing_to_measure(line: &mut Line) {
-    line.text(b"--measure-drain: the drain ends at once (see --delay-term)");
 }
 
 /// What was measured in a drain: the first figures, `None` if a second was missed, and
@@ -226,11 +230,6 @@ pub fn series(line: &mut Line, figures: &mut dyn Iterator<Item = Option<u64>>, r
     if rest.1 > 0 {
         line.text(b" and ").number(rest.0).text(b" in the next ").number(rest.1).text(b"s");
     }
-}
-
-/// `--copy-to` failed because of this file.
-pub fn cannot_copy(line: &mut Line, path: &CStr, error: Errno) {
-    line.text(b"cannot copy the program: '").text(path.to_bytes()).text(b"': ").error(error);
 }
 
 /// A signal was sent, or could not be.

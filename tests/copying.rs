@@ -17,7 +17,8 @@ fn succeeds(setup: Setup) {
 }
 
 fn fails(setup: Setup, path: &Path, reason: &str) {
-    let said = format!("[drain-init] cannot copy the program: '{}': {reason}\n", path.display());
+    let path = path.display();
+    let said = format!("[drain-init] cannot copy /proc/self/exe to '{path}': {reason}\n");
     let run = setup.finish();
     assert_eq!((run.status, run.stderr), (1, said));
 }
@@ -173,7 +174,7 @@ fn without_proc_it_says_what_is_missing() {
     let script = "while umount -l /proc 2>/dev/null; do :; done; exec \"$@\"";
     let words = ["unshare", "--mount", "sh", "-c", script, "sh"].map(str::to_string);
     let setup = copy_to(dir.path("drain-init")).wrapped(words);
-    fails(setup, Path::new("/proc/self/exe"), "No such file or directory");
+    fails(setup, &dir.path("drain-init"), "No such file or directory");
     assert_eq!(names(&dir.path(".")), [""; 0]);
 }
 

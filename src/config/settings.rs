@@ -12,6 +12,7 @@ use crate::signal::{Rewrites, Signal, SignalSet};
 
 /// What has been set so far.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Settings {
     /// What the command line has set: the [`Opt::subject`] of each of its options.
     by_option: u32,

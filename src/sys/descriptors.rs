@@ -101,7 +101,7 @@ pub fn create(path: &CStr, mode: libc::mode_t) -> nix::Result<c_int> {
 /// # Errors
 ///
 /// Those of read(2).
-pub fn read<'a>(descriptor: c_int, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+pub fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     #[allow(clippy::cast_sign_loss)]

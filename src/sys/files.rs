@@ -12,9 +12,9 @@ use nix::errno::Errno;
 /// Those of the three calls.
 pub fn publish(file: c_int, mode: libc::mode_t, from: &CStr, to: &CStr) -> nix::Result<()> {
     // SAFETY: two numbers.
-    Errno::result(unsafe { libc::fchmod(file, mode) })?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_fchmod, file, mode) })?;
     // SAFETY: a number.
-    Errno::result(unsafe { libc::fsync(file) })?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsync, file) })?;
     // SAFETY: two C strings.
     Errno::result(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
 }
