@@ -24,7 +24,7 @@ EXAMPLES = ROOT / "examples"
 # Files that this suite covers; test_every_file_has_a_test adds packaging's.
 COVERED = {
     "README.md", "Procfile", "Dockerfile.distroless", "Dockerfile.stop-command", "deployment.yaml", "deployment-image-volume.yaml",
-    "compose.yaml", "ecs-task-definition.json", "web.service",
+    "pod-init-container.yaml", "compose-init-container.yaml", "compose.yaml", "ecs-task-definition.json", "web.service",
 }
 KUBERNETES = "1.37"
 
@@ -62,12 +62,21 @@ class Example(unittest.TestCase):
         self.assertGreaterEqual(grace - delay, 10)
 
 
+    def check_copy(self, words, mounted):
+        """These words copy drain-init into a volume that is mounted there."""
+        self.assertEqual(words, ["/drain-init", "--copy-to", mounted])
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run([INIT, words[1], directory], check=True)
+            self.assertEqual(pathlib.Path(directory, "drain-init").read_bytes(), pathlib.Path(INIT).read_bytes())
+
+
 class Kubernetes(Example):
     def manifest(self, name):
         documents = list(yaml.safe_load_all((EXAMPLES / name).read_text()))
         for document in documents:
             kubernetes_validate.validate(document, KUBERNETES, strict=True)
-        pod = documents[0]["spec"]["template"]["spec"]
+        pod = documents[0]["spec"]
+        pod = pod["template"]["spec"] if "template" in pod else pod
         container, = pod["containers"]
         environment = {entry["name"]: entry["value"] for entry in container.get("env", ())}
         self.check_drain(pod["terminationGracePeriodSeconds"], container.get("command", ()), environment)
@@ -84,6 +93,14 @@ class Kubernetes(Example):
         self.assertEqual(mount["name"], volume["name"])
         # The image holds one file, /drain-init.
         self.assertEqual(container["command"][0], mount["mountPath"] + "/drain-init")
+
+    def test_the_init_container_copies_the_program_to_where_the_command_is(self):
+        _, pod, container = self.manifest("pod-init-container.yaml")
+        first, = pod["initContainers"]
+        self.check_copy(first["command"], first["volumeMounts"][0]["mountPath"])
+        names = {mount["name"] for mount in (*first["volumeMounts"], *container["volumeMounts"])}
+        self.assertEqual(names, {volume["name"] for volume in pod["volumes"]})
+        self.assertEqual(container["command"][0], container["volumeMounts"][0]["mountPath"] + "/drain-init")
 
     def test_the_schema_refuses_a_slip(self):
         document = next(yaml.safe_load_all((EXAMPLES / "deployment.yaml").read_text()))
@@ -114,12 +131,25 @@ class Compose(Example):
         until_unhealthy = check["retries"] * (seconds(check["interval"]) + seconds(check["timeout"]))
         self.assertGreater(seconds(web["environment"]["DRAIN_INIT_DELAY_TERM"]), until_unhealthy)
 
-    def test_the_drain_command_fails_the_health_check_while_the_server_still_serves(self):
+    def test_the_service_that_runs_first_copies_the_program_to_where_the_command_is(self):
+        file = EXAMPLES / "compose-init-container.yaml"
+        run = self.validate(file)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        compose = yaml.safe_load(file.read_text())
+        first, web = (compose["services"][name] for name in ("drain-init", "web"))
+        (volume, mounted), = (entry.split(":") for entry in first["volumes"])
+        (same, place, mode), = (entry.split(":") for entry in web["volumes"])
+        self.assertEqual((volume, same, mode), (*compose["volumes"], volume, "ro"))
+        self.check_copy(first["entrypoint"], mounted)
+        self.assertEqual(web["entrypoint"][0], place + "/drain-init")
+        self.check_drain(seconds(web["stop_grace_period"]), web["entrypoint"], web["environment"])
+
+    def test_the_drain_file_fails_the_health_check_while_the_server_still_serves(self):
         web = yaml.safe_load(self.FILE.read_text())["services"]["web"]
         # /tmp of a container is this run's directory; wget is asked as it stands.
         command = "drain-init -- node server.js"
         run = Run(self, command, files=["server.js"], env={**web["environment"], "DRAIN_INIT_DELAY_TERM": "2"})
-        run.env["DRAIN_INIT_DRAIN_CMD"] = web["environment"]["DRAIN_INIT_DRAIN_CMD"].replace("/tmp/", f"{run.dir}/")
+        run.env["DRAIN_INIT_DRAIN_FILE"] = web["environment"]["DRAIN_INIT_DRAIN_FILE"].replace("/tmp/", f"{run.dir}/")
         check = web["healthcheck"]["test"].replace("/tmp/", f"{run.dir}/")
 
         def healthy():
@@ -177,7 +207,12 @@ class Systemd(Example):
 
     def test_term_goes_to_drain_init_alone_and_the_times_fit(self):
         self.assertEqual(self.setting("KillMode"), "mixed")
-        self.check_drain(seconds(self.setting("TimeoutStopSec")), shlex.split(self.setting("ExecStart")))
+        # systemd makes the directory of the drain file.
+        runtime = f"/run/{self.setting('RuntimeDirectory')}"
+        with tempfile.TemporaryDirectory() as directory:
+            words = shlex.split(self.setting("ExecStart"))
+            self.assertIn(f"{runtime}/draining", words)
+            self.check_drain(seconds(self.setting("TimeoutStopSec")), [word.replace(runtime, directory) for word in words])
 
 
 class Procfile(Example, Stopping):
