@@ -18,17 +18,17 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let is_directory = spawn::file_type(path) == Some(SFlag::S_IFDIR);
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };
     let target = sys::word(&[path.to_bytes(), name]);
-    let Err(error) = copy(target) else { return 0 };
+    let Err(error) = copy(target, sys::random()) else { return 0 };
     reporter.say(Level::Error, &|line| {
         wording::cannot_make(line, wording::CANNOT_COPY, target, error);
     });
     1
 }
 
-/// Replaces `target` by a copy, or leaves it.
-fn copy(target: &CStr) -> nix::Result<()> {
+/// Replaces `target` by a copy, or leaves it. The number is for the name of a temporary
+/// file.
+fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
     let program = sys::open_to_read(c"/proc/self/exe")?;
-    let mut number = sys::random();
     let (temporary, file) = loop {
         let mut digits = [0; 8];
         for digit in &mut digits {
@@ -60,5 +60,27 @@ fn fill(file: i32, program: i32) -> nix::Result<()> {
         while !rest.is_empty() {
             rest = &rest[sys::write(file, rest)?..];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it copies the program")]
+    fn a_leftover_of_the_same_name_is_in_nobodys_way() {
+        let directory = unistd::mkdtemp("/tmp/drain-init-XXXXXX").unwrap();
+        let leftovers = [".drain-init.00000000", ".drain-init.10000000"];
+        for name in leftovers {
+            std::fs::write(directory.join(name), "half").unwrap();
+        }
+        let target = sys::word(&[directory.as_os_str().as_encoded_bytes(), b"/drain-init"]);
+        assert_eq!(copy(target, 0), Ok(()));
+        for name in leftovers {
+            assert_eq!(std::fs::read(directory.join(name)).unwrap(), b"half");
+        }
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 3);
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -29,12 +29,12 @@ fn refusal(path: &Path, reason: &str) -> (i32, String) {
 fn the_file_is_created_empty_when_the_drain_starts_and_is_not_removed() {
     let dir = TempDir::new();
     let file = dir.path("draining");
-    let mut run = marks(&file).umask(0o027).exits_on(SIGTERM, 0).start();
+    let mut run = marks(&file).umask(0o041).exits_on(SIGTERM, 0).start();
     assert!(!file.exists());
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
     let found = fs::metadata(&file).unwrap();
-    assert_eq!((found.len(), found.permissions().mode() & 0o7777), (0, 0o640));
+    assert_eq!((found.len(), found.permissions().mode() & 0o7777), (0, 0o604));
     assert_eq!(run.status(), 0);
     assert!(file.exists());
 }

@@ -40,12 +40,6 @@ def page_commands(*pages):
     return found
 
 
-def drain_file(words):
-    """--drain-file PATH, as this drain-init takes it."""
-    words = re.sub(r"--drain-file[ =](\S+)", r"""--drain-cmd '["touch", "\1"]'""", words)
-    return words.replace("--drain-file", "--drain-cmd")
-
-
 def wait_for(what, condition, limit=LIMIT):
     """Until CONDITION is true, or fail. Only for events that no process reports."""
     end = time.monotonic() + limit
@@ -96,7 +90,7 @@ class Run:
         if user:
             shutil.chown(self.dir, user)
         command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
-        self.command = drain_file(self.here(command))
+        self.command = self.here(command)
         self.env = {
             "PATH": f"{bin_dir}:{os.environ['PATH']}",
             "HOME": str(self.dir),
