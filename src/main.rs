@@ -73,10 +73,9 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
         }
     }
     // Last, because it removes a file, and a usage error touches nothing.
-    if let Some(file) = &mut config.drain_file {
-        if let Err(error) = mark::prepare(file, is_pid_1, reporter) {
-            return refuse(error, reporter);
-        }
+    let prepared = config.drain_file.as_mut().map(|file| mark::prepare(file, is_pid_1, reporter));
+    if let Some(Err(error)) = prepared {
+        return refuse(error, reporter);
     }
     if (config.plan.drain_file || config.plan.measure) && !config.plan.drain_lasts() {
         reporter.say(Level::Notice, &wording::ends_at_once);
