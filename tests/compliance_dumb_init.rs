@@ -33,9 +33,7 @@ fn it_exits_with_128_and_the_number_of_the_signal_that_killed_command() {
 
 #[test]
 fn as_pid_1_it_exits_with_the_status_of_command() {
-    if without_root("as_pid_1_it_exits_with_the_status_of_command") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().start();
     assert_eq!(run.hello("main")[1], 1);
     run.tell("main", "exit 42");
@@ -48,9 +46,7 @@ fn as_pid_1_it_exits_with_the_status_of_command() {
 fn it_passes_every_signal_on() {
     skip_lost_signals("it_passes_every_signal_on");
     scenarios::signals_reach_command(init(NONE), &forwarded_unchanged());
-    if without_root("it_passes_every_signal_on as PID 1") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::signals_reach_command(init(NONE).pid1(), &forwarded_unchanged());
 }
 
@@ -224,9 +220,7 @@ fn a_rewritten_tstp_still_stops_the_init() {
 
 #[test]
 fn as_pid_1_tstp_stops_the_group_alone() {
-    if without_root("as_pid_1_tstp_stops_the_group_alone") {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = init(NONE).pid1();
     let setup = if is_drain_init() {
         setup.wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign)
@@ -238,34 +232,26 @@ fn as_pid_1_tstp_stops_the_group_alone() {
 
 #[test]
 fn what_is_left_of_the_group_gets_term() {
-    if without_root("what_is_left_of_the_group_gets_term") {
-        return;
-    }
+    needs!(pid_namespace());
     assert_eq!(scenarios::signals_to_what_command_leaves(init(NONE).hosted()), [SIGTERM]);
 }
 
 #[test]
 fn the_last_term_is_rewritten_too() {
-    if without_root("the_last_term_is_rewritten_too") {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = init(["-r", "15:12"]).hosted();
     assert_eq!(scenarios::signals_to_what_command_leaves(setup), [SIGUSR2]);
 }
 
 #[test]
 fn in_single_child_mode_nothing_is_sent_when_command_has_exited() {
-    if without_root("in_single_child_mode_nothing_is_sent_when_command_has_exited") {
-        return;
-    }
+    needs!(pid_namespace());
     assert_eq!(scenarios::signals_to_what_command_leaves(init(["-c"]).hosted()), []);
 }
 
 #[test]
 fn as_pid_1_it_reaps_orphans() {
-    if without_root("as_pid_1_it_reaps_orphans") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::an_orphan_is_adopted_and_reaped(init(NONE).pid1());
 }
 
@@ -449,9 +435,7 @@ fn an_init_inside_an_init_dies_with_a_signal_as_a_shell_would_say_it() {
 
 #[test]
 fn it_can_be_the_interpreter_of_a_script() {
-    if under_emulator("it_can_be_the_interpreter_of_a_script", "needs binfmt_misc") {
-        return;
-    }
+    needs!(native("needs binfmt_misc"));
     let dir = TempDir::new();
     let script = dir.path("script");
     let init_path = init_path();

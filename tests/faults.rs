@@ -25,7 +25,7 @@ use support::*;
 /// Both places; the second, and what needs root in the first, where there is
 /// root.
 fn places(name: &str) -> &'static [Place] {
-    if without_root(&format!("{name} as PID 1")) {
+    if lacks(&format!("{name} as PID 1"), &[pid_namespace()]) {
         return &[Place::Ordinary];
     }
     &[Place::Ordinary, Place::Pid1]
@@ -95,10 +95,8 @@ const UNPRIVILEGED: [&str; 7] = [
 
 #[test]
 fn where_command_cannot_be_forked_the_status_is_1_and_the_reason_is_said() {
-    let name = "where_command_cannot_be_forked_the_status_is_1_and_the_reason_is_said";
-    if without_root(name) {
-        return;
-    }
+    let name = test_name!();
+    needs!(pid_namespace(), other_users());
     for &place in places(name) {
         let nproc = ["prlimit", "--nproc=1:1"].iter();
         let words = ["setpriv", "--reuid=54322", "--clear-groups"].iter().chain(nproc);
@@ -118,10 +116,8 @@ fn where_command_cannot_be_forked_the_status_is_1_and_the_reason_is_said() {
 
 #[test]
 fn where_a_stop_command_cannot_be_forked_the_signal_is_delivered_after_all() {
-    let name = "where_a_stop_command_cannot_be_forked_the_signal_is_delivered_after_all";
-    if without_root(name) {
-        return;
-    }
+    let name = test_name!();
+    needs!(pid_namespace(), other_users());
     for &place in places(name) {
         let setup = || at(place, init(["--stop-cmd=true"]));
         // Two: the init and COMMAND.
@@ -146,7 +142,7 @@ fn where_a_stop_command_cannot_be_forked_the_signal_is_delivered_after_all() {
 
 #[test]
 fn where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed() {
-    let name = "where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed";
+    let name = test_name!();
     for &place in places(name) {
         let Some(group) = group("pids", name) else { return };
         let mut run = entering(at(place, init(["--drain-cmd=true"])), &group).start();
@@ -161,8 +157,7 @@ fn where_a_drain_command_cannot_be_forked_the_drain_is_as_if_it_had_failed() {
 
 #[test]
 fn without_memory_after_its_start_it_goes_on() {
-    let name = "without_memory_after_its_start_it_goes_on";
-    for &place in places(name) {
+    for &place in places(test_name!()) {
         let mut run = at(place, init(["-v", "-s", "--stop-cmd=true"])).start();
         // Not a page more than it has.
         limit(run.pid(), libc::RLIMIT_AS, 1);
@@ -181,12 +176,9 @@ fn without_memory_after_its_start_it_goes_on() {
 
 #[test]
 fn a_command_that_the_kernel_kills_for_its_memory_ends_with_137() {
-    let name = "a_command_that_the_kernel_kills_for_its_memory_ends_with_137";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     for pid_1 in [false, true] {
-        let Some(group) = group("memory", name) else { return };
+        let Some(group) = group("memory", test_name!()) else { return };
         group.limit_memory(32 << 20);
         let words = [init_path(), storm()].map(std::path::PathBuf::into_os_string);
         let mut start = light(words.into_iter().chain(["eat".into()]));
@@ -212,8 +204,7 @@ fn with_the_descriptors_at_their_limit_it_starts_and_stops() {
 
 #[test]
 fn with_no_descriptor_left_for_a_stop_command_the_signal_is_delivered_after_all() {
-    let name = "with_no_descriptor_left_for_a_stop_command_the_signal_is_delivered_after_all";
-    for &place in places(name) {
+    for &place in places(test_name!()) {
         // With none, a dynamically linked shell cannot be loaded.
         let mut run = at(place, init(["--stop-cmd=kill -USR1 $MAINPID"])).start();
         limit(run.pid(), libc::RLIMIT_NOFILE, 0);
@@ -331,11 +322,8 @@ fn works_after(mut run: Run, before: i32) {
 
 #[test]
 fn another_writer_that_takes_the_room_before_the_write_does_not_hold_it_up() {
-    let name = "another_writer_that_takes_the_room_before_the_write_does_not_hold_it_up";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"), strace());
+    for &place in places(test_name!()) {
         let (_pipe_reader, pipe) = pipe();
         let (_socket_reader, socket) = UnixStream::pair().unwrap();
         for writer in [pipe, socket.into()] {
@@ -357,11 +345,8 @@ fn another_writer_that_takes_the_room_before_the_write_does_not_hold_it_up() {
 
 #[test]
 fn a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half_full() {
-    let name = "a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half_full";
-    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace(), native("the filter is the machine's own"), other_users());
+    for &place in places(test_name!()) {
         for (filled, is_written) in [(0, true), (30_000, true), (40_000, false), (65_536, false)] {
             let (mut reader, writer) = pipe();
             assert_eq!(fill_up_to(&writer, filled, 4096), filled);
@@ -380,11 +365,8 @@ fn a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half
 
 #[test]
 fn a_full_pipe_of_another_user_does_not_hold_it_up() {
-    let name = "a_full_pipe_of_another_user_does_not_hold_it_up";
-    if without_root(name) {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace(), other_users());
+    for &place in places(test_name!()) {
         let (_reader, writer) = pipe();
         fill(&writer);
         let setup = init(["-v", "--delay-term=50ms"]).for_any_user().wrapped(UNPRIVILEGED);
@@ -401,10 +383,7 @@ fn verbose_without_proc(filter: &str) -> Setup {
 fn a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way() {
     // In another way it could wait, where somebody took the room meanwhile. Here
     // there is room, so that it would arrive.
-    let name = "a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way";
-    if under_emulator(name, "the filter is the machine's own") || without_root(name) {
-        return;
-    }
+    needs!(native("the filter is the machine's own"), pid_namespace());
     let (pipe_reader, pipe) = pipe();
     let (socket_reader, socket) = UnixStream::pair().unwrap();
     let readers = [pipe_reader, fs::File::from(OwnedFd::from(socket_reader))];
@@ -420,11 +399,8 @@ fn a_line_that_finds_no_room_is_dropped_and_not_tried_in_another_way() {
 
 #[test]
 fn where_it_may_not_send_to_a_socket_its_messages_arrive() {
-    let name = "where_it_may_not_send_to_a_socket_its_messages_arrive";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let (mut reader, writer) = UnixStream::pair().unwrap();
         let setup = init(["-v"]).wrapped(by_storm(&["seccomp", "no-send-to-stderr"]));
         works(at(place, setup.stderr(OwnedFd::from(writer))).start(), "no send");
@@ -436,10 +412,7 @@ fn where_it_may_not_send_to_a_socket_its_messages_arrive() {
 
 #[test]
 fn a_full_stderr_that_only_poll_knows_of_does_not_hold_it_up() {
-    let name = "a_full_stderr_that_only_poll_knows_of_does_not_hold_it_up";
-    if under_emulator(name, "the filter is the machine's own") || without_root(name) {
-        return;
-    }
+    needs!(native("the filter is the machine's own"), pid_namespace());
     let (_socket_reader, socket) = UnixStream::pair().unwrap();
     let (_master, terminal) = terminal_pair();
     for stderr in [OwnedFd::from(socket), terminal] {
@@ -454,11 +427,8 @@ fn a_full_stderr_that_only_poll_knows_of_does_not_hold_it_up() {
 
 #[test]
 fn where_it_may_not_ask_what_stderr_is_its_messages_arrive() {
-    let name = "where_it_may_not_ask_what_stderr_is_its_messages_arrive";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let filtered = || by_storm(&["seccomp", "no-fstat-of-stderr"]);
         let mut run = at(place, init(["-v"]).wrapped(filtered())).start();
         run.signal(SIGWINCH);
@@ -473,10 +443,7 @@ fn where_it_may_not_ask_what_stderr_is_its_messages_arrive() {
 
 #[test]
 fn where_it_may_not_wait_for_signals_it_says_so_once_and_goes_on_reaping() {
-    let name = "where_it_may_not_wait_for_signals_it_says_so_once_and_goes_on_reaping";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     let setup = init(["-s"]).script(["orphan one"]);
     let trace = setup.path("trace");
     fs::File::create(&trace).unwrap();
@@ -499,11 +466,8 @@ fn where_it_may_not_wait_for_signals_it_says_so_once_and_goes_on_reaping() {
 
 #[test]
 fn where_it_may_not_wait_for_signals_they_have_effect_all_the_same() {
-    let name = "where_it_may_not_wait_for_signals_they_have_effect_all_the_same";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let filtered = by_storm(&["seccomp", "no-sigtimedwait"]);
         let setup = init(["-v", "--delay-term=50ms"]).wrapped(filtered.clone());
         works(at(place, setup).start(), "no sigtimedwait");
@@ -517,11 +481,8 @@ fn where_it_may_not_wait_for_signals_they_have_effect_all_the_same() {
 
 #[test]
 fn where_it_may_not_wait_for_signals_each_one_arrives_once() {
-    let name = "where_it_may_not_wait_for_signals_each_one_arrives_once";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "no-sigtimedwait"]));
         let mut run = at(place, setup).start();
         // The lowest is taken first: one that stayed pending would hide those after it.
@@ -536,11 +497,8 @@ fn where_it_may_not_wait_for_signals_each_one_arrives_once() {
 
 #[test]
 fn where_it_may_not_wait_for_signals_or_ask_for_them_it_reads_them() {
-    let name = "where_it_may_not_wait_for_signals_or_ask_for_them_it_reads_them";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         for filter in ["no-sigpending", "no-sigpending-on-this-kernel"] {
             let filtered = || by_storm(&["seccomp", filter]);
             let setup = init(["-v", "--delay-term=50ms"]).wrapped(filtered());
@@ -556,11 +514,8 @@ fn where_it_may_not_wait_for_signals_or_ask_for_them_it_reads_them() {
 
 #[test]
 fn where_it_reads_its_signals_every_one_arrives() {
-    let name = "where_it_reads_its_signals_every_one_arrives";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "no-sigpending"]));
         let mut run = at(place, setup).start();
         for signal in [SIGHUP, SIGTERM, SIGWINCH, 32, 34, 64] {
@@ -579,10 +534,8 @@ fn where_it_reads_its_signals_every_one_arrives() {
 
 #[test]
 fn where_it_reads_its_signals_other_programs_do_not_see_how() {
-    let name = "where_it_reads_its_signals_other_programs_do_not_see_how";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
+    let name = test_name!();
+    needs!(native("the filter is the machine's own"));
     for &place in places(name) {
         let setup = init(["-s"]).stop_cmd(&[]);
         let mut run = at(place, setup.wrapped(by_storm(&["seccomp", "no-sigpending"]))).start();
@@ -603,11 +556,8 @@ fn where_it_reads_its_signals_other_programs_do_not_see_how() {
 
 #[test]
 fn where_it_cannot_see_signals_at_all_it_says_so_and_ends_with_command() {
-    let name = "where_it_cannot_see_signals_at_all_it_says_so_and_ends_with_command";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let setup = init(["-s"]).wrapped(by_storm(&["seccomp", "no-signalfd"]));
         let mut run = at(place, setup).start();
         let message = run.message("signals");
@@ -628,11 +578,8 @@ fn where_it_cannot_see_signals_at_all_it_says_so_and_ends_with_command() {
 
 #[test]
 fn where_it_may_not_make_a_session_signals_still_reach_the_group() {
-    let name = "where_it_may_not_make_a_session_signals_still_reach_the_group";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         for filter in ["no-setsid", "no-setsid-on-this-kernel"] {
             let setup = init(["--delay-term=20ms"]).wrapped(by_storm(&["seccomp", filter]));
             let mut run = at(place, setup).script(["fork child"]).start();
@@ -653,10 +600,7 @@ fn where_it_may_not_make_a_session_signals_still_reach_the_group() {
 
 #[test]
 fn where_it_may_not_make_a_session_what_command_sends_to_its_group_does_not_reach_it() {
-    let name = "where_it_may_not_make_a_session_what_command_sends_to_its_group_does_not_reach_it";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
+    needs!(native("the filter is the machine's own"));
     // With the test's own group it would reach other tests: the init leads one.
     let setup = init(["--delay-term=60"]).wrapped(by_storm(&["seccomp", "no-setsid"])).in_group(0);
     let mut run = setup.start();
@@ -668,11 +612,7 @@ fn where_it_may_not_make_a_session_what_command_sends_to_its_group_does_not_reac
 
 #[test]
 fn where_it_may_not_make_a_session_kill_after_still_ends_what_a_stop_command_has_started() {
-    let name =
-        "where_it_may_not_make_a_session_kill_after_still_ends_what_a_stop_command_has_started";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
+    needs!(native("the filter is the machine's own"), strace());
     let setup = init(["--kill-after=300ms"]).stop_cmd(&["fork helper"]);
     let mut run = setup.wrapped(by_storm(&["seccomp", "no-setsid"])).start();
     // The clock can run out meanwhile, but KILL comes when the helper is there.
@@ -687,11 +627,8 @@ fn where_it_may_not_make_a_session_kill_after_still_ends_what_a_stop_command_has
 
 #[test]
 fn where_it_may_make_neither_a_session_nor_a_group_signals_reach_command() {
-    let name = "where_it_may_make_neither_a_session_nor_a_group_signals_reach_command";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let setup = init(["--delay-term=20ms"]).wrapped(by_storm(&["seccomp", "no-setpgid"]));
         works(at(place, setup).start(), "neither");
     }
@@ -701,11 +638,8 @@ fn where_it_may_make_neither_a_session_nor_a_group_signals_reach_command() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal() {
-    let name = "a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal";
-    if under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         let mut run = at(place, init::<_, &str>([])).script(["traceme", "default 15"]).start();
         run.wait("main", "traceme 0");
         run.signal(SIGTERM);
@@ -715,11 +649,8 @@ fn a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_receives_every_signal() {
-    let name = "a_command_that_asks_to_be_traced_receives_every_signal";
-    if under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).script(["traceme", "catch 10", "catch 34"]);
         let mut run = at(place, setup).start();
         for signal in [SIGUSR1, 34] {
@@ -733,11 +664,8 @@ fn a_command_that_asks_to_be_traced_receives_every_signal() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_does_not_stop_at_a_signal_that_means_nothing() {
-    let name = "a_command_that_asks_to_be_traced_does_not_stop_at_a_signal_that_means_nothing";
-    if under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         // An ignored signal stops a traced process as well.
         let setup = init::<_, &str>([]).script(["traceme", "default 28", "ignore 1"]);
         let mut run = at(place, setup).start();
@@ -752,11 +680,8 @@ fn a_command_that_asks_to_be_traced_does_not_stop_at_a_signal_that_means_nothing
 
 #[test]
 fn a_command_that_asks_to_be_traced_can_execute_another_program() {
-    let name = "a_command_that_asks_to_be_traced_can_execute_another_program";
-    if under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         let setup = init(["--delay-term=20ms"]);
         let probe = setup.probe_words("main", &[]);
         let words = [storm().into_os_string(), "traced".into()];
@@ -767,11 +692,8 @@ fn a_command_that_asks_to_be_traced_can_execute_another_program() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_signal() {
-    let name = "a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_signal";
-    if under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         let setup = init(["--delay-term=20ms"]).script(["traceme"]);
         let mut run = at(place, setup).start();
         let main = run.pid_of("main");
@@ -786,11 +708,8 @@ fn a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_s
 
 #[test]
 fn a_stop_command_that_asks_to_be_traced_can_be_killed() {
-    let name = "a_stop_command_that_asks_to_be_traced_can_be_killed";
-    if under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).stop_cmd(&["traceme", "default 1"]);
         let mut run = at(place, setup).start();
         run.signal(SIGTERM);
@@ -805,11 +724,8 @@ fn a_stop_command_that_asks_to_be_traced_can_be_killed() {
 
 #[test]
 fn an_orphan_that_asks_to_be_traced_is_ended_by_wait_all() {
-    let name = "an_orphan_that_asks_to_be_traced_is_ended_by_wait_all";
-    if without_subreaper(name) || under_emulator(name, "it knows no ptrace(2)") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(subreaper(), native("it knows no ptrace(2)"));
+    for &place in places(test_name!()) {
         let mut run = at(place, init(["--wait-all"])).script(["orphan far session"]).start();
         run.wait("far", "ready");
         run.tell("far", "traceme");
@@ -823,11 +739,8 @@ fn an_orphan_that_asks_to_be_traced_is_ended_by_wait_all() {
 
 #[test]
 fn whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up() {
-    let name = "whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up";
-    if without_root(name) {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace());
+    for &place in places(test_name!()) {
         for (make, what) in
             [("mkfifo", "a FIFO"), ("echo text >", "a file"), ("ln -s /dev/zero", "another device")]
         {
@@ -849,10 +762,7 @@ fn whatever_is_bound_over_dev_null_does_not_hold_a_stop_command_up() {
 
 #[test]
 fn a_strange_terminal_as_dev_tty_does_not_become_its_controlling_terminal() {
-    let name = "a_strange_terminal_as_dev_tty_does_not_become_its_controlling_terminal";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let (_master, slave) = terminal_pair();
     let strange = fs::read_link(format!("/proc/self/fd/{}", slave.as_raw_fd())).unwrap();
     let line = format!("mount --bind {} /dev/tty", strange.display());
@@ -866,11 +776,8 @@ fn a_strange_terminal_as_dev_tty_does_not_become_its_controlling_terminal() {
 
 #[test]
 fn without_proc_and_dev_it_starts_drains_and_stops() {
-    let name = "without_proc_and_dev_it_starts_drains_and_stops";
-    if without_root(name) {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace());
+    for &place in places(test_name!()) {
         let line = "while umount -l /proc 2>/dev/null; do :; done; mount -t tmpfs none /dev";
         let setup = init(["--delay-term=50ms"]).stop_cmd(&[]).wrapped(in_mounts_of_its_own(line));
         let mut run = at(place, setup).start();
@@ -888,11 +795,8 @@ fn without_proc_and_dev_it_starts_drains_and_stops() {
 
 #[test]
 fn with_a_read_only_root_it_starts_drains_and_stops() {
-    let name = "with_a_read_only_root_it_starts_drains_and_stops";
-    if without_root(name) {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace());
+    for &place in places(test_name!()) {
         let line = "mount --rbind / /mnt && cd /mnt && mount -o remount,bind,ro /mnt && \
                     ! touch /mnt/tmp/x 2>/dev/null || exit 94; \
                     exec chroot /mnt \"$@\"";
@@ -907,11 +811,8 @@ fn with_a_read_only_root_it_starts_drains_and_stops() {
 
 #[test]
 fn without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops() {
-    let name = "without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops";
-    if without_root(name) {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace(), other_users());
+    for &place in places(test_name!()) {
         let options = ["-s", "--wait-all", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"];
         let mut run = at(place, init(options).for_any_user().wrapped(UNPRIVILEGED)).start();
         let pid = run.pid();
@@ -926,11 +827,8 @@ fn without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops() 
 
 #[test]
 fn under_seccomp_filters_it_starts_drains_and_stops() {
-    let name = "under_seccomp_filters_it_starts_drains_and_stops";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         for filter in ["docker", "old-kernel", "old-runtime"] {
             let options = ["-s", "-v", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"];
             let (_reader, writer) = pipe();
@@ -965,11 +863,8 @@ fn only_open(pid: i32, descriptors: &[i32]) {
 
 #[test]
 fn without_proc_on_an_old_kernel_no_descriptor_is_kept_open() {
-    let name = "without_proc_on_an_old_kernel_no_descriptor_is_kept_open";
-    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(pid_namespace(), native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         let (_reader, writer) = pipe();
         let mut words = in_mounts_of_its_own("while umount -l /proc 2>/dev/null; do :; done");
         words.extend(by_storm(&["seccomp", "old-kernel"]));
@@ -986,11 +881,8 @@ fn without_proc_on_an_old_kernel_no_descriptor_is_kept_open() {
 
 #[test]
 fn on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are() {
-    let name = "on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("the filter is the machine's own"));
+    for &place in places(test_name!()) {
         // More than the kernel names at once to the init.
         let mut setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "old-kernel"]));
         let (_reader, writer) = pipe();
@@ -1008,10 +900,7 @@ fn on_an_old_kernel_no_descriptor_is_kept_open_however_many_there_are() {
 
 #[test]
 fn on_an_old_kernel_it_closes_what_proc_lists_and_tries_no_other_number() {
-    let name = "on_an_old_kernel_it_closes_what_proc_lists_and_tries_no_other_number";
-    if under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
+    needs!(native("the filter is the machine's own"), strace());
     let dir = TempDir::new();
     let trace = dir.path("trace");
     let strace = ["strace", "-qq", "--trace=prlimit64", "-o", trace.to_str().unwrap()];
@@ -1028,11 +917,8 @@ fn on_an_old_kernel_it_closes_what_proc_lists_and_tries_no_other_number() {
 
 #[test]
 fn who_writes_to_stdin_learns_that_command_has_closed_it() {
-    let name = "who_writes_to_stdin_learns_that_command_has_closed_it";
-    if under_emulator(name, "it has descriptors of its own") {
-        return;
-    }
-    for &place in places(name) {
+    needs!(native("it has descriptors of its own"));
+    for &place in places(test_name!()) {
         let (reader, writer) = pipe();
         let setup = init(["-v", "--delay-term=50ms"]).stdin(reader);
         let mut run = at(place, setup.drain_cmd(&[])).start();
@@ -1061,10 +947,7 @@ fn who_writes_to_stdin_learns_that_command_has_closed_it() {
 
 #[test]
 fn it_keeps_stdin_only_where_that_is_its_controlling_terminal() {
-    let name = "it_keeps_stdin_only_where_that_is_its_controlling_terminal";
-    if under_emulator(name, "it has descriptors of its own") {
-        return;
-    }
+    needs!(native("it has descriptors of its own"));
     for (terminal, kept) in [(Terminal::Leader, &[0, 1, 2][..]), (Terminal::Foreign, &[1, 2])] {
         let mut run = init::<_, &str>([]).terminal(terminal).start();
         run.barrier();
@@ -1074,8 +957,7 @@ fn it_keeps_stdin_only_where_that_is_its_controlling_terminal() {
 
 #[test]
 fn whatever_dispositions_and_mask_it_inherits_it_works_and_hands_them_on() {
-    let name = "whatever_dispositions_and_mask_it_inherits_it_works_and_hands_them_on";
-    for &place in places(name) {
+    for &place in places(test_name!()) {
         // KILL and STOP cannot be ignored.
         let all: Vec<String> =
             (1..=64).filter(|s| ![SIGKILL, SIGSTOP].contains(s)).map(|s| s.to_string()).collect();
@@ -1117,7 +999,7 @@ fn in_a_working_directory_that_is_gone_it_starts_drains_and_stops() {
 
 #[test]
 fn without_any_argument_not_even_its_name_it_says_what_is_missing() {
-    for &place in places("without_any_argument_not_even_its_name_it_says_what_is_missing") {
+    for &place in places(test_name!()) {
         if emulated() {
             return skip("an empty argument list", "the emulator has arguments of its own");
         }
@@ -1151,10 +1033,8 @@ fn a_deadline_that_passes_while_it_is_stopped_is_acted_on_at_cont() {
 
 #[test]
 fn a_deadline_that_passes_while_the_container_is_frozen_is_acted_on_when_it_thaws() {
-    let name = "a_deadline_that_passes_while_the_container_is_frozen_is_acted_on_when_it_thaws";
-    if without_root(name) {
-        return;
-    }
+    let name = test_name!();
+    needs!(pid_namespace());
     for &place in places(name) {
         let Some(group) = group("freezer", name) else { return };
         let mut run = entering(at(place, init(["--delay-term=200ms"])), &group).start();
@@ -1176,7 +1056,7 @@ fn a_deadline_that_passes_while_the_container_is_frozen_is_acted_on_when_it_thaw
 /// vDSO, so that its own trace shows them all.
 #[test]
 fn no_clock_but_the_monotonic_one_is_read() {
-    let name = "no_clock_but_the_monotonic_one_is_read";
+    let name = test_name!();
     let emulator = match (std::env::consts::ARCH, emulated()) {
         ("x86_64", false) => "qemu-x86_64-static",
         ("aarch64", false) => "qemu-aarch64-static",
@@ -1211,7 +1091,7 @@ fn no_clock_but_the_monotonic_one_is_read() {
 
 #[test]
 fn what_cannot_be_executed_ends_with_126_or_127_and_a_script_is_run_by_the_shell() {
-    let name = "what_cannot_be_executed_ends_with_126_or_127_and_a_script_is_run_by_the_shell";
+    let name = test_name!();
     let dir = TempDir::new();
     let file = |name: &str, text: &[u8]| {
         executable(&dir.path(name), text);
@@ -1285,10 +1165,7 @@ fn an_argument_list_as_long_as_may_be_reaches_command() {
 
 #[test]
 fn what_is_not_delivered_and_what_goes_to_every_process_is_said_verbosely() {
-    let name = "what_is_not_delivered_and_what_goes_to_every_process_is_said_verbosely";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = init(["-v", "--wait-all", "--rewrite=1:0"]).pid1();
     let mut run = setup.script(["orphan far session"]).start();
     run.wait("far", "ready");

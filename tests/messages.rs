@@ -105,9 +105,7 @@ fn by_default_a_plain_dumb_init_command_line_stays_silent() {
 
 #[test]
 fn as_pid_1_a_plain_dumb_init_command_line_stays_silent_too() {
-    if without_root("as_pid_1_a_plain_dumb_init_command_line_stays_silent_too") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().script(["burst 20"]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
@@ -155,9 +153,7 @@ fn verbose_tells_a_rewriting() {
 
 #[test]
 fn verbose_adds_every_reaped_child() {
-    if without_root("verbose_adds_every_reaped_child") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["-v"]).pid1().script(["orphan one"]).start();
     run.wait("one", "ready");
     let number = run.hello("one")[0];
@@ -234,18 +230,13 @@ fn a_full_pipe_does_not_block_the_init() {
 
 #[test]
 fn a_full_pipe_does_not_block_pid_1() {
-    if without_root("a_full_pipe_does_not_block_pid_1") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::a_full_log_does_no_harm(init(["-v", "--delay-term=20ms"]).pid1());
 }
 
 #[test]
 fn a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused() {
-    let name = "a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     for error in ["ENOSYS", "EOPNOTSUPP", "EPERM", "EINVAL"] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -320,9 +311,7 @@ fn a_line_to_a_terminal_is_at_most_1024_bytes() {
 fn a_full_disk_or_a_closed_stderr_does_not_matter() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(full));
-    if under_emulator("a_closed_stderr_does_not_matter", "qemu-user opens its own there") {
-        return;
-    }
+    needs!(native("qemu-user opens its own there"));
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).closing(2));
 }
 
@@ -365,10 +354,7 @@ fn nothing_is_written_where_stderr_is_there_to_be_read() {
 
 #[test]
 fn help_into_a_full_pipe_is_ended_by_a_signal() {
-    let name = "help_into_a_full_pipe_is_ended_by_a_signal";
-    if under_emulator(name, "its calls are not those of the machine") {
-        return;
-    }
+    needs!(native("its calls are not those of the machine"));
     for signal in [SIGTERM, SIGINT] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -381,10 +367,7 @@ fn help_into_a_full_pipe_is_ended_by_a_signal() {
 
 #[test]
 fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
-    let name = "help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1";
-    if without_root(name) || under_emulator(name, "its calls are not those of the machine") {
-        return;
-    }
+    needs!(pid_namespace(), native("its calls are not those of the machine"));
     for signal in [SIGTERM, SIGINT] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -402,10 +385,7 @@ fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
 
 #[test]
 fn help_goes_on_after_a_short_write() {
-    let name = "help_goes_on_after_a_short_write";
-    if under_emulator(name, "its calls are not those of the machine") {
-        return;
-    }
+    needs!(native("its calls are not those of the machine"));
     let (master, slave) = stalled_terminal(600);
     let mut run = init(["--help"]).command(NONE).stdout(slave).spawn();
     // A stop ends the write behind what the terminal could take.
@@ -477,9 +457,7 @@ fn a_dead_log_reader_does_no_harm() {
 
 #[test]
 fn a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe() {
-    if without_root("a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe") {
-        return;
-    }
+    needs!(pid_namespace());
     for setup in [init(["-v"]).pid1(), init(["-v"]).ignoring(SIGPIPE)] {
         let (reader, writer) = pipe();
         drop(reader);

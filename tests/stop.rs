@@ -21,9 +21,7 @@ fn with_c_the_stop_signal_goes_to_command_alone() {
 
 #[test]
 fn with_c_sigkill_goes_to_command_alone() {
-    if without_root("with_c_sigkill_goes_to_command_alone") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["-c", "--kill-after", "50ms"]).hosted().script(["fork child"]).start();
     run.wait("child", "ready");
     run.signal(SIGTERM);
@@ -35,9 +33,7 @@ fn with_c_sigkill_goes_to_command_alone() {
 
 #[test]
 fn with_c_as_pid_1_nothing_outside_of_the_namespace_is_reached() {
-    if without_root("with_c_as_pid_1_nothing_outside_of_the_namespace_is_reached") {
-        return;
-    }
+    needs!(pid_namespace());
     // Its group is that of unshare and of a bystander out here.
     let mut bystander = init(["-c"]).start();
     let group = stat(bystander.pid()).unwrap().group;
@@ -67,9 +63,7 @@ fn a_signal_between_fork_and_setsid_is_not_lost() {
 
 #[test]
 fn a_drain_command_that_must_end_before_its_setsid_does_end() {
-    if without_root("a_drain_command_that_must_end_before_its_setsid_does_end") {
-        return;
-    }
+    needs!(pid_namespace());
     // The drain signal kills COMMAND, so that the drain command, just forked,
     // gets its TERM.
     for _ in 0..10 {
@@ -86,9 +80,7 @@ fn a_drain_command_that_must_end_before_its_setsid_does_end() {
 
 #[test]
 fn nothing_is_sent_to_a_reused_process_or_group_id() {
-    if without_root("nothing_is_sent_to_a_reused_process_or_group_id") {
-        return;
-    }
+    needs!(pid_namespace());
     // COMMAND is gone, the stop command still runs, and a stranger gets
     // COMMAND's old number, as process and as group.
     for options in [vec!["--delay-term=0"], vec!["-c"]] {
@@ -116,10 +108,7 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
 
 #[test]
 fn nothing_is_sent_to_a_group_with_the_drain_commands_old_number() {
-    let name = "nothing_is_sent_to_a_group_with_the_drain_commands_old_number";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     let options = ["--delay-term=60", "--wait-all", "--kill-after=100ms"];
     let setup = init(options).drain_cmd(&[]).hosted().script(["orphan far session"]);
     let mut run = setup.start();
@@ -141,9 +130,7 @@ fn nothing_is_sent_to_a_group_with_the_drain_commands_old_number() {
 
 #[test]
 fn the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command() {
-    if without_root("the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--wait-all"]).stop_cmd(&[]).pid1().start();
     let number = run.hello("main")[0];
     kill(run.pid(), SIGTERM);
@@ -170,6 +157,7 @@ fn ended_with_5_and_without_a_drain(mut run: Run) {
 
 #[test]
 fn the_exit_of_command_counts_before_a_stop_signal_that_came_with_it() {
+    needs!(strace());
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
     // The init is busy while both come: its next wait hands out TERM, the lower
@@ -199,10 +187,7 @@ fn the_exit_of_command_counts_first_after_a_stop_of_the_init_too() {
 
 #[test]
 fn the_exit_of_command_counts_first_where_pending_signals_cannot_be_asked_for() {
-    let name = "the_exit_of_command_counts_first_where_pending_signals_cannot_be_asked_for";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     // The init is busy for a while with a first delivery, as both come.
     let injections = ["rt_sigpending:error=EPERM", "kill:delay_exit=700000:when=1"];
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).failing(&injections).start();
@@ -217,6 +202,7 @@ fn the_exit_of_command_counts_first_where_pending_signals_cannot_be_asked_for() 
 
 #[test]
 fn the_exit_of_command_counts_before_a_deadline_that_passed_meanwhile() {
+    needs!(strace());
     let setup = init(["--delay-term=100ms", "--drain-signal=USR1"]);
     let mut run = setup.stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
@@ -293,7 +279,7 @@ fn every_signal_is_delivered_at_once() {
     let signals: Vec<i32> =
         every_signal_but_of_terminals().into_iter().filter(|s| *s != libc::SIGPWR).collect();
     for pid1 in [false, true] {
-        if pid1 && without_root("every_signal_is_delivered_at_once as PID 1") {
+        if pid1 && lacks(&format!("{} as PID 1", test_name!()), &[pid_namespace()]) {
             return;
         }
         let setup = init(["--delay-term", "60", "--stop-signal", "PWR"]);
@@ -391,9 +377,7 @@ fn delay_term_holds_the_stop_signal_back_for_that_long() {
 
 #[test]
 fn delay_term_works_as_pid_1() {
-    if without_root("delay_term_works_as_pid_1") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--delay-term", "200ms"]).exits_on(SIGTERM, 3).pid1().start();
     let pid = run.pid();
     let start = Instant::now();
@@ -499,10 +483,7 @@ fn when_command_exits_in_the_drain_the_stop_command_is_not_run() {
 
 #[test]
 fn when_command_exits_in_the_drain_the_drain_command_gets_term_and_is_not_waited_for() {
-    let name = "when_command_exits_in_the_drain_the_drain_command_gets_term_and_is_not_waited_for";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--delay-term", "60"]).drain_cmd(&["fork helper"]).hosted().start();
     run.signal(SIGTERM);
     run.wait("drain", "ready");
@@ -584,9 +565,7 @@ fn a_drain_command_alone_makes_the_drain_last_as_long_as_it_runs() {
 
 #[test]
 fn a_drain_command_beside_a_delay_does_not_lengthen_it() {
-    if without_root("a_drain_command_beside_a_delay_does_not_lengthen_it") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--delay-term", "100ms"]).drain_cmd(&[]).hosted().start();
     run.signal(SIGTERM);
     run.wait("drain", "ready");
@@ -748,10 +727,7 @@ fn a_stop_command_that_cannot_be_started_is_reported_and_the_signal_is_delivered
 
 #[test]
 fn a_stop_command_that_cannot_be_forked_is_reported_and_the_signal_is_delivered() {
-    let name = "a_stop_command_that_cannot_be_forked_is_reported_and_the_signal_is_delivered";
-    if without_root(name) || under_emulator(name, "the emulator needs threads of its own") {
-        return;
-    }
+    needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
     // A user that nobody else is, with as many processes as it may have.
     let setup = init(["--delay-term", "20ms"]).for_any_user();
     let user = 50_000 + std::process::id() % 10_000;
@@ -811,9 +787,7 @@ fn a_stop_command_that_still_runs_is_waited_for() {
 
 #[test]
 fn what_is_left_of_the_group_gets_term_when_command_has_exited() {
-    if without_root("what_is_left_of_the_group_gets_term_when_command_has_exited") {
-        return;
-    }
+    needs!(pid_namespace());
     for (options, arrives) in [(vec![], SIGTERM), (vec!["-r", "15:12"], SIGUSR2)] {
         let setup = init(&options).hosted();
         assert_eq!(scenarios::signals_to_what_command_leaves(setup), [arrives]);
@@ -822,18 +796,13 @@ fn what_is_left_of_the_group_gets_term_when_command_has_exited() {
 
 #[test]
 fn a_last_term_rewritten_to_0_is_not_sent() {
-    if without_root("a_last_term_rewritten_to_0_is_not_sent") {
-        return;
-    }
+    needs!(pid_namespace());
     assert_eq!(scenarios::signals_to_what_command_leaves(init(["-r", "15:0"]).hosted()), []);
 }
 
 #[test]
 fn a_signal_after_the_exit_of_command_goes_to_what_is_left_of_the_group() {
-    let name = "a_signal_after_the_exit_of_command_goes_to_what_is_left_of_the_group";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     let mut run = init(["--wait-all"]).hosted().script(["fork child"]).start();
     run.wait("child", "ready");
     let init = run.pid();
@@ -863,9 +832,7 @@ fn a_signal_after_the_exit_of_command_that_nobody_can_get_is_dropped_and_reporte
 
 #[test]
 fn with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for() {
-    if without_root("with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for") {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = || init(["--wait-all", "-r", "15:12"]).pid1();
     scenarios::everybody_is_waited_for(setup());
     scenarios::everybody_is_waited_for(scenarios::without_proc(setup()));
@@ -873,10 +840,7 @@ fn with_wait_all_as_pid_1_every_process_gets_term_and_is_waited_for() {
 
 #[test]
 fn with_wait_all_what_was_put_into_the_namespace_gets_term_and_is_not_waited_for() {
-    let name = "with_wait_all_what_was_put_into_the_namespace_gets_term_and_is_not_waited_for";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace(), program("nsenter"));
     let setup = init(["--wait-all"]).pid1().script(["orphan far session"]);
     let words = setup.probe_words("guest", &[]);
     let mut run = setup.start();
@@ -900,9 +864,7 @@ fn with_wait_all_what_was_put_into_the_namespace_gets_term_and_is_not_waited_for
 
 #[test]
 fn without_wait_all_orphans_are_not_waited_for() {
-    if without_root("without_wait_all_orphans_are_not_waited_for") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().script(["orphan far session"]).start();
     run.wait("far", "ready");
     run.tell("main", "exit 7");
@@ -911,10 +873,7 @@ fn without_wait_all_orphans_are_not_waited_for() {
 
 #[test]
 fn with_wait_all_not_as_pid_1_all_children_are_waited_for() {
-    let name = "with_wait_all_not_as_pid_1_all_children_are_waited_for";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     let mut run = init(["--wait-all"]).hosted().script(["fork near", "orphan far session"]).start();
     run.wait("near", "ready");
     run.wait("far", "ready");
@@ -937,10 +896,7 @@ fn with_wait_all_not_as_pid_1_all_children_are_waited_for() {
 
 #[test]
 fn with_wait_all_not_as_pid_1_an_orphan_is_told_as_soon_as_it_is_adopted() {
-    let name = "with_wait_all_not_as_pid_1_an_orphan_is_told_as_soon_as_it_is_adopted";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     let mut run = init(["--wait-all"]).hosted().script(["fork near session"]).start();
     run.wait("near", "ready");
     run.tell("near", "fork far session");
@@ -957,10 +913,7 @@ fn with_wait_all_not_as_pid_1_an_orphan_is_told_as_soon_as_it_is_adopted() {
 
 #[test]
 fn with_wait_all_a_child_that_ends_with_another_signal_than_chld_is_waited_for() {
-    let name = "with_wait_all_a_child_that_ends_with_another_signal_than_chld_is_waited_for";
-    if without_subreaper(name) {
-        return;
-    }
+    needs!(subreaper());
     let (ends_with, held) = pipe();
     let mut run = init(["-v", "--wait-all"]).leaving_a_child(ends_with, SIGUSR2).start();
     run.tell("main", "exit 7");
@@ -975,10 +928,7 @@ fn with_wait_all_a_child_that_ends_with_another_signal_than_chld_is_waited_for()
 
 #[test]
 fn after_a_drain_what_is_left_of_the_group_is_waited_for_and_told_once() {
-    let name = "after_a_drain_what_is_left_of_the_group_is_waited_for_and_told_once";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     for setup in [init(["--delay-term", "20ms"]).pid1(), init(["--drain-cmd", "exit 0"]).hosted()] {
         // As npm and sh do: COMMAND dies of TERM, and the server answers on.
         let mut run = setup.exits_on(SIGTERM, 3).script(["fork server"]).start();
@@ -995,9 +945,7 @@ fn after_a_drain_what_is_left_of_the_group_is_waited_for_and_told_once() {
 
 #[test]
 fn what_a_stop_command_leaves_of_the_group_is_told_once_and_waited_for() {
-    if without_root("what_a_stop_command_leaves_of_the_group_is_told_once_and_waited_for") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["-r", "TERM:USR2"]).stop_cmd(&[]).pid1().script(["fork server"]).start();
     run.wait("server", "ready");
     run.signal(SIGTERM);
@@ -1015,9 +963,7 @@ fn what_a_stop_command_leaves_of_the_group_is_told_once_and_waited_for() {
 
 #[test]
 fn a_signal_from_outside_reaches_what_is_left_of_the_group() {
-    if without_root("a_signal_from_outside_reaches_what_is_left_of_the_group") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run =
         init(["--delay-term", "20ms"]).pid1().exits_on(SIGTERM, 3).script(["fork server"]).start();
     run.wait("server", "ready");
@@ -1051,9 +997,7 @@ fn with_a_member_of_another_parent(options: &[&str]) -> Run {
 #[test]
 fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
     // Its CHLD goes to that one: the init looks by itself.
-    if without_root("a_member_whose_parent_is_another_living_process_is_waited_for_too") {
-        return;
-    }
+    needs!(pid_namespace());
     // The deadline of --kill-after does not keep it from looking.
     for options in [&[][..], &["--kill-after=60"]] {
         let mut run = with_a_member_of_another_parent(options);
@@ -1068,9 +1012,7 @@ fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
 
 #[test]
 fn a_zombie_that_nobody_reaps_is_not_waited_for() {
-    if without_root("a_zombie_that_nobody_reaps_is_not_waited_for") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = with_a_member_of_another_parent(&[]);
     let parent = run.pid_of("parent");
     run.signal(SIGTERM);
@@ -1085,10 +1027,7 @@ fn a_zombie_that_nobody_reaps_is_not_waited_for() {
 
 #[test]
 fn nobody_of_the_group_is_waited_for_without_a_drain_or_a_stop_or_with_c() {
-    let name = "nobody_of_the_group_is_waited_for_without_a_drain_or_a_stop_or_with_c";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = |options: &[&str]| init(options).pid1().script(["fork server"]);
     // A plain dumb-init command line, and COMMAND alone.
     for options in [&[][..], &["-c", "--delay-term", "20ms"]] {
@@ -1112,9 +1051,7 @@ fn nobody_of_the_group_is_waited_for_without_a_drain_or_a_stop_or_with_c() {
 
 #[test]
 fn kill_after_ends_what_is_left_of_the_group() {
-    if without_root("kill_after_ends_what_is_left_of_the_group") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--delay-term", "20ms", "--kill-after", "200ms"])
         .pid1()
         .exits_on(SIGTERM, 3)
@@ -1129,9 +1066,7 @@ fn kill_after_ends_what_is_left_of_the_group() {
 
 #[test]
 fn with_wait_all_as_pid_1_nobody_is_told_twice() {
-    if without_root("with_wait_all_as_pid_1_nobody_is_told_twice") {
-        return;
-    }
+    needs!(pid_namespace());
     for options in [&["--wait-all"][..], &["--wait-all", "--delay-term", "20ms"]] {
         let mut run = init(options)
             .pid1()
@@ -1157,10 +1092,7 @@ fn with_wait_all_as_pid_1_nobody_is_told_twice() {
 
 #[test]
 fn with_wait_all_as_pid_1_who_came_behind_the_look_is_told_by_the_next() {
-    let name = "with_wait_all_as_pid_1_who_came_behind_the_look_is_told_by_the_next";
-    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     let mut run = init(["--wait-all"]).pid1().script(["orphan far session"]).start();
     run.wait("far", "ready");
     let (pid, number) = (run.pid(), run.hello("far")[0]);
@@ -1247,6 +1179,7 @@ fn the_clock_of_kill_after_starts_even_when_nothing_is_delivered() {
 
 #[test]
 fn kill_after_ends_the_stop_command_too() {
+    needs!(strace());
     let mut run = init(["--kill-after", "200ms"]).stop_cmd(&["fork helper"]).start();
     // The clock can run out meanwhile, but KILL comes when the helper is there.
     let held = Held::in_fork(run.pid());
@@ -1263,6 +1196,7 @@ fn kill_after_ends_the_stop_command_too() {
 
 #[test]
 fn kill_after_ends_a_stop_command_that_outlives_command() {
+    needs!(strace());
     let setup = init(["--kill-after=200ms"]).exits_on(SIGUSR1, 4);
     let mut run = setup.stop_cmd(&["kill $MAINPID 10"]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
@@ -1282,9 +1216,7 @@ fn kill_after_ends_a_stop_command_that_outlives_command() {
 
 #[test]
 fn kill_after_ends_the_drain_command_too() {
-    if without_root("kill_after_ends_the_drain_command_too") {
-        return;
-    }
+    needs!(pid_namespace(), strace());
     let mut run = init(["--delay-term", "50ms", "--kill-after", "200ms"])
         .drain_cmd(&["fork helper"])
         .hosted()
@@ -1301,9 +1233,7 @@ fn kill_after_ends_the_drain_command_too() {
 
 #[test]
 fn kill_after_starts_with_the_exit_of_command_where_that_is_earlier() {
-    if without_root("kill_after_starts_with_the_exit_of_command_where_that_is_earlier") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run =
         init(["--wait-all", "--kill-after", "200ms"]).pid1().script(["orphan far session"]).start();
     run.wait("far", "ready");
@@ -1318,9 +1248,7 @@ fn kill_after_starts_with_the_exit_of_command_where_that_is_earlier() {
 
 #[test]
 fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
-    if without_root("with_wait_all_as_pid_1_kill_after_ends_every_process") {
-        return;
-    }
+    needs!(pid_namespace());
     for surroundings in [|setup| setup, scenarios::without_proc] {
         let setup = surroundings(init(["--wait-all", "--kill-after", "100ms"]).pid1());
         let mut run = setup.script(["orphan far session", "fork near"]).start();
@@ -1337,9 +1265,7 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
 
 #[test]
 fn with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too() {
-    if without_root("with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too") {
-        return;
-    }
+    needs!(pid_namespace());
     // All of them were signalled by one kill(2) when COMMAND exited.
     let setup = scenarios::without_proc(init(["--wait-all", "--kill-after=500ms"]).pid1());
     let mut run = setup.script(["orphan far session"]).start();
@@ -1351,10 +1277,7 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too() {
 
 #[test]
 fn with_wait_all_not_as_pid_1_kill_after_ends_every_child() {
-    let name = "with_wait_all_not_as_pid_1_kill_after_ends_every_child";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     let mut run = init(["--wait-all", "--kill-after", "100ms"])
         .hosted()
         .script(["fork near", "orphan far session"])
@@ -1393,10 +1316,7 @@ fn kill_after_reaches_a_stopped_command() {
 
 #[test]
 fn it_sleeps_in_one_call_until_a_signal_or_the_deadline_comes() {
-    if under_emulator("it_sleeps_in_one_call_until_a_signal_or_the_deadline_comes", "its own wakes")
-    {
-        return;
-    }
+    needs!(native("its own wakes"));
     let mut run = init(["--delay-term", "60"]).start();
     run.signal(SIGTERM);
     run.message("draining for");
@@ -1450,10 +1370,7 @@ fn the_drain_and_stop_commands_have_dev_null_as_stdin() {
 
 #[test]
 fn without_dev_null_the_drain_and_stop_commands_have_a_pipe_at_its_end_as_stdin() {
-    let name = "without_dev_null_the_drain_and_stop_commands_have_a_pipe_at_its_end_as_stdin";
-    if without_root(name) || under_emulator(name, "it needs /dev") {
-        return;
-    }
+    needs!(pid_namespace(), native("it needs /dev"));
     let mut run = init(NONE)
         .stop_cmd(&[])
         .pid1()
@@ -1579,10 +1496,7 @@ fn what_names_the_init_in_the_environment_names_command_for_the_drain_and_stop_c
 
 #[test]
 fn the_drain_and_stop_commands_have_the_disposition_of_chld_that_the_init_was_given() {
-    let name = "the_drain_and_stop_commands_have_the_disposition_of_chld_that_the_init_was_given";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     for ignored in [true, false] {
         let setup = if ignored { init(NONE).ignoring(SIGCHLD) } else { init(NONE) };
         let mut run = setup.drain_cmd(&[]).stop_cmd(&[]).start();
@@ -1598,11 +1512,7 @@ fn the_drain_and_stop_commands_have_the_disposition_of_chld_that_the_init_was_gi
 
 #[test]
 fn where_the_directory_is_outside_of_the_root_the_drain_and_stop_commands_run_in_the_root() {
-    let name =
-        "where_the_directory_is_outside_of_the_root_the_drain_and_stop_commands_run_in_the_root";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // Its path begins with "(unreachable)" then, see getcwd(2).
     let leave = "mount -t tmpfs none /mnt && mkdir /mnt/here && cd /mnt/here && umount -l /mnt";
     let leave = format!("{leave} && exec \"$@\"");
@@ -1632,9 +1542,7 @@ fn the_signal_in_the_environment_is_the_received_one() {
 
 #[test]
 fn as_pid_1_mainpid_is_the_number_in_the_namespace() {
-    if without_root("as_pid_1_mainpid_is_the_number_in_the_namespace") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--stop-cmd", "kill -INT $MAINPID"]).exits_on(SIGINT, 12).pid1().start();
     run.signal(SIGTERM);
     assert_eq!(run.status(), 12);

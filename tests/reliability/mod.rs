@@ -49,12 +49,9 @@ impl Random {
     }
 }
 
-/// The built helper program, beside the tests' own directory.
+/// The program whose acts the storms run as COMMAND.
 pub fn storm() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/storm");
-    assert!(path.exists(), "{} is missing: cargo test builds it", path.display());
-    path
+    crate::support::example("storm", "tests/reliability/storm.rs")
 }
 
 /// Words before the init that run an act of storm, which then becomes the init.

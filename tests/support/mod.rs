@@ -24,7 +24,8 @@
 //!
 //! What is in here, to be had by `use support::*`:
 //!
-//! - peer: which init is under test, in what it runs, what is skipped
+//! - abilities: what a test needs and is skipped without: `needs!(strace())`
+//! - peer: the init under test, and what it runs in
 //! - setup: an init that is put together; namespace and terminal: where it stands
 //! - run: an init that runs; events: how what it does is seen
 //! - proc: what /proc says, signals to a process; files: files, programs, pipes
@@ -39,6 +40,7 @@
 #![allow(unsafe_code)]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
+mod abilities;
 mod events;
 mod faults;
 mod files;
@@ -51,6 +53,7 @@ mod setup;
 mod terminal;
 mod time;
 
+pub use abilities::*;
 pub use faults::*;
 pub use files::*;
 pub use namespace::*;
