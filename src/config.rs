@@ -12,6 +12,8 @@ pub use options::HELP;
 pub use values::ExitCodes;
 pub use variables::{SIGNAL_VARIABLE, Variables};
 
+use core::ffi::CStr;
+
 use crate::drain::Plan;
 use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
@@ -26,6 +28,8 @@ pub enum Request {
     Help,
     /// Print the version.
     Version,
+    /// Copy the program to this path.
+    CopyTo(&'static CStr),
     /// Run COMMAND.
     Run(Box<Config>),
 }
@@ -35,6 +39,8 @@ pub enum Request {
 pub struct Config {
     /// What the state machine needs to know.
     pub plan: Plan,
+    /// The drain file.
+    pub drain_file: Option<NamedPath>,
     /// The drain command.
     pub drain_cmd: Option<NamedCmd>,
     /// The stop command.
@@ -61,6 +67,15 @@ pub struct Config {
 pub struct NamedCmd {
     /// The command.
     pub cmd: Cmd,
+    /// The name of the option or variable, for an error that names it.
+    pub asked_by: &'static [u8],
+}
+
+/// The path of a drain file, and what asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedPath {
+    /// The path.
+    pub path: &'static CStr,
     /// The name of the option or variable, for an error that names it.
     pub asked_by: &'static [u8],
 }
@@ -101,6 +116,7 @@ pub fn parse<'a>(
     let command = match command_line::read(args, &mut settings)? {
         Asked::Help => return Ok(Request::Help),
         Asked::Version => return Ok(Request::Version),
+        Asked::CopyTo(path) => return Ok(Request::CopyTo(path)),
         Asked::Command(place) => place,
     };
     variables.read(&mut settings)?;

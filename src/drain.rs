@@ -20,13 +20,18 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
     /// `--delay-term`. Never zero.
     pub delay: Option<Duration>,
     /// `--drain-signal`.
     pub drain_signal: Option<Signal>,
+    /// Whether there is a `--drain-file`.
+    pub drain_file: bool,
     /// Whether there is a `--drain-cmd`.
     pub drain_cmd: bool,
+    /// `--measure-drain`.
+    pub measure: bool,
     /// Whether there is a `--stop-cmd`.
     pub stop_cmd: bool,
     /// `--kill-after`. Never zero.
@@ -54,7 +59,13 @@ impl Plan {
     /// Whether a stop signal starts a drain.
     #[must_use]
     pub const fn drains(&self) -> bool {
-        self.delay.is_some() || self.drain_signal.is_some() || self.drain_cmd || self.stop_cmd
+        self.drain_lasts() || self.drain_signal.is_some() || self.drain_file || self.stop_cmd
+    }
+
+    /// Whether something holds the stop back. Otherwise a drain ends at once.
+    #[must_use]
+    pub const fn drain_lasts(&self) -> bool {
+        self.delay.is_some() || self.drain_cmd
     }
 }
 
@@ -139,6 +150,20 @@ pub enum Recipient {
     Group,
 }
 
+/// A step of measuring a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The drain begins.
+    Begin,
+    /// So many seconds were missed, because drain-init did not wake. Their connections
+    /// count in the figure that follows.
+    Missed(u64),
+    /// A second is over, or the drain.
+    Figure,
+    /// The drain has ended: report the figures.
+    End,
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -170,6 +195,10 @@ pub enum Action {
     /// Make COMMAND's group the terminal's foreground group. If that succeeds, send it
     /// CONT.
     ContinueInForeground,
+    /// Create the drain file.
+    CreateDrainFile,
+    /// Count new connections.
+    Measure(Measure),
     /// Start the drain or stop command. The signal is the received one.
     Start(Helper, Signal),
     /// Stop drain-init itself until CONT comes.
@@ -278,6 +307,8 @@ pub enum Phase {
         since: Duration,
         /// When it ends. Without a delay it ends with the drain command.
         ends: Option<Duration>,
+        /// How many seconds of it were measured, with `--measure-drain`.
+        measured: Option<u64>,
     },
     /// COMMAND was asked to stop.
     Stopping {
@@ -358,6 +389,13 @@ impl Actions<'_> {
     }
 }
 
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The state of a stop.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_field_names, reason = "a drain command is part of a drain")]
@@ -391,18 +429,18 @@ impl Drain {
     /// When [`Event::Time`] is due next.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        let drain_ends = match self.phase {
-            Phase::Draining { ends, .. } => ends,
-            _ => None,
+        let (drain_ends, figure_due) = match self.phase {
+            Phase::Draining { since, ends, measured, .. } => {
+                let due = |seconds| since.saturating_add(Duration::from_secs(seconds + 1));
+                (ends, measured.map(due))
+            }
+            _ => (None, None),
         };
         let kill_due = match self.kill_clock {
             KillClock::Due(at) => Some(at),
             KillClock::Unset | KillClock::Fired => None,
         };
-        match (drain_ends, kill_due) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        earlier(earlier(drain_ends, figure_due), kill_due)
     }
 
     /// What drain-init waits for after COMMAND's exit. While that includes the group,
@@ -595,11 +633,18 @@ impl Drain {
         }
         let delay = self.plan.delay;
         let ends = delay.map(|delay| now.saturating_add(delay));
-        self.phase = Phase::Draining { received, since: now, ends };
-        let ends_at_once = delay.is_none() && !self.plan.drain_cmd;
-        if !ends_at_once {
+        let measured = (self.plan.measure && self.plan.drain_lasts()).then_some(0);
+        self.phase = Phase::Draining { received, since: now, ends, measured };
+        if self.plan.drain_lasts() {
             let then = self.after_drain(received);
             actions.report(Message::Draining { received, delay, then });
+        }
+        if measured.is_some() {
+            actions.push(Action::Measure(Measure::Begin));
+        }
+        // It is there when the signal or the command makes a program look for it.
+        if self.plan.drain_file {
+            actions.push(Action::CreateDrainFile);
         }
         if let Some(signal) = self.plan.drain_signal {
             actions.push(Action::Send(signal, Recipient::Command));
@@ -608,7 +653,7 @@ impl Drain {
             self.drain_command = DrainCommand::Running;
             actions.push(Action::Start(Helper::Drain, received));
         }
-        if ends_at_once {
+        if !self.plan.drain_lasts() {
             self.begin_stop(received, None, now, actions);
         }
     }
@@ -632,6 +677,7 @@ impl Drain {
         now: Duration,
         actions: &mut Actions,
     ) {
+        self.measure(true, now, actions);
         let then = self.after_drain(received);
         let reported = self.plan.drains();
         if reported {
@@ -737,7 +783,7 @@ impl Drain {
         if self.drain_command == DrainCommand::Running {
             self.drain_command = DrainCommand::NotRunning;
         }
-        if let Phase::Draining { received, since, ends: None } = self.phase {
+        if let Phase::Draining { received, since, ends: None, .. } = self.phase {
             self.begin_stop(received, Some(now.saturating_sub(since)), now, actions);
         }
     }
@@ -781,15 +827,36 @@ impl Drain {
     // --------------------------------------------------------------------- deadlines
 
     fn time(&mut self, now: Duration, actions: &mut Actions) {
-        if let Phase::Draining { received, since, ends: Some(ends) } = self.phase
-            && now >= ends
-        {
-            self.begin_stop(received, Some(now.saturating_sub(since)), now, actions);
+        match self.phase {
+            Phase::Draining { received, since, ends: Some(ends), .. } if now >= ends => {
+                self.begin_stop(received, Some(now.saturating_sub(since)), now, actions);
+            }
+            _ => self.measure(false, now, actions),
         }
         if let KillClock::Due(at) = self.kill_clock
             && now >= at
         {
             self.kill(actions);
+        }
+    }
+
+    /// With `--measure-drain`, takes a figure for a second that is over, and at the end
+    /// for what there is of the last one.
+    fn measure(&mut self, ends: bool, now: Duration, actions: &mut Actions) {
+        let Phase::Draining { since, measured: Some(measured), .. } = &mut self.phase else {
+            return;
+        };
+        let passed = now.saturating_sub(*since).as_secs();
+        let late = passed.saturating_sub(*measured);
+        *measured = passed;
+        if late > 1 {
+            actions.push(Action::Measure(Measure::Missed(late)));
+        }
+        if late == 1 || ends {
+            actions.push(Action::Measure(Measure::Figure));
+        }
+        if ends {
+            actions.push(Action::Measure(Measure::End));
         }
     }
 
@@ -828,6 +895,7 @@ impl Drain {
         now: Duration,
         actions: &mut Actions,
     ) {
+        self.measure(true, now, actions);
         let during = self.phase;
         let children = self.plan.wait_all.is_some();
         // Under npm or a shell, which die of TERM at once, the server that received TERM

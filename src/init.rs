@@ -8,6 +8,8 @@ use nix::unistd;
 
 use crate::config::Config;
 use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
+use crate::mark;
+use crate::measure::Series;
 use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
@@ -48,6 +50,7 @@ impl<'a> Init<'a> {
             given,
             reporter,
             processes: Processes::new(Child::new(command.pid)),
+            series: Series::new(),
             has_terminal: command.has_terminal,
             exit: None,
         };
@@ -214,6 +217,8 @@ struct Executor<'a> {
     given: &'a Inheritance,
     reporter: Reporter<'a>,
     processes: Processes,
+    /// The figures of `--measure-drain`.
+    series: Series,
     /// Whether COMMAND's group was given the terminal.
     has_terminal: bool,
     /// What to exit with, once that is decided.
@@ -284,6 +289,12 @@ impl Executor<'_> {
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
+            Action::CreateDrainFile => {
+                if let Some(file) = self.config.drain_file {
+                    mark::create(file.path, self.reporter);
+                }
+            }
+            Action::Measure(step) => self.series.measure(step, self.reporter),
             Action::SuspendSelf => {
                 // PID 1 cannot stop. A STOP discards a pending CONT, which came later than
                 // the signal that asked for this.

@@ -5,9 +5,12 @@
 //! may change in any version.
 
 pub mod config;
+pub mod copy;
 pub mod decimal;
 pub mod drain;
 pub mod init;
+pub mod mark;
+pub mod measure;
 pub mod processes;
 pub mod report;
 pub mod signal;

@@ -14,7 +14,9 @@ use core::ffi::{CStr, c_char, c_int};
 use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request, Variables};
+use drain_init::copy;
 use drain_init::init::Init;
+use drain_init::mark;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
@@ -50,12 +52,16 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
-    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
+    let mut config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
         Ok(Request::Help) => {
             return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
         }
         Ok(Request::Version) => {
             return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"], reporter);
+        }
+        Ok(Request::CopyTo(path)) => {
+            sys::let_signals_end(SignalSet::of(&[Signal::XFSZ]));
+            return copy::copy_to(path, reporter);
         }
         Ok(Request::Run(config)) => config,
         Err(error) => return refuse(error, reporter),
@@ -65,6 +71,14 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
         if let Err(error) = spawn::check(named, &environment) {
             return refuse(error, reporter);
         }
+    }
+    // Last, because it removes a file, and a usage error touches nothing.
+    let prepared = config.drain_file.as_mut().map(|file| mark::prepare(file, is_pid_1, reporter));
+    if let Some(Err(error)) = prepared {
+        return refuse(error, reporter);
+    }
+    if (config.plan.drain_file || config.plan.measure) && !config.plan.drain_lasts() {
+        reporter.say(Level::Notice, &wording::ends_at_once);
     }
     for warning in variables.warnings() {
         say(Level::Notice, warning, reporter);

@@ -744,10 +744,9 @@ mod tests {
             (cat, pid)
         };
         // A scan proves nothing if another process exits meanwhile.
-        let ids = |group| loop {
-            if let Some(members) = Members::of(Pid::from_raw(group), None) {
-                break members.ids;
-            }
+        let ids = |group| {
+            let mut scans = (0..1000).filter_map(|_| Members::of(Pid::from_raw(group), None));
+            scans.next().expect("a whole scan").ids
         };
         let (mut first, group) = cat(0);
         let alone = ids(group);

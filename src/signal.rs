@@ -5,6 +5,7 @@
 //! knows no real-time signal.
 
 use core::fmt;
+use core::num::NonZeroU8;
 
 use crate::decimal;
 
@@ -26,7 +27,7 @@ fn names() -> impl Iterator<Item = &'static [u8]> {
 
 /// Other names of the same signals.
 const ALIASES: [(&[u8], Signal); 3] =
-    [(b"IOT", Signal::ABRT), (b"CLD", Signal::CHLD), (b"POLL", Signal(29))];
+    [(b"IOT", Signal::ABRT), (b"CLD", Signal::CHLD), (b"POLL", Signal::numbered(29))];
 
 /// The greatest signal number, in the kernel as in glibc.
 const MAX: u8 = 64;
@@ -37,34 +38,42 @@ const RTMIN: u8 = 34;
 
 /// A signal number from 1 to 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Signal(u8);
+pub struct Signal(NonZeroU8);
 
 #[allow(missing_docs)]
 impl Signal {
-    pub const HUP: Self = Self(1);
-    pub const INT: Self = Self(2);
-    pub const QUIT: Self = Self(3);
-    pub const TRAP: Self = Self(5);
-    pub const ABRT: Self = Self(6);
-    pub const KILL: Self = Self(9);
-    pub const PIPE: Self = Self(13);
-    pub const TERM: Self = Self(15);
-    pub const CHLD: Self = Self(17);
-    pub const CONT: Self = Self(18);
-    pub const STOP: Self = Self(19);
-    pub const TSTP: Self = Self(20);
-    pub const TTIN: Self = Self(21);
-    pub const TTOU: Self = Self(22);
-    pub const URG: Self = Self(23);
-    pub const XFSZ: Self = Self(25);
-    pub const WINCH: Self = Self(28);
+    pub const HUP: Self = Self::numbered(1);
+    pub const INT: Self = Self::numbered(2);
+    pub const QUIT: Self = Self::numbered(3);
+    pub const TRAP: Self = Self::numbered(5);
+    pub const ABRT: Self = Self::numbered(6);
+    pub const KILL: Self = Self::numbered(9);
+    pub const PIPE: Self = Self::numbered(13);
+    pub const TERM: Self = Self::numbered(15);
+    pub const CHLD: Self = Self::numbered(17);
+    pub const CONT: Self = Self::numbered(18);
+    pub const STOP: Self = Self::numbered(19);
+    pub const TSTP: Self = Self::numbered(20);
+    pub const TTIN: Self = Self::numbered(21);
+    pub const TTOU: Self = Self::numbered(22);
+    pub const URG: Self = Self::numbered(23);
+    pub const XFSZ: Self = Self::numbered(25);
+    pub const WINCH: Self = Self::numbered(28);
 }
 
 impl Signal {
+    /// The signal of a number that is known to be one from 1 to 64.
+    const fn numbered(number: u8) -> Self {
+        match NonZeroU8::new(number) {
+            Some(number) => Self(number),
+            None => panic!(),
+        }
+    }
+
     /// The signal of that number, if it is one from 1 to 64.
     #[must_use]
     pub fn new(number: i32) -> Option<Self> {
-        u8::try_from(number).ok().filter(|number| (1..=MAX).contains(number)).map(Self)
+        u8::try_from(number).ok().filter(|number| *number <= MAX).and_then(NonZeroU8::new).map(Self)
     }
 
     /// Whether it is one of the three with which a terminal suspends a job.
@@ -95,7 +104,7 @@ impl Signal {
     /// Its number, 1 to 64.
     #[must_use]
     pub const fn number(self) -> i32 {
-        self.0 as i32
+        self.0.get() as i32
     }
 
     /// Reads a number from 1 to 64 or a name, with or without `SIG`, in either
@@ -112,15 +121,15 @@ impl Signal {
         let name = upper.strip_prefix(b"SIG").unwrap_or(upper);
 
         if let Some(rest) = name.strip_prefix(b"RTMIN") {
-            return real_time(rest, b'+').map(|offset| Self(RTMIN + offset));
+            return real_time(rest, b'+').map(|offset| Self::numbered(RTMIN + offset));
         }
         if let Some(rest) = name.strip_prefix(b"RTMAX") {
-            return real_time(rest, b'-').map(|offset| Self(MAX - offset));
+            return real_time(rest, b'-').map(|offset| Self::numbered(MAX - offset));
         }
         (1..)
             .zip(names())
             .find(|(_, known)| *known == name)
-            .map(|(number, _)| Self(number))
+            .map(|(number, _)| Self::numbered(number))
             .or_else(|| {
                 let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
                 alias.map(|(_, signal)| *signal)
@@ -132,7 +141,7 @@ impl Signal {
     #[must_use]
     pub fn name(self) -> Name {
         let mut name = Name { bytes: [0; 8], len: 0 };
-        match self.0 {
+        match self.0.get() {
             number if number < 32 => {
                 if let Some(known) = names().nth(usize::from(number) - 1) {
                     name.push(known);
@@ -234,18 +243,18 @@ impl SignalSet {
 
     /// Adds a signal.
     pub fn insert(&mut self, signal: Signal) {
-        self.0 |= 1 << (signal.0 - 1);
+        self.0 |= 1 << (signal.0.get() - 1);
     }
 
     /// Whether the signal is in the set.
     #[must_use]
     pub const fn contains(self, signal: Signal) -> bool {
-        self.0 & (1 << (signal.0 - 1)) != 0
+        self.0 & (1 << (signal.0.get() - 1)) != 0
     }
 
     /// The signals of the set, lowest number first.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
-        (1..=MAX).map(Signal).filter(move |signal| self.contains(*signal))
+        (1..=MAX).map(Signal::numbered).filter(move |signal| self.contains(*signal))
     }
 }
 
@@ -268,13 +277,14 @@ impl Default for Rewrites {
 impl Rewrites {
     /// Sends `replacement`, or nothing, in place of `received`.
     pub fn set(&mut self, received: Signal, replacement: Option<Signal>) {
-        self.replacements[usize::from(received.0)] = replacement.map_or(0, |signal| signal.0);
+        self.replacements[usize::from(received.0.get())] =
+            replacement.map_or(0, |signal| signal.0.get());
     }
 
     /// What to send in place of `received`, if anything.
     #[must_use]
     pub fn apply(&self, received: Signal) -> Option<Signal> {
-        match self.replacements[usize::from(received.0)] {
+        match self.replacements[usize::from(received.0.get())] {
             AS_RECEIVED => Some(received),
             replacement => Signal::new(replacement.into()),
         }
@@ -295,7 +305,7 @@ impl Rewrites {
     /// As [`Rewrites::apply`], but `default` if no rewrite names it.
     #[must_use]
     pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
-        match self.replacements[usize::from(received.0)] {
+        match self.replacements[usize::from(received.0.get())] {
             AS_RECEIVED => Some(default),
             _ => self.apply(received),
         }

@@ -76,7 +76,8 @@ fn candidates(
 }
 
 /// The type of a file, if it exists. See inode(7).
-fn file_type(path: &CStr) -> Option<SFlag> {
+#[must_use]
+pub fn file_type(path: &CStr) -> Option<SFlag> {
     let mode = stat::stat(path).ok()?.st_mode;
     Some(SFlag::from_bits_truncate(mode) & SFlag::S_IFMT)
 }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod descriptors;
+mod files;
 mod memory;
 mod processes;
 mod signals;
@@ -10,6 +11,7 @@ mod terminal;
 mod words;
 
 pub use descriptors::*;
+pub use files::*;
 pub use memory::*;
 pub use processes::*;
 pub use signals::*;

@@ -1,5 +1,6 @@
 //! The text of every message. Other modules pass values, and never text.
 
+use core::ffi::CStr;
 use core::time::Duration;
 
 use nix::errno::Errno;
@@ -180,6 +181,55 @@ pub fn cannot_fork(line: &mut Line, error: Errno) {
 /// A drain or stop command could not be started.
 pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) {
     name(line.text(b"cannot start "), helper).text(b": ").error(error);
+}
+
+/// A file could not be made: `what` says from what.
+pub fn cannot_make(line: &mut Line, what: &[u8], path: &CStr, error: Errno) {
+    line.text(what).text(b" '").text(path.to_bytes()).text(b"': ").error(error);
+}
+
+/// The drain file could not be created.
+pub const CANNOT_CREATE: &[u8] = b"cannot create";
+
+/// `--copy-to` failed.
+pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
+
+/// The drain file was there at the start, and is not drain-init's own to remove.
+pub fn drain_file_exists(line: &mut Line, path: &CStr) {
+    line.text(b"'").text(path.to_bytes()).text(b"' exists already (only PID 1 removes it)");
+}
+
+/// `--drain-file` or `--measure-drain` with a drain that ends at once.
+pub fn ends_at_once(line: &mut Line) {
+    line.text(
+        b"--drain-file and --measure-drain need --delay-term or --drain-cmd: \
+          the drain ends at once",
+    );
+}
+
+/// A drain cannot be measured: the file has no such counter, or cannot be read.
+pub fn cannot_measure(line: &mut Line, error: Option<Errno>) {
+    line.text(b"cannot measure the drain: /proc/net/snmp: ");
+    match error {
+        Some(error) => line.error(error),
+        None => line.text(b"no PassiveOpens"),
+    };
+}
+
+/// What was measured in a drain: the first figures, `None` if a second was missed, and
+/// the sum of the rest, with how many seconds that is.
+pub fn series(line: &mut Line, figures: &mut dyn Iterator<Item = Option<u64>>, rest: (u64, u64)) {
+    line.text(b"new connections in each second of the drain:");
+    for figure in figures {
+        line.text(b" ");
+        match figure {
+            Some(figure) => line.number(figure),
+            None => line.text(b"-"),
+        };
+    }
+    if rest.1 > 0 {
+        line.text(b" and ").number(rest.0).text(b" in the next ").number(rest.1).text(b"s");
+    }
 }
 
 /// A signal was sent, or could not be.

@@ -378,7 +378,7 @@ fn a_group_with_commands_old_number_does_not_get_the_terminal() {
 #[test]
 fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited() {
     needs!(native("it makes no ptrace(2) for the init"), strace());
-    // In a shell's session, where the shell would continue the job.
+    // A shell leads the session, and would continue the job.
     let setup = init(["-c"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let mut run = setup.terminal(Terminal::Leader).script(["default 20"]).start();
     let (init, main) = (run.pid(), run.pid_of("main"));
@@ -409,7 +409,7 @@ fn a_member_that_is_stopped_while_command_runs_stays_so() {
 #[test]
 fn the_init_does_not_stop_itself_for_a_process_of_another_group() {
     needs!(subreaper());
-    // In a shell's session, where the shell would continue a job.
+    // A shell leads the session, and would continue a job.
     let setup = init(["-c", "-s"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let setup = setup.terminal(Terminal::Leader).stop_cmd(&[]);
     let mut run = setup.script(["orphan far group"]).start();

@@ -237,6 +237,7 @@ fn where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
         pid_namespace(),
         subreaper(),
         native("strace would make the emulator's own calls fail"),
+        strace(),
         strace()
     );
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", "/proc/self/mounts"];

@@ -206,7 +206,7 @@ fn the_exit_of_command_counts_before_a_deadline_that_passed_meanwhile() {
     let setup = init(["--delay-term=100ms", "--drain-signal=USR1"]);
     let mut run = setup.stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
-    // The init is held where the drain has begun.
+    // The init is held after the drain signal.
     let held = Held::in_kill(pid);
     run.signal(SIGTERM);
     run.received("main", SIGUSR1);

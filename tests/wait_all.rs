@@ -26,6 +26,20 @@ fn with_an_orphan(setup: Setup) -> (Run, Pid) {
     (run, init)
 }
 
+/// COMMAND's group has received the stop signal, as a group, and COMMAND has exited.
+/// `server` remains of it.
+fn with_a_signalled_group(surroundings: fn(Setup) -> Setup) -> Run {
+    let setup = surroundings(init(["--wait-all", "--delay-term=20ms"]).pid1());
+    let mut run = setup.exits_on(SIGTERM, 7).script(["fork server"]).start();
+    run.wait("server", "ready");
+    let init = run.pid();
+    run.signal(SIGTERM);
+    run.reaped("main");
+    until_idle(init);
+    run.received("server", SIGTERM);
+    run
+}
+
 /// They exit, and the init with COMMAND's status.
 fn end(mut run: Run, names: &[&str]) {
     for name in names {
@@ -71,14 +85,7 @@ fn where_proc_cannot_be_listed_every_process_receives_term() {
 #[test]
 fn where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
     needs!(pid_namespace());
-    let setup = scenarios::without_proc(init(["--wait-all", "--delay-term=20ms"]).pid1());
-    let mut run = setup.exits_on(SIGTERM, 7).script(["fork server"]).start();
-    run.wait("server", "ready");
-    let init = run.pid();
-    run.signal(SIGTERM);
-    run.received("server", SIGTERM);
-    run.reaped("main");
-    until_idle(init);
+    let mut run = with_a_signalled_group(scenarios::without_proc);
     run.ping("server");
     assert_eq!(run.signals_except_cont("server"), [SIGTERM]);
     end(run, &["server"]);
@@ -210,15 +217,7 @@ fn what_a_clean_up_command_starts_receives_no_term_either() {
 #[test]
 fn a_clean_up_command_of_commands_group_receives_no_term() {
     needs!(pid_namespace());
-    // The group received the stop signal, as a group.
-    let setup = init(["--wait-all", "--delay-term=20ms"]).pid1().exits_on(SIGTERM, 7);
-    let mut run = setup.script(["fork server"]).start();
-    run.wait("server", "ready");
-    let init = run.pid();
-    run.signal(SIGTERM);
-    run.reaped("main");
-    until_idle(init);
-    run.received("server", SIGTERM);
+    let mut run = with_a_signalled_group(|setup| setup);
     run.tell("server", "fork cleanup session");
     run.wait("cleanup", "ready");
     run.tell("server", "orphan late session");
@@ -231,13 +230,7 @@ fn a_clean_up_command_of_commands_group_receives_no_term() {
 #[test]
 fn a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term() {
     needs!(pid_namespace());
-    let setup = init(["--wait-all", "--delay-term=20ms"]).pid1().exits_on(SIGTERM, 7);
-    let mut run = setup.script(["fork server"]).start();
-    run.wait("server", "ready");
-    let init = run.pid();
-    run.signal(SIGTERM);
-    run.reaped("main");
-    until_idle(init);
+    let mut run = with_a_signalled_group(|setup| setup);
     run.tell("server", "orphan worker");
     run.wait("worker", "ready");
     run.tell("worker", "fork cleanup session");

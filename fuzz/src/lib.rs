@@ -90,6 +90,13 @@ pub fn command_line(data: &[u8]) {
             longer.push(b"--nosuch");
             assert_eq!(parse(&longer, &[]), request);
         }
+        // It is alone.
+        Ok(Request::CopyTo(_)) => {
+            assert!(words.len() <= 3);
+            let mut longer = words.clone();
+            longer.push(b"true");
+            assert!(parse(&longer, &[]).is_err());
+        }
         Err(error) => check_error(error),
     }
 }
@@ -163,6 +170,7 @@ fn is_list_or_switch(name: &[u8]) -> bool {
         b"REWRITE",
         b"REMAP_EXIT",
         b"WAIT_ALL",
+        b"MEASURE_DRAIN",
         b"SINGLE_CHILD",
         b"GROUP",
         b"SUBREAPER",

@@ -6,7 +6,7 @@ _drain_init() {
 
     # Options with a value, as `--option VALUE`; -s of _init_completion takes
     # `--option=VALUE` apart and leaves it in the same form.
-    local with_value='@(-r|--rewrite|--delay-term|--drain-signal|--drain-cmd|--stop-cmd|--kill-after|--stop-signal|-p|--pdeathsig|-e|--remap-exit)'
+    local with_value='@(-r|--rewrite|--delay-term|--drain-signal|--drain-cmd|--drain-file|--copy-to|--stop-cmd|--kill-after|--stop-signal|-p|--pdeathsig|-e|--remap-exit)'
 
     # From COMMAND on, complete what COMMAND would.
     local i
@@ -49,13 +49,17 @@ _drain_init() {
             COMPREPLY=($(compgen -c -- "$cur"))
             return
             ;;
+        --drain-file | --copy-to)
+            _filedir
+            return
+            ;;
         --remap-exit | -e) return ;;
     esac
     $split && return
 
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W '-c --single-child -r --rewrite -v --verbose -h --help -V --version
-            --delay-term --drain-signal --drain-cmd --stop-cmd --kill-after --stop-signal --wait-all
+            --delay-term --drain-signal --drain-cmd --drain-file --stop-cmd --kill-after --stop-signal --wait-all --measure-drain --copy-to
             -q --quiet -s --subreaper -p --pdeathsig -g --group -e --remap-exit -w --warn-on-reap' -- "$cur"))
     else
         _command_offset "$i"

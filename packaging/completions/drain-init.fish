@@ -12,7 +12,7 @@ function __drain_init_before_command
             case --
                 return 1
             case '--*=*'
-            case --delay-term --drain-signal --drain-cmd --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit
+            case --delay-term --drain-signal --drain-cmd --drain-file --copy-to --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit
                 set skip yes
             case '-*'
             case '*'
@@ -29,6 +29,7 @@ for name in drain-init dumb-init
     $option -x -l delay-term -a $durations -d 'hold the stop signal back for DURATION'
     $option -x -l drain-signal -a $signals -d 'send SIGNAL to COMMAND as the drain starts'
     $option -x -l drain-cmd -a '(__fish_complete_command)' -d 'run CMD as the drain starts'
+    $option -r -l drain-file -d 'create the file PATH as the drain starts'
     $option -x -l stop-cmd -a '(__fish_complete_command)' -d 'run CMD to stop, instead of the stop signal'
     $option -x -l kill-after -a $durations -d 'send KILL this long after the stop'
     $option -x -l stop-signal -a $signals -d 'treat SIGNAL as a stop signal'
@@ -42,8 +43,10 @@ for name in drain-init dumb-init
     $option -f -s v -l verbose -d 'log every signal and every reaped child'
     $option -f -s q -l quiet -d 'print errors only'
     $option -f -s w -l warn-on-reap -d 'report each reaped orphan'
+    $option -f -l measure-drain -d 'log the new connections of each second'
+    $option -r -l copy-to -d 'copy the program to PATH and exit'
     $option -f -s h -l help -d 'print the help and exit'
     $option -f -s V -l version -d 'print the version and exit'
     # What stands behind `--` here has a value, and is no COMMAND.
-    complete -c $name -x -a '(__fish_complete_subcommand -- --delay-term --drain-signal --drain-cmd --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit)'
+    complete -c $name -x -a '(__fish_complete_subcommand -- --delay-term --drain-signal --drain-cmd --drain-file --copy-to --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit)'
 end

@@ -1,6 +1,6 @@
 //! The command line: options up to COMMAND. lexopt(3) takes a word apart.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::{Arg, Parser};
@@ -8,11 +8,13 @@ use lexopt::{Arg, Parser};
 use super::Error;
 use super::options::{Entry, Opt, Source, Takes, unknown};
 use super::settings::Settings;
+use crate::sys;
 
 /// What the command line asks for.
 pub(super) enum Asked {
     Help,
     Version,
+    CopyTo(&'static CStr),
     /// COMMAND, by its place in the argument list.
     Command(usize),
 }
@@ -37,6 +39,12 @@ pub(super) fn read<'a>(
             [b'-', _, ..] => {
                 let mut next = || args.next().map(|(_, word)| word);
                 if let Some(asked) = read_word(word, &mut next, settings)? {
+                    // It is all that the command line may ask for.
+                    let is_alone = place == 1 && args.next().is_none();
+                    if matches!(asked, Asked::CopyTo(_)) && !is_alone {
+                        let wrong = b"--copy-to works without COMMAND and other options";
+                        return Err(Error::new(&[wrong]));
+                    }
                     return Ok(asked);
                 }
             }
@@ -88,6 +96,9 @@ fn read_word<'a>(
                     Some(value) => value.as_bytes(),
                     None => next().ok_or_else(missing)?,
                 };
+                if entry.opt == Opt::CopyTo {
+                    return Ok(Some(Asked::CopyTo(sys::word(&[value]))));
+                }
                 settings.apply(entry, value, Source::Option)?;
             }
         }

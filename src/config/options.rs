@@ -12,6 +12,7 @@ Draining:
       --drain-signal SIGNAL  send SIGNAL to COMMAND as the drain starts [none]
       --drain-cmd CMD        run CMD as the drain starts [none]; without
                              --delay-term, the drain lasts as long as CMD runs
+      --drain-file PATH      create the file PATH as the drain starts [none]
 Stopping:
       --stop-cmd CMD         run CMD to stop, instead of the stop signal [none]
       --stop-signal SIGNAL   treat SIGNAL as a stop signal [TERM]
@@ -29,6 +30,8 @@ Output:
   -v, --verbose              log every signal and every reaped child [off]
   -q, --quiet                print errors only [off]
   -w, --warn-on-reap         report each reaped orphan [off]
+      --measure-drain        log the new connections of each second [off]
+      --copy-to PATH         copy the program to PATH and exit
   -h, --help                 print this help and exit
   -V, --version              print the version and exit
 
@@ -49,6 +52,7 @@ pub(super) enum Opt {
     DelayTerm,
     DrainSignal,
     DrainCmd,
+    DrainFile,
     StopCmd,
     StopSignal,
     KillAfter,
@@ -62,6 +66,8 @@ pub(super) enum Opt {
     Verbose,
     Quiet,
     WarnOnReap,
+    MeasureDrain,
+    CopyTo,
     Help,
     Version,
 }
@@ -107,6 +113,7 @@ pub(super) struct Entry {
 
 const DURATION: Takes = Takes::Value("DURATION, such as 10s");
 const SIGNAL: Takes = Takes::Value("SIGNAL, such as TERM");
+const PATH: Takes = Takes::Value("PATH, such as /tmp/file");
 const CMD: Takes = Takes::Value("CMD, such as 'nginx -s quit'");
 
 const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
@@ -125,6 +132,7 @@ pub(super) const OPTIONS: &[Entry] = &[
     own(Opt::DelayTerm, b"delay-term", DURATION),
     own(Opt::DrainSignal, b"drain-signal", SIGNAL),
     own(Opt::DrainCmd, b"drain-cmd", CMD),
+    own(Opt::DrainFile, b"drain-file", PATH),
     own(Opt::StopCmd, b"stop-cmd", CMD),
     own(Opt::StopSignal, b"stop-signal", Takes::Values("SIGNAL, such as QUIT")),
     own(Opt::KillAfter, b"kill-after", DURATION),
@@ -138,6 +146,8 @@ pub(super) const OPTIONS: &[Entry] = &[
     dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
     tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
     tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),
+    own(Opt::MeasureDrain, b"measure-drain", Takes::Nothing),
+    own(Opt::CopyTo, b"copy-to", PATH),
     dumb_init(Opt::Help, b"help", 'h', Takes::Nothing),
     dumb_init(Opt::Version, b"version", 'V', Takes::Nothing),
 ];
@@ -170,7 +180,7 @@ impl Entry {
     }
 
     pub(super) const fn has_variable(&self) -> bool {
-        !matches!(self.opt, Opt::Help | Opt::Version)
+        !matches!(self.opt, Opt::CopyTo | Opt::Help | Opt::Version)
     }
 
     /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.

@@ -5,19 +5,21 @@ use core::time::Duration;
 use super::exec_form;
 use super::options::{Entry, Opt, Source};
 use super::values::{self, ExitCodes};
-use super::{Config, Error, NamedCmd, Wrong};
+use super::{Config, Error, NamedCmd, NamedPath, Wrong};
 use crate::drain::{Plan, WaitAll};
 use crate::report::Level;
 use crate::signal::{Rewrites, Signal, SignalSet};
 
 /// What has been set so far.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Settings {
     /// What the command line has set: the [`Opt::subject`] of each of its options.
     by_option: u32,
     delay: Option<Duration>,
     kill_after: Option<Duration>,
     drain_signal: Option<Signal>,
+    drain_file: Option<NamedPath>,
     drain_cmd: Option<NamedCmd>,
     stop_cmd: Option<NamedCmd>,
     stop_signals: SignalSet,
@@ -26,6 +28,7 @@ pub(super) struct Settings {
     pdeathsig: Option<Signal>,
     pub(super) single_child: Option<bool>,
     pub(super) level: Option<Level>,
+    measure: bool,
     wait_all: bool,
     subreaper: bool,
     warn_on_reap: bool,
@@ -63,6 +66,10 @@ impl Settings {
             Opt::KillAfter => self.kill_after = Some(values::duration(value)?),
             Opt::DrainSignal => self.drain_signal = Some(values::signal(value)?),
             Opt::Pdeathsig => self.pdeathsig = Some(values::signal(value)?),
+            Opt::DrainFile => {
+                let path = values::path(value)?;
+                self.drain_file = Some(NamedPath { path, asked_by: entry.name(source) });
+            }
             Opt::DrainCmd => self.drain_cmd = cmd()?,
             Opt::StopCmd => self.stop_cmd = cmd()?,
             Opt::StopSignal => self.stop_signals.insert(values::stop_signal(value)?),
@@ -72,10 +79,11 @@ impl Settings {
             Opt::Group => self.single_child = Some(false),
             Opt::Verbose => self.level = Some(Level::Verbose),
             Opt::Quiet => self.level = Some(Level::Error),
+            Opt::MeasureDrain => self.measure = true,
             Opt::WaitAll => self.wait_all = true,
             Opt::Subreaper => self.subreaper = true,
             Opt::WarnOnReap => self.warn_on_reap = true,
-            Opt::Help | Opt::Version => {}
+            Opt::CopyTo | Opt::Help | Opt::Version => {}
         }
         Ok(())
     }
@@ -104,7 +112,9 @@ impl Settings {
             plan: Plan {
                 delay: self.delay.filter(not_zero),
                 drain_signal: self.drain_signal,
+                drain_file: self.drain_file.is_some(),
                 drain_cmd: self.drain_cmd.is_some(),
+                measure: self.measure,
                 stop_cmd: self.stop_cmd.is_some(),
                 kill_after: self.kill_after.filter(not_zero),
                 stop_signals,
@@ -112,6 +122,7 @@ impl Settings {
                 group: !self.single_child.unwrap_or(false),
                 wait_all: self.wait_all.then_some(all),
             },
+            drain_file: self.drain_file,
             drain_cmd: self.drain_cmd,
             stop_cmd: self.stop_cmd,
             named_signals,

@@ -115,7 +115,7 @@ fn a_plain_command_has_every_default() {
     assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM]));
     assert_eq!(config.plan.wait_all, None);
     assert!(config.plan.group);
-    assert!(!config.plan.drain_cmd && !config.plan.stop_cmd);
+    assert!(!config.plan.drain_cmd && !config.plan.stop_cmd && !config.plan.measure);
     assert!(!config.subreaper && !config.warn_on_reap);
     assert_eq!(config.pdeathsig, None);
     assert_eq!(config.remap_exit, ExitCodes::default());
@@ -198,6 +198,8 @@ fn every_option_reaches_the_configuration() {
         "--delay-term=10",
         "--drain-signal=TSTP",
         "--drain-cmd=a",
+        "--drain-file=/a",
+        "--measure-drain",
         "--stop-cmd=[\"b\"]",
         "--kill-after=1m",
         "--stop-signal=TERM",
@@ -216,7 +218,10 @@ fn every_option_reaches_the_configuration() {
     assert_eq!(config.plan.delay, seconds(10));
     assert_eq!(config.plan.kill_after, seconds(60));
     assert_eq!(config.plan.drain_signal, Some(Signal::TSTP));
-    assert!(config.plan.drain_cmd && config.plan.stop_cmd);
+    assert!(config.plan.drain_cmd && config.plan.stop_cmd && config.plan.drain_file);
+    assert!(config.plan.measure);
+    let drain_file = NamedPath { path: c"/a", asked_by: b"--drain-file" };
+    assert_eq!(config.drain_file, Some(drain_file));
     let named = |named: Option<NamedCmd>| named.map(|named| named.asked_by);
     assert!(matches!(config.drain_cmd, Some(NamedCmd { cmd: Cmd::Shell(_), .. })));
     assert!(matches!(config.stop_cmd, Some(NamedCmd { cmd: Cmd::Exec(_), .. })));
@@ -425,6 +430,18 @@ fn a_list_on_the_command_line_is_refused_with_a_hint() {
 }
 
 #[test]
+fn copy_to_works_alone_whatever_the_variables() {
+    let copy = Ok(Request::CopyTo(c"/a"));
+    let variables = [("DRAIN_INIT_DELAY_TERM", "x")];
+    assert_eq!(request(&["--copy-to", "/a"], &variables), copy);
+    assert_eq!(request(&["--copy-to=/a"], &variables), copy);
+    for other in [&["--copy-to=/a", "x"][..], &["-v", "--copy-to=/a"], &["--copy-to=/a", "-h"]] {
+        assert_eq!(error(other), "--copy-to works without COMMAND and other options");
+    }
+    assert_eq!(error(&["--copy-to"]), "--copy-to needs a value: PATH, such as /tmp/file");
+}
+
+#[test]
 fn help_and_version_count_where_they_stand() {
     assert_eq!(request(&["-h", "--nosuch"], &[]), Ok(Request::Help));
     assert_eq!(request(&["-V"], &[("DRAIN_INIT_DELAY_TERM", "x")]), Ok(Request::Version));
@@ -436,7 +453,7 @@ fn help_and_version_count_where_they_stand() {
 fn every_long_option_but_help_and_version_is_a_variable() {
     let is_own = |name: &[u8]| Variables::default().take(&[name, b"=1"].concat());
     for entry in OPTIONS {
-        let has_variable = !matches!(entry.opt, Opt::Help | Opt::Version);
+        let has_variable = !matches!(entry.opt, Opt::CopyTo | Opt::Help | Opt::Version);
         assert_eq!(is_own(entry.name(Source::Variable)), has_variable, "{:?}", entry.opt);
     }
     assert!(is_own(b"DRAIN_INIT_DELAY_TERM"));
@@ -464,6 +481,7 @@ fn variables_configure_as_options_do() {
             ("DRAIN_INIT_REWRITE", "15:3,2:0"),
             ("DRAIN_INIT_REMAP_EXIT", "143,0"),
             ("DRAIN_INIT_WAIT_ALL", "yes"),
+            ("DRAIN_INIT_MEASURE_DRAIN", "1"),
             ("DRAIN_INIT_SUBREAPER", "TRUE"),
             ("DRAIN_INIT_WARN_ON_REAP", "off"),
             ("DRAIN_INIT_SINGLE_CHILD", "1"),
@@ -471,6 +489,7 @@ fn variables_configure_as_options_do() {
             ("DRAIN_INIT_STOP_CMD", "a,b"),
             ("DRAIN_INIT_DRAIN_CMD", ""),
             ("DRAIN_INIT_KILL_AFTER", ""),
+            ("DRAIN_INIT_DRAIN_FILE", " a,b "),
         ],
     );
     assert_eq!(config.plan.delay, seconds(10));
@@ -478,9 +497,11 @@ fn variables_configure_as_options_do() {
     assert_eq!(config.plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
     assert_eq!(config.plan.rewrites.apply(Signal::INT), None);
     assert!(config.remap_exit.contains(143) && config.remap_exit.contains(0));
-    assert!(config.plan.wait_all.is_some() && config.subreaper);
+    assert!(config.plan.wait_all.is_some() && config.subreaper && config.plan.measure);
     assert!(!config.warn_on_reap && !config.plan.group);
     assert_eq!(config.level, Level::Error);
+    let drain_file = NamedPath { path: c"a,b", asked_by: b"DRAIN_INIT_DRAIN_FILE" };
+    assert_eq!(config.drain_file, Some(drain_file));
     let asked_by = b"DRAIN_INIT_STOP_CMD";
     let stop_cmd = NamedCmd { cmd: Cmd::Shell(c"a,b"), asked_by };
     assert_eq!(config.stop_cmd, Some(stop_cmd));
@@ -715,7 +736,7 @@ fn the_help_fits_a_terminal_and_ends_with_the_address_of_the_documentation() {
         assert_eq!(has_default, entry.has_variable(), "{long}");
         defaults += usize::from(has_default);
     }
-    assert_eq!(defaults, 16);
+    assert_eq!(defaults, 18);
 }
 
 #[test]

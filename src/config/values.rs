@@ -1,11 +1,14 @@
 //! The values that options and variables take. See `signal.rs` for S:R and `exec_form.rs`
 //! for CMD.
 
+use core::ffi::CStr;
 use core::time::Duration;
 
 use super::Wrong;
+use super::exec_form::CARRIAGE_RETURN;
 use crate::decimal;
 use crate::signal::{Rewrites, Signal};
+use crate::sys;
 
 /// A set of exit statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +54,11 @@ pub(super) fn stop_signal(value: &[u8]) -> Result<Signal, Wrong> {
         }
         signal => Ok(signal),
     }
+}
+
+/// Reads a path. An env file with DOS line ends leaves a carriage return there.
+pub(super) fn path(value: &[u8]) -> Result<&'static CStr, Wrong> {
+    if value.ends_with(b"\r") { Err(CARRIAGE_RETURN) } else { Ok(sys::word(&[value])) }
 }
 
 /// Reads S:R into `rewrites`.

@@ -19,7 +19,8 @@ use super::*;
 const DEPTH: usize = 3;
 
 const TICK: Duration = Duration::from_millis(1);
-const LATER: Duration = Duration::from_secs(1);
+/// A second and an incomplete one.
+const LATER: Duration = Duration::from_millis(1500);
 
 /// Every plan that differs in kind, with and without a terminal.
 fn plans() -> Vec<(Plan, bool)> {
@@ -32,7 +33,9 @@ fn plans() -> Vec<(Plan, bool)> {
         let mut plan = Plan {
             delay: (choose(2) > 0).then_some(LATER),
             drain_signal: (choose(2) > 0).then_some(Signal::TSTP),
+            drain_file: false,
             drain_cmd: choose(2) > 0,
+            measure: false,
             stop_cmd: choose(2) > 0,
             kill_after: (choose(2) > 0).then_some(LATER),
             stop_signals: SignalSet::of(&[Signal::TERM, Signal::QUIT][..=choose(2)]),
@@ -42,6 +45,10 @@ fn plans() -> Vec<(Plan, bool)> {
         };
         let term = [Some(Signal::TERM), Some(Signal::INT), None][choose(3)];
         plan.rewrites.set(Signal::TERM, term);
+        // Where a delay or a drain command makes no other difference.
+        plan.measure = !plan.group;
+        // With the drain signal, so that there are as many plans as without it.
+        plan.drain_file = plan.drain_signal.is_some();
         let on_terminal = choose(2) > 0;
         (number == 0).then_some((plan, on_terminal))
     };
@@ -162,6 +169,7 @@ fn key(world: &World) -> u128 {
         now,
         phase,
         kill_clock,
+        measured,
         processes,
         adopted,
         first_stop,
@@ -189,8 +197,10 @@ fn key(world: &World) -> u128 {
             let fresh = bypassed.filter(|(_, when)| now.saturating_sub(*when) < SOON);
             (0, fresh.map(|(signal, _)| signal), [false; 3])
         }
-        super::Phase::Draining { received, since: _, ends } => {
-            (1, Some(*received), [ends.is_some(), false, false])
+        super::Phase::Draining { received, since: _, ends, measured } => {
+            // What is due next makes a difference.
+            let ends_next = drain.deadline() == *ends;
+            (1, Some(*received), [ends.is_some(), measured.is_some(), ends_next])
         }
         super::Phase::Stopping { received, since: _, cause: _, stop_command, reported: _ } => {
             (2, Some(*received), [*stop_command, false, false])
@@ -244,6 +254,7 @@ fn key(world: &World) -> u128 {
     key.signal(*first_stop);
     key.flags(*started);
     key.flags([
+        measured.is_some(),
         *drain_signal_sent,
         *stop_cmd_succeeded,
         *stop_delivered,

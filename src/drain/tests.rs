@@ -11,7 +11,9 @@ fn plan() -> Plan {
     Plan {
         delay: None,
         drain_signal: None,
+        drain_file: false,
         drain_cmd: false,
+        measure: false,
         stop_cmd: false,
         kill_after: None,
         stop_signals: SignalSet::of(&[Signal::TERM]),
@@ -318,6 +320,76 @@ fn without_a_delay_the_drain_lasts_as_long_as_the_drain_command() {
         let drained = Some(ms(100_000));
         assert!(sim.said(|message| matches!(message, Message::Stopping { drained: after, .. } if *after == drained)));
     }
+}
+
+#[test]
+fn the_drain_file_comes_before_the_drain_signal_and_the_drain_command() {
+    let marked = Plan { drain_file: true, ..plan() };
+    let plan = Plan { drain_signal: Some(USR1), drain_cmd: true, ..marked.clone() };
+    let start = [
+        Action::CreateDrainFile,
+        Action::Send(USR1, Recipient::Command),
+        Action::Start(Helper::Drain, Signal::TERM),
+    ];
+    let mut sim = Sim::new(plan);
+    assert_eq!(sim.term(0), start);
+    // A second stop signal does not create it again.
+    assert_eq!(sim.term(1), []);
+    // By itself it makes a drain that ends at once.
+    let mut sim = Sim::new(marked);
+    let once = [Action::CreateDrainFile, Action::Send(Signal::TERM, Recipient::Group)];
+    assert_eq!(sim.term(0), once);
+}
+
+fn measured() -> Plan {
+    Plan { delay: Some(ms(2500)), measure: true, ..plan() }
+}
+
+#[test]
+fn a_measured_drain_has_a_figure_for_each_second_and_for_the_last_one() {
+    use Measure::{Begin, End, Figure};
+    let mut sim = Sim::new(measured());
+    assert_eq!(sim.term(300), [Action::Measure(Begin)]);
+    assert_eq!(sim.deadline(), Some(1300));
+    assert_eq!(sim.time(1299), []);
+    assert_eq!(sim.time(1301), [Action::Measure(Figure)]);
+    assert_eq!(sim.deadline(), Some(2300));
+    assert_eq!(sim.time(2300), [Action::Measure(Figure)]);
+    assert_eq!(sim.deadline(), Some(2800));
+    let end = [Action::Measure(Figure), Action::Measure(End)];
+    assert_eq!(sim.time(2800), [&end[..], &deliver(Signal::TERM)].concat());
+    assert_eq!(sim.deadline(), None);
+    // COMMAND's exit ends it, too. Whole seconds have no incomplete one.
+    let mut sim = Sim::new(Plan { delay: Some(ms(1000)), ..measured() });
+    sim.term(0);
+    assert_eq!(sim.time(1004), [&end[..], &deliver(Signal::TERM)].concat());
+    let mut sim = Sim::new(measured());
+    sim.term(0);
+    let exit = [rest(Signal::TERM), Action::Exit(OK)];
+    assert_eq!(sim.command_ends(10), [&end[..], &exit].concat());
+}
+
+#[test]
+fn a_second_that_was_missed_has_no_figure() {
+    use Measure::{End, Figure, Missed};
+    let mut sim = Sim::new(Plan { delay: Some(ms(9500)), ..measured() });
+    sim.term(0);
+    sim.time(1000);
+    // Stopped until in the second that follows 4 s.
+    assert_eq!(sim.time(4100), [Action::Measure(Missed(3))]);
+    assert_eq!(sim.deadline(), Some(5000));
+    assert_eq!(sim.time(5000), [Action::Measure(Figure)]);
+    let end = [Missed(5), Figure, End].map(Action::Measure);
+    assert_eq!(sim.time(10_200), [&end[..], &deliver(Signal::TERM)].concat());
+}
+
+#[test]
+fn a_drain_that_ends_at_once_is_not_measured() {
+    let mut sim = Sim::new(Plan { delay: None, drain_file: true, ..measured() });
+    assert_eq!(sim.term(0), [&[Action::CreateDrainFile][..], &deliver(Signal::TERM)].concat());
+    // Without a drain option, too.
+    let mut sim = Sim::new(Plan { delay: None, ..measured() });
+    assert_eq!(sim.term(0), deliver(Signal::TERM));
 }
 
 #[test]

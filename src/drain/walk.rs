@@ -40,6 +40,7 @@ impl Bytes<'_> {
 
     fn plan(&mut self) -> Plan {
         let flags = self.next();
+        let measure = self.next() & 1 != 0;
         let mut stop_signals = SignalSet::of(&[Signal::TERM]);
         if flags & 1 != 0 {
             stop_signals.insert(self.catchable());
@@ -52,7 +53,9 @@ impl Bytes<'_> {
         Plan {
             delay: self.duration(),
             drain_signal: (flags & 2 != 0).then(|| self.signal()),
+            drain_file: flags & 128 != 0,
             drain_cmd: flags & 4 != 0,
+            measure,
             stop_cmd: flags & 8 != 0,
             kill_after: self.duration(),
             stop_signals,

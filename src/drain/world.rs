@@ -14,7 +14,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Continuer, Drain, Event, Helper, Message, Plan, Recipient, Signal, Status, WaitAll,
+    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Recipient, Signal, Status,
+    WaitAll,
 };
 
 /// The rule that was broken, as a sentence.
@@ -145,6 +146,8 @@ pub struct Step {
     /// A suspended process received a stop signal, and must get CONT.
     owes_cont: bool,
     starts: u8,
+    /// The drain file was created.
+    marks: bool,
 }
 
 /// The world, with the machine in it.
@@ -158,6 +161,8 @@ pub struct World<'a> {
     pub now: Duration,
     pub phase: Phase,
     pub kill_clock: KillClock,
+    /// While a drain is measured: when it began, and how many seconds were accounted for.
+    pub measured: Option<(Duration, u64)>,
     pub processes: [Process; ALL.len()],
     /// What an orphan has received by the time that drain-init adopts it: what was
     /// sent to the whole namespace.
@@ -207,6 +212,7 @@ impl<'a> World<'a> {
             now: Duration::from_millis(7),
             phase: Phase::Running,
             kill_clock: KillClock::Unset,
+            measured: None,
             processes,
             adopted: started(true),
             first_stop: None,
@@ -494,6 +500,15 @@ impl<'a> World<'a> {
                     "CONT goes before the stop command",
                 )?;
             }
+            Action::Measure(step) => self.measure(step)?,
+            Action::CreateDrainFile => {
+                let marked = core::mem::replace(&mut self.step.marks, true);
+                let first = self.step.begins_drain && self.step.starts == 0 && !marked;
+                rule(
+                    first && !self.drain_signal_sent,
+                    "the drain file is created once, before the drain signal and command",
+                )?;
+            }
             Action::SuspendSelf => rule(
                 match event {
                     Event::Received { signal, about_terminal } => {
@@ -534,6 +549,42 @@ impl<'a> World<'a> {
                     "drain-init does not exit before a process that it waits for",
                 )?;
                 self.exited = Some(status);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each second of a drain has a figure or was missed.
+    fn measure(&mut self, step: Measure) -> Kept {
+        if step == Measure::Begin {
+            let begins = self.step.begins_drain && self.measured.is_none() && self.plan.measure;
+            self.measured = Some((self.now, 0));
+            return rule(begins, "a drain is measured once, from its beginning");
+        }
+        let Some((since, seconds)) = &mut self.measured else {
+            return rule(false, "only a drain that has begun and not ended is measured");
+        };
+        let passed = self.now.saturating_sub(*since).as_secs();
+        match step {
+            Measure::Begin => {}
+            Measure::Missed(missed) => {
+                rule(missed > 1, "a second is missed if drain-init wakes after the next one")?;
+                *seconds += missed;
+            }
+            Measure::Figure => {
+                *seconds += 1;
+                let of_end = !matches!(self.phase, Phase::Draining { .. });
+                rule(
+                    *seconds == passed || of_end && *seconds == passed + 1,
+                    "a figure is taken when a second is over, or the drain",
+                )?;
+            }
+            Measure::End => {
+                rule(
+                    *seconds == passed.max(1) || *seconds == passed + 1,
+                    "a drain has a figure for each second, and for the last one",
+                )?;
+                self.measured = None;
             }
         }
         Ok(())
@@ -669,8 +720,20 @@ impl<'a> World<'a> {
 
     /// After an event.
     fn check_step(&self) -> Kept {
-        let Step { forwards: _, begins_drain, suspends: _, ignores, ignored, owes_cont, starts } =
-            self.step;
+        let Step {
+            forwards: _,
+            begins_drain,
+            suspends: _,
+            ignores,
+            ignored,
+            owes_cont,
+            starts,
+            marks,
+        } = self.step;
+        rule(
+            marks == (begins_drain && self.plan.drain_file),
+            "a drain begins with the drain file, and nothing else creates it",
+        )?;
         rule(
             !begins_drain || self.drain_signal_sent || self.plan.drain_signal.is_none(),
             "the drain begins with the drain signal",
@@ -683,8 +746,15 @@ impl<'a> World<'a> {
         )?;
         let ends = if let Phase::Draining { ends } = self.phase { ends } else { None };
         let kill_at = if let KillClock::Due(at) = self.kill_clock { Some(at) } else { None };
+        let is_draining = matches!(self.phase, Phase::Draining { .. });
         rule(
-            self.drain.deadline() == ends.into_iter().chain(kill_at).min(),
+            self.measured.is_some() == (is_draining && self.plan.measure),
+            "with --measure-drain each drain is measured to its end",
+        )?;
+        let figure_at =
+            self.measured.map(|(since, seconds)| since + Duration::from_secs(seconds + 1));
+        rule(
+            self.drain.deadline() == ends.into_iter().chain(kill_at).chain(figure_at).min(),
             "each deadline is set once and never moves",
         )
     }
@@ -709,9 +779,7 @@ impl<'a> World<'a> {
     fn check_turn(&self, turn: Turn) -> Kept {
         let [command, drain_cmd, stop_cmd, _, _] = self.processes;
         rule(
-            !matches!(self.phase, Phase::Draining { .. })
-                || self.drain.deadline().is_some()
-                || drain_cmd.alive,
+            !matches!(self.phase, Phase::Draining { ends: None }) || drain_cmd.alive,
             "a drain comes to its end",
         )?;
 

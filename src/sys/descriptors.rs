@@ -17,10 +17,14 @@ pub fn close_from(first: c_int) {
     if answer == 0 || close_listed(first) {
         return;
     }
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the kernel writes one rlimit, or leaves it.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    let last = c_int::try_from(limit.rlim_max).unwrap_or(c_int::MAX).min(65_536);
+    // The soft and the hard limit. See prlimit(2).
+    let mut limits = [u64::MAX; 2];
+    let (none, own) = (ptr::null::<u64>(), 0);
+    // SAFETY: the kernel writes two words of 64 bits, or leaves them.
+    unsafe {
+        libc::syscall(libc::SYS_prlimit64, own, libc::RLIMIT_NOFILE, none, limits.as_mut_ptr())
+    };
+    let last = c_int::try_from(limits[1]).unwrap_or(c_int::MAX).min(65_536);
     for descriptor in first..last {
         close(descriptor);
     }
@@ -75,13 +79,32 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
 }
 
 /// Opens a file to be read. See open(2).
-fn open_to_read(path: &CStr) -> nix::Result<c_int> {
+///
+/// # Errors
+///
+/// Those of open(2).
+pub fn open_to_read(path: &CStr) -> nix::Result<c_int> {
     // SAFETY: a C string.
     Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
 }
 
+/// Creates a file, to be written. See open(2).
+///
+/// # Errors
+///
+/// Those of open(2): EEXIST if the path exists, even as a symbolic link to nothing.
+pub fn create(path: &CStr, mode: libc::mode_t) -> nix::Result<c_int> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: a C string.
+    Errno::result(unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) })
+}
+
 /// Reads once from a descriptor, as much as the buffer holds. See read(2).
-fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
+///
+/// # Errors
+///
+/// Those of read(2).
+pub fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
     let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     #[allow(clippy::cast_sign_loss)]

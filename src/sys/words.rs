@@ -110,6 +110,20 @@ pub fn word(parts: &[&[u8]]) -> &'static CStr {
     CStr::from_bytes_until_nul(bytes.leak()).unwrap_or_default()
 }
 
+/// A path up to its last slash; empty if it has none.
+#[must_use]
+#[inline(never)]
+pub fn directory(path: &CStr) -> &[u8] {
+    let mut path = path.to_bytes();
+    while let [rest @ .., last] = path {
+        if *last == b'/' {
+            break;
+        }
+        path = rest;
+    }
+    path
+}
+
 /// The environment that the process was started with, its array taken over.
 ///
 /// # Safety
@@ -187,6 +201,14 @@ mod tests {
         assert_eq!(word(&[]), c"");
         assert_eq!(word(&[b"a", b"b\0c", b"d"]), c"ab");
     }
+
+    #[test]
+    fn a_directory_ends_with_the_last_slash() {
+        for (path, directory) in [(c"/a/b", "/a/"), (c"/a", "/"), (c"a", ""), (c"a/", "a/")] {
+            assert_eq!(super::directory(path), directory.as_bytes());
+        }
+    }
+
     #[test]
     fn every_error_that_a_call_may_return_has_its_text() {
         use Errno::*;

@@ -1,4 +1,5 @@
 """Run a command line of docs/stop-commands.md under drain-init, and watch it."""
+import contextlib
 import http.client
 import os
 import pathlib
@@ -37,12 +38,6 @@ def page_commands(*pages):
         if command.startswith("drain-init"):
             found[section] = command
     return found
-
-
-def drain_file(words):
-    """--drain-file PATH, as this drain-init takes it."""
-    words = re.sub(r"--drain-file[ =](\S+)", r"""--drain-cmd '["touch", "\1"]'""", words)
-    return words.replace("--drain-file", "--drain-cmd")
 
 
 def wait_for(what, condition, limit=LIMIT):
@@ -95,7 +90,7 @@ class Run:
         if user:
             shutil.chown(self.dir, user)
         command = re.sub(r"--delay-term \S+", f"--delay-term {delay}", command)
-        self.command = drain_file(self.here(command))
+        self.command = self.here(command)
         self.env = {
             "PATH": f"{bin_dir}:{os.environ['PATH']}",
             "HOME": str(self.dir),
@@ -185,7 +180,8 @@ class Run:
             self.process.kill()
             self.process.wait()
         for pid in others():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         wait_for("an empty PID namespace", lambda: not others())
         self.process.stdout.close()
 

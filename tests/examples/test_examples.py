@@ -24,7 +24,7 @@ EXAMPLES = ROOT / "examples"
 # Files that this suite covers; test_every_file_has_a_test adds packaging's.
 COVERED = {
     "README.md", "Procfile", "Dockerfile.distroless", "Dockerfile.stop-command", "deployment.yaml", "deployment-image-volume.yaml",
-    "compose.yaml", "ecs-task-definition.json", "web.service",
+    "pod-init-container.yaml", "compose.yaml", "compose-init-container.yaml", "ecs-task-definition.json", "web.service",
 }
 KUBERNETES = "1.37"
 
@@ -67,7 +67,8 @@ class Kubernetes(Example):
         documents = list(yaml.safe_load_all((EXAMPLES / name).read_text()))
         for document in documents:
             kubernetes_validate.validate(document, KUBERNETES, strict=True)
-        pod = documents[0]["spec"]["template"]["spec"]
+        spec = documents[0]["spec"]
+        pod = spec["template"]["spec"] if "template" in spec else spec
         container, = pod["containers"]
         environment = {entry["name"]: entry["value"] for entry in container.get("env", ())}
         self.check_drain(pod["terminationGracePeriodSeconds"], container.get("command", ()), environment)
@@ -84,6 +85,18 @@ class Kubernetes(Example):
         self.assertEqual(mount["name"], volume["name"])
         # The image holds one file, /drain-init.
         self.assertEqual(container["command"][0], mount["mountPath"] + "/drain-init")
+
+    def test_the_init_container_copies_the_program_to_where_the_command_is(self):
+        _, pod, container = self.manifest("pod-init-container.yaml")
+        init, = pod["initContainers"]
+        volume, = pod["volumes"]
+        self.assertEqual([mount["name"] for mount in init["volumeMounts"] + container["volumeMounts"]], [volume["name"]] * 2)
+        with tempfile.TemporaryDirectory() as directory:
+            option, target = init["args"]
+            self.assertEqual(target, init["volumeMounts"][0]["mountPath"])
+            subprocess.run([INIT, option, directory], check=True)
+            copy, = pathlib.Path(directory).iterdir()
+            self.assertEqual(container["command"][0], f"{container['volumeMounts'][0]['mountPath']}/{copy.name}")
 
     def test_the_schema_refuses_a_slip(self):
         document = next(yaml.safe_load_all((EXAMPLES / "deployment.yaml").read_text()))
@@ -113,6 +126,18 @@ class Compose(Example):
         check = web["healthcheck"]
         until_unhealthy = check["retries"] * (seconds(check["interval"]) + seconds(check["timeout"]))
         self.assertGreater(seconds(web["environment"]["DRAIN_INIT_DELAY_TERM"]), until_unhealthy)
+
+    def test_the_init_container_fits_the_schema_and_its_grace_period(self):
+        file = EXAMPLES / "compose-init-container.yaml"
+        run = self.validate(file)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        services = yaml.safe_load(file.read_text())["services"]
+        web = services["web"]
+        self.check_drain(seconds(web["stop_grace_period"]), web["entrypoint"], web["environment"])
+        volume, target = services["drain-init"]["volumes"][0].split(":")
+        self.assertEqual(services["drain-init"]["command"], ["--copy-to", target])
+        self.assertEqual(web["volumes"], [f"{volume}:{target}:ro"])
+        self.assertEqual(web["entrypoint"][0], f"{target}/drain-init")
 
     def test_the_drain_file_fails_the_health_check_while_the_server_still_serves(self):
         web = yaml.safe_load(self.FILE.read_text())["services"]["web"]

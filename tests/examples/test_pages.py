@@ -8,7 +8,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import INIT, ROOT, Run, Stopping, children, drain_file, get, names, others
+from harness import INIT, ROOT, Run, Stopping, children, get, names, others
 
 PAGES = [ROOT / "docs" / name for name in ("choosing-the-delay.md", "keep-alive.md", "kubernetes.md", "migrating.md",
                                           "stop-commands.md", "stop-other-servers.md", "stop-proxies.md", "stop-workers.md")]
@@ -23,7 +23,7 @@ def anchors(page):
 
 class Pages(unittest.TestCase):
     def test_every_link_within_the_repository_leads_somewhere(self):
-        for page in [*PAGES, ROOT / "README.md"]:
+        for page in {*PAGES, *(ROOT / "docs").glob("*.md"), ROOT / "README.md"}:
             for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
                 if link.startswith("https://"):
                     continue
@@ -58,7 +58,7 @@ class Pages(unittest.TestCase):
             code += re.findall(r"(?ms)^```sh\n(.*?)^```", text)
             for line in code:
                 # A Procfile's name, a Dockerfile's word, a diff's sign.
-                line = drain_file(re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line)
+                line = re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line
                 if line.startswith('["'):
                     line = shlex.join(json.loads(line))
                 start = re.match(r"(?:drain-init |(?=--\w|-[a-z] ))", line)

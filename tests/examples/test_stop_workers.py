@@ -213,9 +213,14 @@ class Dramatiq(Worker):
     def test_the_running_job_ends(self):
         self.finish(self.start(), "Shutting down")
 
-    def test_without_c_it_is_cut(self):
-        run = self.start(self.without("-c"))
+    def test_a_second_term_kills_a_worker_and_its_job(self):
+        # Without -c this happens if the two TERMs do not arrive as one.
+        run = self.start()
         run.signal(signal.SIGTERM)
+        run.said("Stopping worker process")
+        main, = children(run.pid())
+        for worker in children(main):
+            os.kill(worker, signal.SIGTERM)
         run.said("Killing worker")
         run.exit_status()
         self.assertFalse((run.dir / "done").exists(), run.output())

@@ -14,6 +14,7 @@
 //! - THE STOP, STEP BY STEP: stop; its Job control: `job_control`; the wait for
 //!   COMMAND's group: `remaining_processes`; `--wait-all`: `wait_all`
 //! - WHAT COMMAND SEES: `command_sees`
+//! - `--drain-file`: marking; `--measure-drain`: measuring; `--copy-to`: copying
 //! - EXIT STATUS: `exit_status`
 //! - DIAGNOSTICS: messages
 //! - COMPATIBILITY: `compliance_dumb_init`, `compliance_tini`, which those inits

@@ -1,0 +1,85 @@
+//! The drain file: a mark that servers, proxies and health checks look for.
+
+use core::ffi::CStr;
+
+use nix::errno::Errno;
+use nix::sys::stat::{self, SFlag};
+use nix::unistd::{self, AccessFlags};
+
+use crate::config::{Error, NamedPath};
+use crate::report::{Level, Reporter};
+use crate::sys;
+use crate::wording;
+
+/// Checks that the drain file can be created later, and as PID 1 removes an empty one,
+/// which the container's previous run left. Creates nothing. Makes the path absolute.
+///
+/// # Errors
+///
+/// A usage error, if creating the file could only fail at the stop or if its path is
+/// taken.
+pub fn prepare(file: &mut NamedPath, is_pid_1: bool, reporter: Reporter) -> Result<(), Error> {
+    if !file.path.to_bytes().starts_with(b"/") {
+        let directory = sys::working_directory().unwrap_or_default();
+        file.path = sys::word(&[directory.to_bytes(), b"/", file.path.to_bytes()]);
+    }
+    let Err(error) = check(file.path, is_pid_1, reporter) else { return Ok(()) };
+    // Another error may be over by the time of the stop.
+    if !matches!(
+        error,
+        Errno::EACCES
+            | Errno::EEXIST
+            | Errno::ELOOP
+            | Errno::ENAMETOOLONG
+            | Errno::ENOENT
+            | Errno::ENOTDIR
+            | Errno::EPERM
+            | Errno::EROFS
+    ) {
+        return Ok(());
+    }
+    Err(Error::new(&[
+        file.asked_by,
+        b": '",
+        file.path.to_bytes(),
+        b"' cannot be created: ",
+        sys::error_text(error).unwrap_or_default().as_bytes(),
+        b" (try a new file in a writable directory)",
+    ]))
+}
+
+fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
+    match stat::lstat(path) {
+        Ok(found) if found.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() => {
+            Err(Errno::EEXIST)
+        }
+        Ok(found) if found.st_size != 0 => Err(Errno::EEXIST),
+        Ok(_) if is_pid_1 => unistd::unlink(path),
+        Ok(_) => {
+            reporter.say(Level::Notice, &|line| wording::drain_file_exists(line, path));
+            Ok(())
+        }
+        Err(Errno::ENOENT) => {
+            let directory = sys::directory(path);
+            // Only a directory's name ends with a slash.
+            if directory.len() == path.to_bytes().len() {
+                return Err(Errno::ENOENT);
+            }
+            unistd::access(sys::word(&[directory]), AccessFlags::W_OK | AccessFlags::X_OK)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates the drain file. One that exists is as good.
+pub fn create(path: &CStr, reporter: Reporter) {
+    match sys::create(path, 0o644) {
+        Ok(descriptor) => sys::close(descriptor),
+        Err(Errno::EEXIST) => {}
+        Err(error) => {
+            reporter.say(Level::Error, &|line| {
+                wording::cannot_make(line, wording::CANNOT_CREATE, path, error);
+            });
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `--measure-drain`: how many connections come in each second of a drain. See proc(5).
+
+use nix::errno::Errno;
+
+use crate::decimal;
+use crate::drain::Measure;
+use crate::report::{Level, Reporter};
+use crate::sys;
+use crate::wording;
+
+/// How many figures a line shows by themselves: it is not to be longer than 1,024 bytes.
+const SHOWN: usize = 60;
+
+/// A figure of a second that was missed.
+const MISSED: u32 = u32::MAX;
+
+/// The new connections of each second.
+pub struct Series {
+    /// The last state of the counter. None before the first, and once it went backwards.
+    counter: Option<u64>,
+    figures: [u32; SHOWN],
+    /// How many seconds there were.
+    seconds: usize,
+    /// The sum of those that are not shown.
+    rest: u64,
+}
+
+impl Series {
+    /// A series without a figure.
+    #[must_use]
+    pub(crate) const fn new() -> Self {
+        Self { counter: None, figures: [0; SHOWN], seconds: 0, rest: 0 }
+    }
+
+    /// Carries out a step.
+    pub fn measure(&mut self, step: Measure, reporter: Reporter) {
+        match step {
+            Measure::Begin => match passive_opens() {
+                Ok(counter) => self.counter = Some(counter),
+                Err(error) => {
+                    reporter.say(Level::Notice, &|line| wording::cannot_measure(line, error));
+                }
+            },
+            Measure::Missed(seconds) => {
+                for _ in 0..seconds {
+                    self.add(MISSED);
+                }
+            }
+            Measure::Figure => self.take(passive_opens().ok()),
+            Measure::End => self.report(reporter),
+        }
+    }
+
+    /// Adds the figure that a state of the counter leads to.
+    fn take(&mut self, counter: Option<u64>) {
+        match (self.counter, counter) {
+            // Its connections count in the next one.
+            (_, None) => self.add(MISSED),
+            (Some(before), Some(now)) => {
+                // It goes backwards if it wraps or if the namespace is another one.
+                let new = now.checked_sub(before);
+                if let Some(new) = new {
+                    self.add(u32::try_from(new).unwrap_or(MISSED - 1));
+                }
+                self.counter = new.and(counter);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn add(&mut self, figure: u32) {
+        if self.counter.is_none() {
+            return;
+        }
+        match self.figures.get_mut(self.seconds) {
+            Some(place) => *place = figure,
+            None if figure == MISSED => {}
+            None => self.rest += u64::from(figure),
+        }
+        self.seconds += 1;
+    }
+
+    fn report(&self, reporter: Reporter) {
+        let shown = self.seconds.min(SHOWN);
+        if shown == 0 {
+            return;
+        }
+        reporter.say(Level::Notice, &|line| {
+            let figures = &self.figures[..shown];
+            let figures = figures.iter().map(|&it| (it != MISSED).then_some(it.into()));
+            let rest = (self.rest, (self.seconds - shown) as u64);
+            wording::series(line, &mut { figures }, rest);
+        });
+    }
+}
+
+/// How many TCP connections the network namespace has accepted. The error is None if the
+/// file does not say so.
+fn passive_opens() -> Result<u64, Option<Errno>> {
+    let mut reader = Reader::new();
+    sys::for_each_byte(c"/proc/net/snmp", &mut |byte| reader.read(byte)).map_err(Some)?;
+    reader.value.ok_or(None)
+}
+
+/// Finds `PassiveOpens`: a line that begins with `Tcp:` names the fields, the next such
+/// line has their values.
+struct Reader {
+    word: [u8; 24],
+    length: usize,
+    /// How many words there are before this one in its line.
+    place: usize,
+    is_tcp: bool,
+    /// Where the field is.
+    field: Option<usize>,
+    value: Option<u64>,
+}
+
+impl Reader {
+    const fn new() -> Self {
+        Self { word: [0; 24], length: 0, place: 0, is_tcp: false, field: None, value: None }
+    }
+
+    fn read(&mut self, byte: u8) {
+        if byte != b' ' && byte != b'\n' {
+            // A longer word is neither the name nor a number.
+            if let Some(place) = self.word.get_mut(self.length) {
+                *place = byte;
+                self.length += 1;
+            }
+            return;
+        }
+        let word = &self.word[..self.length];
+        if self.place == 0 {
+            self.is_tcp = word == b"Tcp:";
+        } else if self.is_tcp && word == b"PassiveOpens" {
+            self.field = Some(self.place);
+        } else if self.is_tcp && self.field == Some(self.place) {
+            self.value = decimal::read(word);
+        }
+        self.length = 0;
+        self.place = if byte == b' ' { self.place + 1 } else { 0 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<u64> {
+        let mut reader = Reader::new();
+        text.bytes().for_each(|byte| reader.read(byte));
+        reader.value
+    }
+
+    #[test]
+    fn passive_opens_is_found_by_its_name() {
+        let ip = "Ip: PassiveOpens A\nIp: 5 6\n";
+        for (text, value) in [
+            ("Tcp: ActiveOpens PassiveOpens X\nTcp: 1 23 4\n", Some(23)),
+            ("Tcp: PassiveOpens ActiveOpens X\nTcp: 7 23 4\nUdp: A\nUdp: 9\n", Some(7)),
+            ("Tcp: MaxConn PassiveOpens\nTcp: -1 18446744073709551615\n", Some(u64::MAX)),
+            ("Tcp: A PassiveOpens\nTcp: 1\n", None),
+            ("Tcp: A PassiveOpensOfAnUnexpectedKind\nTcp: 1 2\n", None),
+            ("Tcp: PassiveOpens\nTcp: 111111111111111111111111111\n", None),
+            ("Tcp: PassiveOpens\n", None),
+            ("", None),
+        ] {
+            assert_eq!(read(text), value, "{text}");
+            assert_eq!(read(&format!("{ip}{text}")), value, "{text}");
+        }
+    }
+
+    fn series(counters: &[Option<u64>]) -> Vec<u32> {
+        let mut series = Series { counter: Some(100), ..Series::new() };
+        for &counter in counters {
+            series.take(counter);
+        }
+        series.figures[..series.seconds].to_vec()
+    }
+
+    #[test]
+    fn a_figure_is_the_difference_of_two_counters() {
+        assert_eq!(series(&[Some(131), Some(131), Some(132)]), [31, 0, 1]);
+        // What could not be read counts later.
+        assert_eq!(series(&[Some(101), None, Some(105)]), [1, MISSED, 4]);
+        assert_eq!(series(&[Some(u64::MAX)]), [MISSED - 1]);
+    }
+
+    #[test]
+    fn a_counter_that_goes_backwards_ends_the_series() {
+        assert_eq!(series(&[Some(107), Some(3), Some(9), None, Some(300)]), [7]);
+        assert_eq!(series(&[Some(99), Some(200)]), [0; 0]);
+    }
+
+    #[test]
+    fn after_60_figures_the_rest_is_summed_up() {
+        let mut series = Series { counter: Some(0), ..Series::new() };
+        for second in 1..=70 {
+            series.take(Some(second * 2));
+        }
+        series.add(MISSED);
+        assert_eq!((series.seconds, series.rest), (71, 20));
+        assert_eq!(series.figures, [2; SHOWN]);
+    }
+}
