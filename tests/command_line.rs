@@ -375,7 +375,7 @@ fn rtmin_is_34_and_rtmax_is_64() {
 }
 
 #[test]
-fn what_is_not_a_signal_is_refused() {
+fn an_unknown_signal_is_refused() {
     for text in [
         "0",
         "65",
@@ -931,7 +931,7 @@ fn a_drain_init_inside_a_drain_init_does_not_wait_twice() {
 }
 
 #[test]
-fn another_drain_init_variable_is_left_alone_and_reported_once() {
+fn another_drain_init_variable_is_reported_once_and_not_changed() {
     for name in
         ["DRAIN_INIT_DELAY", "DRAIN_INIT_HELP", "DRAIN_INIT_VERSION", "DRAIN_INIT_delay_term"]
     {
@@ -1161,7 +1161,7 @@ fn a_value_for_an_option_without_one_is_refused() {
 }
 
 #[test]
-fn what_is_not_an_exit_status_is_refused() {
+fn an_invalid_exit_status_is_refused() {
     for code in ["256", "-1", "x", "", " 7", "1.5", "99999999999999999999", "0x7"] {
         refused(init([format!("--remap-exit={code}")]), &["--remap-exit"]);
         refused(init(["-e", code]), &[]);

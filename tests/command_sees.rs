@@ -106,7 +106,7 @@ fn the_drain_and_stop_commands_keep_no_descriptor_open_either() {
 // -------------------------------------------- directory, environment, limits
 
 #[test]
-fn command_has_the_same_working_directory_which_the_init_has_left() {
+fn command_keeps_the_working_directory_and_the_init_leaves_it() {
     let dir = TempDir::new();
     let here = dir.path("here");
     std::fs::create_dir(&here).unwrap();
@@ -134,7 +134,7 @@ fn an_empty_environment_stays_empty() {
 }
 
 #[test]
-fn an_environment_that_is_no_text_passes_through_untouched() {
+fn an_environment_that_is_not_text_reaches_command_unchanged() {
     use std::os::unix::ffi::OsStrExt;
     needs!(native("qemu-user sorts the environment"));
     let entries = [&b"X=\xff\xfe"[..], b"\x80=1"].map(std::ffi::OsStr::from_bytes);
@@ -361,7 +361,7 @@ fn as_pid_1_command_gets_the_terminal_too() {
 }
 
 #[test]
-fn with_c_command_stays_in_the_session_and_leads_a_group_of_its_own() {
+fn with_c_command_stays_in_the_session_and_leads_its_own_group() {
     let mut run = init(["-c"]).start();
     let [pid, _, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, stat(run.pid()).unwrap().session));
@@ -377,7 +377,7 @@ fn with_c_command_leads_its_group_before_it_is_executed() {
 }
 
 #[test]
-fn what_command_sends_to_its_own_group_does_not_reach_the_init() {
+fn a_signal_that_command_sends_to_its_own_group_does_not_reach_the_init() {
     for options in [&["-c", "--delay-term", "60"][..], &["--delay-term", "60"]] {
         let mut run = init(options).script(["fork worker"]).start();
         run.wait("worker", "ready");
@@ -429,7 +429,7 @@ fn a_terminal_that_the_init_does_not_lead_stays_its_own() {
 }
 
 #[test]
-fn a_terminal_of_nobody_is_not_taken() {
+fn a_terminal_that_controls_no_session_is_not_taken() {
     let mut run = init(NONE).terminal(Terminal::Foreign).start();
     let tty = run.ask("main", "tty");
     assert!(tty[0].ends_with("controlling=false"), "{tty:?}");
@@ -527,7 +527,7 @@ fn as_pid_1_listen_pid_1_names_command() {
 }
 
 #[test]
-fn listen_pid_that_names_another_is_left_alone() {
+fn listen_pid_that_names_another_process_is_not_changed() {
     let mut run = init(NONE).env("LISTEN_PID", "1").env("LISTEN_PIDFDID", "5").start();
     let env = run.ask("main", "env");
     assert!(env.contains(&"LISTEN_PID=1".into()), "{env:?}");
@@ -535,7 +535,7 @@ fn listen_pid_that_names_another_is_left_alone() {
 }
 
 #[test]
-fn command_has_no_listen_pid_where_there_was_none() {
+fn listen_pid_is_not_added_if_it_was_not_set() {
     let mut run = init(NONE).start();
     assert!(!run.ask("main", "env").iter().any(|e| e.starts_with("LISTEN_PID")));
 }
@@ -557,7 +557,7 @@ fn watchdog_pid_and_systemd_exec_pid_that_name_the_init_name_command() {
 }
 
 #[test]
-fn watchdog_pid_and_systemd_exec_pid_that_name_another_are_left_alone() {
+fn watchdog_pid_and_systemd_exec_pid_that_name_another_process_are_not_changed() {
     let set = "LISTEN_PID=1 LISTEN_PIDFDID=5 WATCHDOG_PID=1 SYSTEMD_EXEC_PID=$$ exec \"$@\"";
     let mut run = init(NONE).wrapped(["sh", "-c", set, "sh"]).start();
     let env = run.ask("main", "env");
@@ -569,7 +569,7 @@ fn watchdog_pid_and_systemd_exec_pid_that_name_another_are_left_alone() {
 }
 
 #[test]
-fn libsystemd_finds_its_watchdog_and_its_sockets_behind_the_init() {
+fn under_the_init_libsystemd_finds_its_watchdog_and_its_sockets() {
     let (_reader, writer) = pipe();
     let set = format!("LISTEN_PID=$$ LISTEN_FDS=1 {WATCHDOG}");
     let mut run = init(NONE).passing(writer, 3).wrapped(["sh", "-c", &set, "sh"]).start();

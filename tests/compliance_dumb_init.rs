@@ -43,8 +43,8 @@ fn as_pid_1_it_exits_with_the_status_of_command() {
 }
 
 #[test]
-fn it_passes_every_signal_on() {
-    skip_lost_signals("it_passes_every_signal_on");
+fn it_forwards_every_signal() {
+    skip_lost_signals("it_forwards_every_signal");
     scenarios::signals_reach_command(init(NONE), &forwarded_unchanged());
     needs!(pid_namespace());
     scenarios::signals_reach_command(init(NONE).pid1(), &forwarded_unchanged());
@@ -56,7 +56,7 @@ fn signals_reach_the_whole_group_of_command() {
 }
 
 #[test]
-fn command_leads_a_session_of_its_own() {
+fn command_leads_its_own_session() {
     let mut run = init(NONE).start();
     let [pid, parent, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, pid));
@@ -116,7 +116,7 @@ fn without_verbose_it_is_silent() {
 }
 
 #[test]
-fn verbose_says_what_happens() {
+fn verbose_reports_what_happens() {
     for option in ["-v", "--verbose"] {
         let mut run = init([option]).exits_on(SIGTERM, 0).start();
         run.signal(SIGTERM);
@@ -231,7 +231,7 @@ fn as_pid_1_tstp_stops_the_group_alone() {
 }
 
 #[test]
-fn what_is_left_of_the_group_gets_term() {
+fn the_rest_of_the_group_receives_term() {
     needs!(pid_namespace());
     assert_eq!(scenarios::signals_to_what_command_leaves(init(NONE).hosted()), [SIGTERM]);
 }
@@ -256,7 +256,7 @@ fn as_pid_1_it_reaps_orphans() {
 }
 
 #[test]
-fn command_has_the_working_directory_and_the_init_has_left_it() {
+fn command_keeps_the_working_directory_and_the_init_does_not() {
     let dir = TempDir::new();
     let mut run = init(NONE).cwd(dir.path("")).start();
     let cwd = dir.path("");
@@ -269,7 +269,7 @@ fn command_has_the_working_directory_and_the_init_has_left_it() {
 }
 
 #[test]
-fn command_gets_its_arguments_untouched() {
+fn command_receives_its_arguments_unchanged() {
     let odd: Vec<&str> = vec!["", " ", "--", "-v", "--rewrite", "a b", "\u{e4}", "$HOME", "*"];
     let setup = init(["-v"]);
     let mut words = setup.probe_words("main", &["ask args"]);
@@ -364,7 +364,7 @@ fn the_terminal_is_handed_over() {
 }
 
 #[test]
-fn what_is_typed_reaches_command_as_its_signal_once() {
+fn a_typed_control_key_reaches_command_as_one_signal() {
     scenarios::what_is_typed_reaches_command_once(init(NONE).terminal(Terminal::Leader));
 }
 

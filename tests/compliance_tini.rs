@@ -72,7 +72,7 @@ fn with_group_signals_reach_the_whole_group() {
 }
 
 #[test]
-fn it_passes_signals_on() {
+fn it_forwards_signals() {
     // tini keeps the faults and those of the terminal to itself.
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH];
     scenarios::signals_reach_command(init(["-s"]), &signals);
@@ -91,7 +91,7 @@ fn as_pid_1_it_reaps_orphans() {
 }
 
 #[test]
-fn warn_on_reap_says_so() {
+fn warn_on_reap_reports_a_reaped_orphan() {
     needs!(subreaper());
     let mut run = init(["-s", "-w"]).script(["orphan one"]).start();
     run.wait("one", "ready");
@@ -102,7 +102,7 @@ fn warn_on_reap_says_so() {
 }
 
 #[test]
-fn without_warn_on_reap_nothing_is_said() {
+fn without_warn_on_reap_nothing_is_reported() {
     needs!(subreaper());
     let mut run = init(["-s"]).script(["orphan one"]).start();
     run.wait("one", "ready");
@@ -149,7 +149,7 @@ fn the_terminal_is_handed_over() {
 }
 
 #[test]
-fn command_gets_its_arguments_and_environment_untouched() {
+fn command_receives_its_arguments_and_environment_unchanged() {
     let mut run = init(["-s"]).clear_env().env("ONLY", "this").start();
     assert_eq!(run.ask("main", "env"), ["ONLY=this"]);
 }

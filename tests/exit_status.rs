@@ -102,7 +102,7 @@ fn the_exit_status_is_126_when_command_is_a_binary_that_the_kernel_does_not_know
 }
 
 #[test]
-fn a_script_may_have_a_nul_behind_its_first_line() {
+fn a_script_may_have_a_nul_after_its_first_line() {
     // As an archive that extracts itself has.
     let dir = TempDir::new();
     let script = dir.path("script");
@@ -175,7 +175,7 @@ fn the_exit_status_is_126_when_a_command_in_path_is_not_executable() {
 }
 
 #[test]
-fn a_later_command_in_path_is_found_behind_one_that_is_not_executable() {
+fn a_file_in_path_that_is_not_executable_does_not_hide_a_later_command() {
     let (first, second) = (TempDir::new(), TempDir::new());
     std::fs::write(first.path("prog"), "").unwrap();
     executable(&second.path("prog"), "#!/bin/sh\nexit 21\n");
@@ -215,7 +215,7 @@ fn twice_in_path() -> ([TempDir; 2], String) {
 }
 
 #[test]
-fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
+fn the_search_in_path_continues_after_the_same_errors_as_execvp() {
     needs!(native("strace would make the emulator's own calls fail"), strace());
     let (dirs, path) = twice_in_path();
     let first = dirs[0].path("prog");
@@ -250,7 +250,7 @@ fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
 }
 
 #[test]
-fn the_search_in_path_goes_on_after_a_directory_whose_name_is_too_long() {
+fn the_search_in_path_continues_after_a_directory_whose_name_is_too_long() {
     let (_dirs, path) = twice_in_path();
     for long in ["x".repeat(256), "x/".repeat(2_500)] {
         let setup = init::<_, &str>([]).env("PATH", format!("/{long}:{path}"));

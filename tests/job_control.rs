@@ -98,7 +98,7 @@ fn on_a_terminal_rewritten_tstp_and_ttin_arrive_as_rewritten_and_the_init_still_
 }
 
 #[test]
-fn on_a_terminal_tstp_rewritten_to_0_reaches_nobody_and_the_init_still_stops() {
+fn on_a_terminal_tstp_rewritten_to_0_reaches_no_process_and_the_init_still_stops() {
     let mut run = on_terminal(&["-r", "TSTP:0"]).start();
     run.signal(SIGTSTP);
     run.stopped();
@@ -200,7 +200,7 @@ fn as_pid_1_the_init_does_not_stop_itself() {
 }
 
 #[test]
-fn a_cont_right_behind_the_stop_is_not_lost() {
+fn a_cont_right_after_the_stop_is_not_lost() {
     needs!(pid_namespace(), strace());
     for setup in [pid_1_on_terminal(&[]), on_terminal(&[])] {
         let mut run = setup.start();
@@ -249,7 +249,7 @@ fn command_can_be_stopped_and_continued_without_the_init() {
 // --------------------------------------------------------------- terminals
 
 #[test]
-fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
+fn ctrl_z_does_not_hang_a_command_that_no_shell_could_continue() {
     for options in [&[][..], &["-c"]] {
         scenarios::ctrl_z_does_not_hang_command(on_terminal(options));
         scenarios::ctrl_z_does_not_hang_what_command_has_started(on_terminal(options));
@@ -257,7 +257,7 @@ fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
 }
 
 #[test]
-fn in_single_child_mode_it_says_that_the_whole_group_goes_on_after_ctrl_z() {
+fn in_single_child_mode_it_reports_that_the_whole_group_continues_after_ctrl_z() {
     let mut run = on_terminal(&["-c", "-v"]).script(["default 20"]).start();
     let main = run.pid_of("main");
     run.type_in(b"\x1a");
@@ -309,7 +309,7 @@ fn leaders(options: &[&str]) -> [Setup; 2] {
 }
 
 #[test]
-fn ctrl_z_does_not_hang_what_is_waited_for_when_command_has_exited() {
+fn ctrl_z_does_not_hang_remaining_processes_after_command_has_exited() {
     needs!(pid_namespace(), subreaper());
     for options in [&["--delay-term=20ms"][..], &["--wait-all"]] {
         for setup in leaders(options) {
@@ -351,7 +351,7 @@ fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
 }
 
 #[test]
-fn a_group_with_commands_old_number_does_not_get_the_terminal() {
+fn a_group_with_commands_old_number_does_not_receive_the_terminal() {
     needs!(pid_namespace());
     let setup = pid_1_on_terminal(&[]).stop_cmd(&[]).script(["fork other group"]);
     let mut run = setup.start();
@@ -427,7 +427,7 @@ fn the_init_does_not_stop_itself_for_a_process_of_another_group() {
 }
 
 #[test]
-fn what_is_typed_reaches_command_once_and_not_the_init() {
+fn typed_input_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
         let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));
         assert!(!run.stderr().contains("received INT"), "{}", run.stderr());
@@ -474,7 +474,7 @@ fn an_interactive_container_is_interrupted_even_in_the_drain() {
 }
 
 #[test]
-fn what_command_leaves_behind_is_not_hung_up_on() {
+fn remaining_processes_of_command_receive_no_hup() {
     // It would be, if COMMAND led the terminal's session.
     needs!(pid_namespace());
     let mut run = pid_1_on_terminal(&["--delay-term", "20ms"])

@@ -115,7 +115,7 @@ fn not_as_pid_1_it_leaves_an_empty_file_and_reports_it() {
 }
 
 #[test]
-fn what_could_only_fail_at_the_stop_is_refused_at_the_start() {
+fn a_path_that_could_only_fail_at_the_stop_is_refused_at_the_start() {
     let dir = TempDir::new();
     let [loops, link, plain] = ["loops", "link", "plain"].map(|name| dir.path(name));
     symlink(&loops, &loops).unwrap();
@@ -155,7 +155,7 @@ fn a_directory_that_may_not_be_written_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_relative_path_is_below_the_directory_in_which_drain_init_was_started() {
+fn a_relative_path_is_relative_to_the_directory_in_which_drain_init_was_started() {
     let dir = TempDir::new();
     fs::create_dir(dir.path("here")).unwrap();
     let mut run = marks("draining").cwd(dir.path("here")).exits_on(SIGTERM, 0).start();
@@ -168,7 +168,7 @@ fn a_relative_path_is_below_the_directory_in_which_drain_init_was_started() {
 }
 
 #[test]
-fn help_version_and_usage_errors_touch_nothing() {
+fn help_version_and_usage_errors_change_no_file() {
     needs!(pid_namespace());
     let dir = TempDir::new();
     let file = dir.path("draining");

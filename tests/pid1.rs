@@ -296,7 +296,7 @@ fn it_works_on_a_terminal() {
 }
 
 #[test]
-fn the_working_directory_is_not_held() {
+fn the_working_directory_can_be_unmounted() {
     needs!(pid_namespace());
     // A volume that the init has as its directory can be unmounted later.
     let dir = TempDir::new();

@@ -186,7 +186,7 @@ fn a_server_that_proc_lists_but_does_not_let_the_init_read_may_finish_its_answer
 }
 
 #[test]
-fn a_hidden_server_beside_a_visible_zombie_may_finish_its_answer() {
+fn a_hidden_server_next_to_a_visible_zombie_may_finish_its_answer() {
     needs!(pid_namespace());
     // What every scan sees is a member of the group, and it is dead.
     let setup = scenarios::with_a_hiding_proc(pid_1(&[], SIGTERM, &SERVER), "hidepid=2");
@@ -201,7 +201,7 @@ fn a_hidden_server_beside_a_visible_zombie_may_finish_its_answer() {
 }
 
 #[test]
-fn a_server_that_cannot_be_read_beside_a_zombie_may_finish_its_answer() {
+fn a_server_that_cannot_be_read_next_to_a_zombie_may_finish_its_answer() {
     needs!(pid_namespace(), native("strace would change the emulator's own calls"), strace());
     let (mut run, init) = with_a_member_of_another_parent(pid_1(&[], SIGTERM, &SERVER));
     run.wait("server", "ready");
@@ -215,7 +215,7 @@ fn a_server_that_cannot_be_read_beside_a_zombie_may_finish_its_answer() {
 }
 
 #[test]
-fn where_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
+fn if_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
     needs!(pid_namespace());
     for how in ["hidepid=2", "subset=pid"] {
         let setup =
@@ -232,13 +232,12 @@ fn where_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
 }
 
 #[test]
-fn where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
+fn if_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
     needs!(
         pid_namespace(),
         subreaper(),
         native("strace would make the emulator's own calls fail"),
         strace(),
-        strace()
     );
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", "/proc/self/mounts"];
     let fails = ["--trace=?open,openat", "--inject=?open,openat:error=EACCES"];
@@ -310,7 +309,7 @@ fn a_server_that_two_scans_have_missed_may_finish_its_answer() {
 }
 
 #[test]
-fn where_proc_cannot_be_listed_a_server_may_finish_its_answer() {
+fn if_proc_cannot_be_listed_a_server_may_finish_its_answer() {
     needs!(pid_namespace(), native("the filter is the machine's own"));
     for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
         let setup = pid_1(&[], SIGTERM, &SERVER).wrapped(by_storm(&["seccomp", filter]));
@@ -331,7 +330,7 @@ fn without_proc_a_server_may_finish_its_answer() {
 }
 
 #[test]
-fn a_server_may_finish_its_answer_while_a_member_passes_its_place_on() {
+fn a_server_may_finish_its_answer_while_a_member_forks_and_exits_repeatedly() {
     needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     // The listing of /proc is older than what is read of each process: the member is
     // dead by then, and the server, which it has started meanwhile, is not listed.
@@ -423,7 +422,7 @@ fn a_helper_for_which_the_stop_signal_means_nothing_receives_term_once() {
 }
 
 #[test]
-fn what_a_shell_starts_in_the_background_does_not_hold_the_container() {
+fn a_background_job_of_a_shell_does_not_keep_the_container_up() {
     needs!(pid_namespace());
     let setup = init(["--delay-term=20ms", "--rewrite=TERM:QUIT"]).pid1();
     let probe = setup.probe_words("main", &["on 3 exit 0"]);
@@ -480,7 +479,7 @@ fn a_helper_that_ignores_the_signal_after_a_stop_command_receives_term_once() {
 }
 
 #[test]
-fn a_zombie_beside_a_helper_that_ignores_the_stop_signal_does_not_count() {
+fn a_zombie_next_to_a_helper_that_ignores_the_stop_signal_does_not_count() {
     needs!(pid_namespace());
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
     let (mut run, init) = with_a_member_of_another_parent(setup);
@@ -846,7 +845,7 @@ fn remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for(
 }
 
 #[test]
-fn a_process_of_ones_own_beside_one_that_cannot_be_signalled_is_waited_for() {
+fn a_process_next_to_one_that_cannot_be_signalled_is_waited_for() {
     let setup = init(["--delay-term=20ms"]).pid1();
     let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     run.tell("main", "fork server");

@@ -74,7 +74,7 @@ fn a_process_that_proc_hides_receives_term() {
 }
 
 #[test]
-fn where_proc_cannot_be_listed_every_process_receives_term() {
+fn if_proc_cannot_be_listed_every_process_receives_term() {
     needs!(pid_namespace(), native("the filter is the machine's own"));
     for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
         let setup = init(["--wait-all"]).pid1().wrapped(by_storm(&["seccomp", filter]));
@@ -83,7 +83,7 @@ fn where_proc_cannot_be_listed_every_process_receives_term() {
 }
 
 #[test]
-fn where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
+fn if_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
     needs!(pid_namespace());
     let mut run = with_a_signalled_group(scenarios::without_proc);
     run.ping("server");
@@ -195,7 +195,7 @@ fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
 }
 
 #[test]
-fn what_a_clean_up_command_starts_receives_no_term_either() {
+fn the_children_of_a_clean_up_command_receive_no_term_either() {
     needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
@@ -324,7 +324,7 @@ fn a_process_that_is_put_into_the_namespace_later_receives_term() {
 }
 
 #[test]
-fn however_often_it_looks_a_process_receives_term_only_once() {
+fn after_any_number_of_scans_a_process_has_received_term_only_once() {
     needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
