@@ -9,10 +9,9 @@
 //!
 //! The manual page's section STOP SEQUENCE has the table of states and events.
 
-use core::time::Duration;
-
 use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
+use crate::time::Duration;
 
 /// If COMMAND exits this soon after a signal that bypassed the drain, that signal was
 /// probably meant as the stop signal.

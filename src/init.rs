@@ -1,8 +1,6 @@
 //! The loop: wait for a signal or the deadline, reap, ask the state machine
 //! what to do, do it. Allocates nothing.
 
-use core::time::Duration;
-
 use nix::errno::Errno;
 use nix::unistd;
 
@@ -17,6 +15,7 @@ use crate::spawn::{self, Inheritance};
 use crate::status::Status;
 use crate::sys;
 use crate::terminal;
+use crate::time::Duration;
 use crate::wording;
 
 /// How often the remaining processes are checked. A member's CHLD can go to another

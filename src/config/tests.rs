@@ -4,7 +4,7 @@ use super::options::{OPTIONS, Opt, Source, Takes};
 use super::*;
 use crate::drain::WaitAll;
 use crate::signal::{Rewrites, SignalSet};
-use core::time::Duration;
+use crate::time::Duration;
 
 fn request(args: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
     let args = ["drain-init"].iter().chain(args).map(|arg| arg.as_bytes());
@@ -44,8 +44,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
 }
 
 fn duration(text: &str) -> Option<u64> {
-    let duration = values::duration(text.as_bytes()).ok()?;
-    Some(duration.as_nanos().try_into().unwrap())
+    values::duration(text.as_bytes()).ok().map(Duration::as_nanos)
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Sim {
 
     /// How COMMAND's exit is reported: whether in a drain, what stopped it, and after
     /// how many milliseconds.
-    fn exited(&self) -> (bool, Option<Cause>, u128) {
+    fn exited(&self) -> (bool, Option<Cause>, u64) {
         let exited = self.messages.iter().find_map(|message| match *message {
             Message::Exited { during, now, .. } => Some(match during {
                 Phase::Draining { since, .. } => (true, None, now.saturating_sub(since)),
@@ -110,8 +110,8 @@ impl Sim {
         (drains, cause, elapsed.as_millis())
     }
 
-    fn deadline(&self) -> Option<u128> {
-        self.drain.deadline().map(|deadline| deadline.as_millis())
+    fn deadline(&self) -> Option<u64> {
+        self.drain.deadline().map(Duration::as_millis)
     }
 }
 

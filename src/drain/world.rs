@@ -11,11 +11,9 @@
 //! write the rule into one of the three `check_` functions. The compiler then asks
 //! for the field in `exhaustive.rs`, and `turns` there and in `walk.rs` makes the move.
 
-use std::time::Duration;
-
 use super::{
-    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Recipient, Signal, Status,
-    WaitAll,
+    Action, Continuer, Drain, Duration, Event, Helper, Measure, Message, Plan, Recipient, Signal,
+    Status, WaitAll,
 };
 
 /// The rule that was broken, as a sentence.
@@ -751,8 +749,9 @@ impl<'a> World<'a> {
             self.measured.is_some() == (is_draining && self.plan.measure),
             "with --measure-drain each drain is measured to its end",
         )?;
-        let figure_at =
-            self.measured.map(|(since, seconds)| since + Duration::from_secs(seconds + 1));
+        let figure_at = self
+            .measured
+            .map(|(since, seconds)| since.saturating_add(Duration::from_secs(seconds + 1)));
         rule(
             self.drain.deadline() == ends.into_iter().chain(kill_at).chain(figure_at).min(),
             "each deadline is set once and never moves",
