@@ -415,7 +415,7 @@ fn soak() {
         short_life(&mut random, lives);
 
         // Looking costs more than the load: now and then.
-        if !lives.is_multiple_of(4) {
+        if lives % 4 != 0 {
             continue;
         }
         // Zombies are there for as long as the init takes to wake.

@@ -12,7 +12,9 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
     fn next(&mut self) -> u8 {
-        self.0.split_off_first().copied().unwrap_or(0)
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
     }
 
     fn signal(&mut self) -> Signal {
