@@ -837,9 +837,7 @@ impl Drain {
             }
             _ => self.measure(false, now, actions),
         }
-        if let KillClock::Due(at) = self.kill_clock
-            && now >= at
-        {
+        if matches!(self.kill_clock, KillClock::Due(at) if now >= at) {
             self.kill(actions);
         }
     }
@@ -911,10 +909,10 @@ impl Drain {
             stop_command: matches!(during, Phase::Stopping { stop_command: true, .. }),
         };
         actions.report(Message::Exited { status, during, now, waiting_for });
-        if let Phase::Running { bypassed: Some((signal, when)) } = during
-            && now.saturating_sub(when) < SOON
-        {
-            actions.report(Message::BypassedDrain(signal, self.plan.stop_signals));
+        if let Phase::Running { bypassed: Some((signal, when)) } = during {
+            if now.saturating_sub(when) < SOON {
+                actions.report(Message::BypassedDrain(signal, self.plan.stop_signals));
+            }
         }
         self.phase = Phase::Ended { status, waiting_for };
         self.start_kill_clock(now);
@@ -978,11 +976,9 @@ impl Drain {
     }
 
     fn no_children(&mut self, actions: &mut Actions) {
+        let Phase::Ended { waiting_for, .. } = &mut self.phase else { return };
         // The stop command would be a child.
-        if let Phase::Ended { waiting_for, .. } = &mut self.phase
-            && waiting_for.children
-            && !waiting_for.stop_command
-        {
+        if waiting_for.children && !waiting_for.stop_command {
             // So would a member of the group, or the parent of one.
             *waiting_for = WaitingFor::default();
             self.exit_if_done(actions);
@@ -997,9 +993,8 @@ impl Drain {
     }
 
     fn exit_if_done(&self, actions: &mut Actions) {
-        if let Phase::Ended { status, waiting_for } = self.phase
-            && waiting_for.is_empty()
-        {
+        let Phase::Ended { status, waiting_for } = self.phase else { return };
+        if waiting_for.is_empty() {
             actions.push(Action::Exit(status));
         }
     }

@@ -158,11 +158,11 @@ impl<'a> Init<'a> {
             let group_remains = self.executor.processes.command.group_exists() != Ok(false);
             self.feed(Event::CommandExited { status, group_remains }, sys::now());
         }
-        if let Some(signal) = summary.member_stopped
-            && self.executor.processes.command.reaped
-        {
-            let continuer = terminal::continuer(signal);
-            self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
+        if let Some(signal) = summary.member_stopped {
+            if self.executor.processes.command.reaped {
+                let continuer = terminal::continuer(signal);
+                self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
+            }
         }
         // That no child remains was noticed when the last one exited.
         if !summary.any {

@@ -475,7 +475,7 @@ fn short_life(random: &mut Random, life: u64) {
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let (mut stdout, stdout_end) = pipe();
     let mut start = init_with(&options, &["exit-on", "10", "7"]);
-    start.pid_1 = life.is_multiple_of(2);
+    start.pid_1 = life % 2 == 0;
     start.stdout = Some(stdout_end);
     let mut init = start.start();
     wait_for_line(&mut stdout, "ready");

@@ -294,12 +294,14 @@ impl<'a> World<'a> {
         if self.drain.stops_all() && !matches!(turn.what, Move::Receive(_)) {
             self.feed(Event::Scan, turn)?;
         }
-        if self.exited.is_none()
-            && let Move::Receive(signal) = turn.what
-        {
-            let about_terminal = self.on_terminal
-                && (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH));
-            self.feed(Event::Received { signal, about_terminal }, turn)?;
+        match turn.what {
+            Move::Receive(signal) if self.exited.is_none() => {
+                let about_terminal = self.on_terminal
+                    && (signal.is_of_job_control()
+                        || matches!(signal, Signal::CONT | Signal::WINCH));
+                self.feed(Event::Received { signal, about_terminal }, turn)?;
+            }
+            _ => {}
         }
         self.check_turn(turn)
     }
@@ -388,14 +390,10 @@ impl<'a> World<'a> {
             }
             Event::HelperNotStarted(helper) => self.drain_cmd_is_over(helper),
             Event::Time => {
-                if let Phase::Draining { ends: Some(ends) } = self.phase
-                    && self.now >= ends
-                {
+                if matches!(self.phase, Phase::Draining { ends: Some(ends) } if self.now >= ends) {
                     self.begin_stop();
                 }
-                if let KillClock::Due(at) = self.kill_clock
-                    && self.now >= at
-                {
+                if matches!(self.kill_clock, KillClock::Due(at) if self.now >= at) {
                     self.kill_clock = KillClock::Fired;
                 }
             }
@@ -437,9 +435,10 @@ impl<'a> World<'a> {
     }
 
     fn start_kill_clock(&mut self) {
-        if self.kill_clock == KillClock::Unset
-            && let Some(kill_after) = self.plan.kill_after
-        {
+        if self.kill_clock != KillClock::Unset {
+            return;
+        }
+        if let Some(kill_after) = self.plan.kill_after {
             self.kill_clock = KillClock::Due(self.now.saturating_add(kill_after));
         }
     }

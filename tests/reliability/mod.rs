@@ -388,7 +388,7 @@ impl Drop for Group {
         // What a failed test has left in it; a bomb needs more than one round.
         for _ in 0..1_000 {
             for pid in self.members() {
-                if pid > 1 && pid != std::process::id().cast_signed() {
+                if pid > 1 && pid.unsigned_abs() != std::process::id() {
                     // SAFETY: a member of the group that this test made.
                     unsafe { libc::kill(pid, libc::SIGKILL) };
                 }
