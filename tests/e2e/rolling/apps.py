@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from . import sandbox
 
 VENV = sandbox.REPOSITORY / "target/venv-e2e"
-# Pinned: what the figures were made with. honcho runs the Procfile.
-PYPI = ["gunicorn==27.0.1", "honcho==2.0.0", "matplotlib==3.11.2"]
+# Pinned: what the figures were made with. honcho runs the Procfile; the pool's clients use h11.
+PYPI = ["gunicorn==27.0.1", "h11==0.16.0", "honcho==2.0.0", "matplotlib==3.11.2"]
 PACKAGES = ["busybox=busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
             "python3-venv", "ruby-bundler", "runc", "tini"]
 
@@ -21,7 +21,7 @@ def packages(full):
     """Debian's packages; its Node and runc only where the machine has none, and its
     npm, which is some 400 packages and takes minutes, only for the full form.
     Passenger calls ps, but its package does not ask for it."""
-    wanted = [*(name for name in PACKAGES if name != "runc"), "node=nodejs", "ps=procps", "runc=runc"]
+    wanted = [*(name for name in PACKAGES if name != "runc"), "ip=iproute2", "node=nodejs", "ps=procps", "runc=runc"]
     return wanted + (["npm=npm"] if full else [])
 
 
@@ -73,6 +73,8 @@ class Server:
     stop_command: str = ""
     # How many of its processes write each TERM to the file $TOLD.
     counting: int = 0
+    # While it exists, the app answers `Connection: close`.
+    close_file: str = ""
 
 
 def puma(directory, port, *options):
@@ -131,7 +133,8 @@ def prefork(directory, port):
 
 def node(directory, port):
     return Server(["node", str(sandbox.APPS / "app.js"), str(port)], directory, port,
-                  env={"DRAINING": str(directory / "draining")}, counting=1)
+                  env={"DRAINING": str(directory / "draining"), "CLOSE_FILE": str(directory / "close")}, counting=1,
+                  close_file=str(directory / "close"))
 
 
 def node_behind(*shell):
