@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Seconds by which drain-init's samples and the generator's sends may be late. A
 # connection this close to the turn of a second may be counted in either.
-SLACK = 0.25
+SLACK = 0.15
 LINE = re.compile(r"new connections in each second of the drain: ([\d ]+)$", re.MULTILINE)
 
 
@@ -35,7 +35,7 @@ def by_second(sent):
 
 
 def difference(series, sent):
-    """How the series cannot be true of the times, in seconds after TERM, of what was sent; None if it can."""
+    """Where the series contradicts `sent`, the times in seconds after TERM; None if it does not."""
     def before(at):
         return bisect.bisect_right(sent, at)
 
@@ -44,11 +44,11 @@ def difference(series, sent):
     counted = 0
     for second, figure in enumerate(series, 1):
         counted += figure
-        # The last figure's second ends with the drain: nothing was sent between that and its end.
         least = before(second - SLACK) - before(SLACK)
         most = before(second + SLACK) - before(-SLACK)
         if not least <= counted <= most:
             return f"{counted} connections counted until second {second}, {least} to {most} sent"
+    # The last figure's second may be short. All were sent before it.
     if counted < before(math.inf) - before(SLACK):
         return f"{counted} connections counted, {before(math.inf) - before(SLACK)} sent"
     return None

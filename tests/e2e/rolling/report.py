@@ -86,9 +86,8 @@ def broken_promises(rows, results):
     for row, result in zip(rows, results["rows"]):
         name = row.words()
         if row.lossless and result["failed"]:
-            broken.append(f"{name}: {result['failed']} of {result['requests']:,} requests failed "
-                          f"({result['failures']})")
-            broken += result.get("time_lines", ())
+            broken.append("\n".join([f"{name}: {result['failed']} of {result['requests']:,} requests failed "
+                                     f"({result['failures']})", *result.get("time_lines", ())]))
         broken += [f"{name}: {line}" for line in result.get("disagreements", ())]
         if row.own_status:
             wrong = [s for s in result["stops"] if s["status"] != result["own_status"] or s["killed"]]
