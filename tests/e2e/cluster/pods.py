@@ -195,6 +195,15 @@ def has_image_volumes(cluster):
     return cluster.keeps(specs.pod("a", "a", spec), "spec", "volumes", 0, "image")
 
 
+def drains_from_the_volume(stage):
+    path = stage.run("readlink", "/proc/1/exe")
+    need(path == "/opt/drain-init/drain-init", f"PID 1 is {path}")
+    stage.delete()
+    _, code = stage.wait_end()
+    need(code != 137, "it had to be killed")
+    return f"PID 1 is {path}; drained {stage.drained():.1f} s; exit code {code}"
+
+
 @row("an image volume, the image without drain-init")
 def image_volume(stage):
     if not has_image_volumes(stage.cluster):
@@ -203,12 +212,7 @@ def image_volume(stage):
         stage.container(["/opt/drain-init/drain-init", "--", *specs.PUMA], {VARIABLE: 2}, **specs.answers(),
                         volumeMounts=[{"name": "drain-init", "mountPath": "/opt/drain-init", "readOnly": True}]),
         volumes=[image_volume_of(stage.cluster)])
-    path = stage.run("readlink", "/proc/1/exe")
-    need(path == "/opt/drain-init/drain-init", f"PID 1 is {path}")
-    stage.delete()
-    _, code = stage.wait_end()
-    need(code != 137, "it had to be killed")
-    return f"PID 1 is {path}; drained {stage.drained():.1f} s; exit code {code}"
+    return drains_from_the_volume(stage)
 
 
 # nginx finishes its requests on QUIT.
@@ -369,12 +373,7 @@ def policy_adds(stage):
     with policy(stage.cluster, "Mutating"):
         wait_active(lambda: stage.cluster.keeps(manifest, "spec", "volumes", 0, "image"), "the pod is given the image volume")
         stage.apply(manifest)
-    path = stage.run("readlink", "/proc/1/exe")
-    need(path == "/opt/drain-init/drain-init", f"PID 1 is {path}")
-    stage.delete()
-    _, code = stage.wait_end()
-    need(code != 137, "it had to be killed")
-    return f"PID 1 is {path}; drained {stage.drained():.1f} s; exit code {code}"
+    return drains_from_the_volume(stage)
 
 
 EXAMPLES = ["pod.yaml", "deployment.yaml", "pod-image-volume.yaml", "deployment-image-volume.yaml", "pod-init-container.yaml"]
