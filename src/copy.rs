@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "it copies the program")]
-    fn a_leftover_of_the_same_name_is_in_nobodys_way() {
+    fn a_leftover_of_the_same_name_does_not_prevent_the_copy() {
         let directory = unistd::mkdtemp("/tmp/drain-init-XXXXXX").unwrap();
         let leftovers = [".drain-init.00000000", ".drain-init.10000000"];
         for name in leftovers {

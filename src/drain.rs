@@ -9,10 +9,9 @@
 //!
 //! The manual page's section STOP SEQUENCE has the table of states and events.
 
-use core::time::Duration;
-
 use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
+use crate::time::Duration;
 
 /// If COMMAND exits this soon after a signal that bypassed the drain, that signal was
 /// probably meant as the stop signal.
@@ -746,13 +745,18 @@ impl Drain {
         }
     }
 
-    /// Whether CONT follows a stop signal. With a drain option it does, because any
-    /// process may be suspended; without, only if COMMAND is known to be.
+    /// Whether CONT follows a stop signal; then nothing is suspended any more. If
+    /// drain-init waits for remaining processes it does, because any of them may be
+    /// suspended. Otherwise only if COMMAND is known to be.
     fn continues_after(&mut self, signal: Signal, just_suspended: bool) -> bool {
-        let suspended = core::mem::replace(&mut self.suspended, Suspended::No) != Suspended::No;
-        let may_be_suspended = self.plan.drains() && !just_suspended;
-        // CONT discards a pending signal that suspends.
-        (suspended || may_be_suspended) && !signal.stops_by_default()
+        let waits = self.plan.drains() || self.plan.wait_all.is_some();
+        let is_suspended = self.suspended != Suspended::No;
+        // CONT would discard a signal that suspends.
+        let continues = (is_suspended || waits && !just_suspended) && !signal.stops_by_default();
+        if continues {
+            self.suspended = Suspended::No;
+        }
+        continues
     }
 
     /// Lets a suspended COMMAND respond to the stop command.
@@ -833,9 +837,7 @@ impl Drain {
             }
             _ => self.measure(false, now, actions),
         }
-        if let KillClock::Due(at) = self.kill_clock
-            && now >= at
-        {
+        if matches!(self.kill_clock, KillClock::Due(at) if now >= at) {
             self.kill(actions);
         }
     }
@@ -907,10 +909,10 @@ impl Drain {
             stop_command: matches!(during, Phase::Stopping { stop_command: true, .. }),
         };
         actions.report(Message::Exited { status, during, now, waiting_for });
-        if let Phase::Running { bypassed: Some((signal, when)) } = during
-            && now.saturating_sub(when) < SOON
-        {
-            actions.report(Message::BypassedDrain(signal, self.plan.stop_signals));
+        if let Phase::Running { bypassed: Some((signal, when)) } = during {
+            if now.saturating_sub(when) < SOON {
+                actions.report(Message::BypassedDrain(signal, self.plan.stop_signals));
+            }
         }
         self.phase = Phase::Ended { status, waiting_for };
         self.start_kill_clock(now);
@@ -974,11 +976,9 @@ impl Drain {
     }
 
     fn no_children(&mut self, actions: &mut Actions) {
+        let Phase::Ended { waiting_for, .. } = &mut self.phase else { return };
         // The stop command would be a child.
-        if let Phase::Ended { waiting_for, .. } = &mut self.phase
-            && waiting_for.children
-            && !waiting_for.stop_command
-        {
+        if waiting_for.children && !waiting_for.stop_command {
             // So would a member of the group, or the parent of one.
             *waiting_for = WaitingFor::default();
             self.exit_if_done(actions);
@@ -993,9 +993,8 @@ impl Drain {
     }
 
     fn exit_if_done(&self, actions: &mut Actions) {
-        if let Phase::Ended { status, waiting_for } = self.phase
-            && waiting_for.is_empty()
-        {
+        let Phase::Ended { status, waiting_for } = self.phase else { return };
+        if waiting_for.is_empty() {
             actions.push(Action::Exit(status));
         }
     }

@@ -1,8 +1,6 @@
 //! The loop: wait for a signal or the deadline, reap, ask the state machine
 //! what to do, do it. Allocates nothing.
 
-use core::time::Duration;
-
 use nix::errno::Errno;
 use nix::unistd;
 
@@ -17,6 +15,7 @@ use crate::spawn::{self, Inheritance};
 use crate::status::Status;
 use crate::sys;
 use crate::terminal;
+use crate::time::Duration;
 use crate::wording;
 
 /// How often the remaining processes are checked. A member's CHLD can go to another
@@ -32,7 +31,9 @@ pub struct Init<'a> {
     drain: Drain,
     /// What carries its decisions out.
     executor: Executor<'a>,
-    /// Whether it was said that signals cannot be waited for.
+    /// When [`Event::Scan`] is due, if it is wanted.
+    scan_due: Duration,
+    /// Whether it was reported that signals cannot be waited for.
     said: bool,
 }
 
@@ -54,7 +55,12 @@ impl<'a> Init<'a> {
             has_terminal: command.has_terminal,
             exit: None,
         };
-        Self { drain: Drain::new(config.plan.clone()), executor, said: false }
+        Self {
+            drain: Drain::new(config.plan.clone()),
+            executor,
+            scan_due: Duration::ZERO,
+            said: false,
+        }
     }
 
     /// Runs until COMMAND has ended, and what is to be waited for. Returns
@@ -76,8 +82,12 @@ impl<'a> Init<'a> {
             if self.drain.waiting_for().group {
                 self.check_group();
             }
-            if self.drain.stops_all() && (is_idle || reaped) {
-                self.feed(Event::Scan, sys::now());
+            if self.drain.stops_all() {
+                let now = sys::now();
+                if reaped || now >= self.scan_due {
+                    self.scan_due = now.saturating_add(GROUP_POLL);
+                    self.feed(Event::Scan, now);
+                }
             }
             if let Some(status) = self.executor.exit {
                 self.executor.take_terminal_back();
@@ -148,11 +158,11 @@ impl<'a> Init<'a> {
             let group_remains = self.executor.processes.command.group_exists() != Ok(false);
             self.feed(Event::CommandExited { status, group_remains }, sys::now());
         }
-        if let Some(signal) = summary.member_stopped
-            && self.executor.processes.command.reaped
-        {
-            let continuer = terminal::continuer(signal);
-            self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
+        if let Some(signal) = summary.member_stopped {
+            if self.executor.processes.command.reaped {
+                let continuer = terminal::continuer(signal);
+                self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
+            }
         }
         // That no child remains was noticed when the last one exited.
         if !summary.any {

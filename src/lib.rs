@@ -18,4 +18,5 @@ pub mod spawn;
 pub mod status;
 pub mod sys;
 pub mod terminal;
+pub mod time;
 pub mod wording;

@@ -1,13 +1,12 @@
 //! Messages: one line each, in one write, which never blocks and never fails.
 
-use core::time::Duration;
-
 use nix::errno::Errno;
 
 use crate::decimal;
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys;
+use crate::time::Duration;
 
 /// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,13 +86,13 @@ impl Line {
     /// Adds a duration in seconds, to the millisecond: `10s`, `1.5s`.
     pub fn duration(&mut self, duration: Duration) -> &mut Self {
         self.number(duration.as_secs());
-        let mut rest = duration.subsec_millis();
+        let mut rest = duration.as_millis() % 1000;
         let mut place = 100;
         if rest > 0 {
             self.text(b".");
         }
         while rest > 0 {
-            self.number((rest / place).into());
+            self.number(rest / place);
             rest %= place;
             place /= 10;
         }
@@ -104,7 +103,7 @@ impl Line {
     pub fn elapsed(&mut self, elapsed: Duration) -> &mut Self {
         self.number(elapsed.as_secs())
             .text(b".")
-            .number((elapsed.subsec_millis() / 100).into())
+            .number(elapsed.as_millis() % 1000 / 100)
             .text(b"s")
     }
 

@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rewrite_delivers_r_where_s_was_received() {
+    fn a_rewrite_delivers_r_if_s_was_received() {
         assert_eq!(rewritten("15:3", 15), Ok(Some(3)));
         assert_eq!(rewritten("15:3", 3), Ok(Some(3)));
         assert_eq!(rewritten("15:0", 15), Ok(None));
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_rewrite_gives_way_to_one_that_was_asked_for() {
+    fn a_requested_rewrite_replaces_a_default_one() {
         let mut rewrites = Rewrites::default();
         rewrites.set(Signal::TTIN, Some(Signal::TTIN));
         rewrites.set(Signal::TTOU, None);

@@ -1,7 +1,6 @@
 //! The text of every message. Other modules pass values, and never text.
 
 use core::ffi::CStr;
-use core::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -11,6 +10,7 @@ use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
 use crate::status::Status;
+use crate::time::Duration;
 
 /// The level at which a message is printed.
 #[must_use]

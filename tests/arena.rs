@@ -48,7 +48,7 @@ fn a_block_that_grows_keeps_what_it_holds() {
 }
 
 #[test]
-fn it_refuses_what_cannot_be() {
+fn it_refuses_impossible_sizes() {
     let arena = Arena::new();
     let huge = Layout::from_size_align(isize::MAX as usize, 1).unwrap();
     // SAFETY: the layout is not empty.

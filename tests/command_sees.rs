@@ -26,9 +26,7 @@ fn a_drain_with_commands_to_run_gives_command_no_more_descriptors() {
 
 #[test]
 fn descriptors_that_were_closed_stay_closed() {
-    if under_emulator("descriptors_that_were_closed_stay_closed", "qemu-user opens its own there") {
-        return;
-    }
+    needs!(native("qemu-user opens its own there"));
     for closed in [vec![0], vec![1], vec![2], vec![0, 2], vec![0, 1, 2]] {
         let mut setup = init(["-v", "--delay-term=60"]).drain_cmd(&[]);
         for fd in &closed {
@@ -60,10 +58,7 @@ fn a_socket_that_command_has_closed_takes_no_connections() {
 
 #[test]
 fn without_close_range_the_init_keeps_no_inherited_descriptor_either() {
-    let name = "without_close_range_the_init_keeps_no_inherited_descriptor_either";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     for error in ["ENOSYS", "EPERM", "EINVAL"] {
         let (_reader, writer) = pipe();
         let mut run = init(NONE)
@@ -78,10 +73,7 @@ fn without_close_range_the_init_keeps_no_inherited_descriptor_either() {
 
 #[test]
 fn without_close_range_and_proc_the_init_keeps_no_inherited_descriptor_either() {
-    let name = "without_close_range_and_proc_the_init_keeps_no_inherited_descriptor_either";
-    if without_root(name) || under_emulator(name, "it needs /proc") {
-        return;
-    }
+    needs!(pid_namespace(), native("it needs /proc"), strace());
     let (_reader, writer) = pipe();
     // strace itself needs /proc, so it is hidden behind strace.
     let hide = "mount -t tmpfs none /proc && exec \"$@\"";
@@ -114,7 +106,7 @@ fn the_drain_and_stop_commands_keep_no_descriptor_open_either() {
 // -------------------------------------------- directory, environment, limits
 
 #[test]
-fn command_has_the_same_working_directory_which_the_init_has_left() {
+fn command_keeps_the_working_directory_and_the_init_leaves_it() {
     let dir = TempDir::new();
     let here = dir.path("here");
     std::fs::create_dir(&here).unwrap();
@@ -128,9 +120,7 @@ fn command_has_the_same_working_directory_which_the_init_has_left() {
 
 #[test]
 fn command_has_the_same_environment() {
-    if under_emulator("command_has_the_same_environment", "qemu-user sorts the environment") {
-        return;
-    }
+    needs!(native("qemu-user sorts the environment"));
     let entries =
         ["B=1", "A=2", "EMPTY=", "=odd", "noequals", "A=3", "DUMB_INIT_SETSID=1", "PATH=/bin"];
     let mut run = init(NONE).raw_env(entries).start();
@@ -144,14 +134,9 @@ fn an_empty_environment_stays_empty() {
 }
 
 #[test]
-fn an_environment_that_is_no_text_passes_through_untouched() {
+fn an_environment_that_is_not_text_reaches_command_unchanged() {
     use std::os::unix::ffi::OsStrExt;
-    if under_emulator(
-        "an_environment_that_is_no_text_passes_through_untouched",
-        "qemu-user sorts the environment",
-    ) {
-        return;
-    }
+    needs!(native("qemu-user sorts the environment"));
     let entries = [&b"X=\xff\xfe"[..], b"\x80=1"].map(std::ffi::OsStr::from_bytes);
     let mut run = init(NONE).raw_env(entries).start();
     assert_eq!(run.ask("main", "env"), ["X=\\xff\\xfe", "\\x80=1"]);
@@ -189,10 +174,7 @@ fn command_has_no_signal_blocked() {
 
 #[test]
 fn command_has_exactly_the_dispositions_that_the_init_inherited() {
-    let name = "command_has_exactly_the_dispositions_that_the_init_inherited";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     for ignored in [
         vec![],
         vec![SIGPIPE],
@@ -224,10 +206,7 @@ fn passes_on(setup: Setup, ignored: &[i32]) -> Vec<i32> {
 
 #[test]
 fn a_signal_that_is_to_be_sent_after_rewriting_is_not_ignored() {
-    let name = "a_signal_that_is_to_be_sent_after_rewriting_is_not_ignored";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     let ignored = [SIGINT, SIGQUIT];
     assert_eq!(passes_on(init(["--rewrite=TERM:INT"]), &ignored), [SIGQUIT]);
     assert_eq!(passes_on(init(["-r", "15:3"]), &ignored), [SIGINT]);
@@ -238,10 +217,7 @@ fn a_signal_that_is_to_be_sent_after_rewriting_is_not_ignored() {
 
 #[test]
 fn a_stop_signal_that_is_given_is_not_ignored() {
-    let name = "a_stop_signal_that_is_given_is_not_ignored";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     let ignored = [SIGINT, SIGQUIT, SIGTERM];
     assert_eq!(passes_on(init(["--stop-signal=QUIT"]), &ignored), [SIGINT, SIGTERM]);
     let both = ["--stop-signal=QUIT", "--stop-signal=TERM"];
@@ -253,10 +229,7 @@ fn a_stop_signal_that_is_given_is_not_ignored() {
 
 #[test]
 fn the_drain_signal_is_not_ignored() {
-    let name = "the_drain_signal_is_not_ignored";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     let options = ["--delay-term=1", "--drain-signal=TSTP"];
     assert_eq!(passes_on(init(options), &[SIGTSTP, SIGTTIN]), [SIGTTIN]);
     // It is not rewritten.
@@ -266,10 +239,7 @@ fn the_drain_signal_is_not_ignored() {
 
 #[test]
 fn a_signal_that_a_variable_names_to_be_sent_is_not_ignored() {
-    let name = "a_signal_that_a_variable_names_to_be_sent_is_not_ignored";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     for (variable, value) in [
         ("DRAIN_INIT_REWRITE", "TERM:INT"),
         ("DRAIN_INIT_STOP_SIGNAL", "INT"),
@@ -282,10 +252,7 @@ fn a_signal_that_a_variable_names_to_be_sent_is_not_ignored() {
 
 #[test]
 fn a_signal_that_no_option_names_to_be_sent_stays_ignored() {
-    let name = "a_signal_that_no_option_names_to_be_sent_stays_ignored";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     let ignored = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
     for options in [
         &["--delay-term=1"][..],
@@ -301,19 +268,13 @@ fn a_signal_that_no_option_names_to_be_sent_stays_ignored() {
 
 #[test]
 fn an_ignored_chld_that_is_to_be_sent_is_not_ignored() {
-    let name = "an_ignored_chld_that_is_to_be_sent_is_not_ignored";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     assert_eq!(passes_on(init(["--rewrite=TERM:CHLD"]), &[SIGCHLD]), [0; 0]);
 }
 
 #[test]
 fn the_drain_and_stop_commands_do_not_ignore_a_signal_that_is_to_be_sent_either() {
-    let name = "the_drain_and_stop_commands_do_not_ignore_a_signal_that_is_to_be_sent_either";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     let setup = init(["--rewrite=TERM:INT"]).ignoring(SIGINT).ignoring(SIGQUIT);
     let mut run = setup.drain_cmd(&[]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
@@ -328,11 +289,7 @@ fn the_drain_and_stop_commands_do_not_ignore_a_signal_that_is_to_be_sent_either(
 
 #[test]
 fn a_stop_rewritten_to_int_reaches_command_if_a_shell_has_started_the_init_in_the_background() {
-    let name =
-        "a_stop_rewritten_to_int_reaches_command_if_a_shell_has_started_the_init_in_the_background";
-    if under_emulator(name, "qemu-user hands on default dispositions") {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     // sleep(1) changes no disposition.
     let setup = init(["--rewrite=15:2"]).wrapped(["sh", "-c", "\"$@\" & wait $!", "sh"]);
     let mut run = setup.command(["--", "sleep", "1000"]).spawn();
@@ -391,9 +348,7 @@ fn command_gets_the_terminal_whose_session_the_init_leads() {
 
 #[test]
 fn as_pid_1_command_gets_the_terminal_too() {
-    if without_root("command_sees: as_pid_1_command_gets_the_terminal_too") {
-        return;
-    }
+    needs!(pid_namespace());
     for options in [&[][..], &["-c"]] {
         let mut run =
             init(options).pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign).start();
@@ -406,7 +361,7 @@ fn as_pid_1_command_gets_the_terminal_too() {
 }
 
 #[test]
-fn with_c_command_stays_in_the_session_and_leads_a_group_of_its_own() {
+fn with_c_command_stays_in_the_session_and_leads_its_own_group() {
     let mut run = init(["-c"]).start();
     let [pid, _, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, stat(run.pid()).unwrap().session));
@@ -414,10 +369,7 @@ fn with_c_command_stays_in_the_session_and_leads_a_group_of_its_own() {
 
 #[test]
 fn with_c_command_leads_its_group_before_it_is_executed() {
-    let name = "with_c_command_leads_its_group_before_it_is_executed";
-    if under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+    needs!(native("strace would hold up the emulator's own calls"), strace());
     // The init is held after its fork(2), and COMMAND is faster.
     let mut run = init(["-c"]).failing(&["?fork,clone:delay_exit=500000:when=1"]).start();
     let [pid, _, group, _] = run.hello("main");
@@ -425,7 +377,7 @@ fn with_c_command_leads_its_group_before_it_is_executed() {
 }
 
 #[test]
-fn what_command_sends_to_its_own_group_does_not_reach_the_init() {
+fn a_signal_that_command_sends_to_its_own_group_does_not_reach_the_init() {
     for options in [&["-c", "--delay-term", "60"][..], &["--delay-term", "60"]] {
         let mut run = init(options).script(["fork worker"]).start();
         run.wait("worker", "ready");
@@ -477,7 +429,7 @@ fn a_terminal_that_the_init_does_not_lead_stays_its_own() {
 }
 
 #[test]
-fn a_terminal_of_nobody_is_not_taken() {
+fn a_terminal_that_controls_no_session_is_not_taken() {
     let mut run = init(NONE).terminal(Terminal::Foreign).start();
     let tty = run.ask("main", "tty");
     assert!(tty[0].ends_with("controlling=false"), "{tty:?}");
@@ -494,10 +446,7 @@ fn no_hup_and_no_cont_comes_of_the_terminals_change_of_hands() {
 
 #[test]
 fn a_hup_and_a_cont_that_were_pending_at_the_start_reach_command_once() {
-    let name = "a_hup_and_a_cont_that_were_pending_at_the_start_reach_command_once";
-    if under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+    needs!(native("strace would hold up the emulator's own calls"), strace());
     // strace holds the init behind the fork until COMMAND can take signals, and
     // is no process before it: a pending signal would end with that.
     let hold = ["strace", "-D", "-qq", "-o", "/dev/null", "--trace=chdir"];
@@ -569,9 +518,7 @@ fn listen_pid_that_names_the_init_names_command() {
 
 #[test]
 fn as_pid_1_listen_pid_1_names_command() {
-    if without_root("as_pid_1_listen_pid_1_names_command") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).env("LISTEN_PID", "1").env("LISTEN_FDS", "1").pid1().start();
     let env = run.ask("main", "env");
     let main = run.hello("main")[0];
@@ -580,7 +527,7 @@ fn as_pid_1_listen_pid_1_names_command() {
 }
 
 #[test]
-fn listen_pid_that_names_another_is_left_alone() {
+fn listen_pid_that_names_another_process_is_not_changed() {
     let mut run = init(NONE).env("LISTEN_PID", "1").env("LISTEN_PIDFDID", "5").start();
     let env = run.ask("main", "env");
     assert!(env.contains(&"LISTEN_PID=1".into()), "{env:?}");
@@ -588,7 +535,7 @@ fn listen_pid_that_names_another_is_left_alone() {
 }
 
 #[test]
-fn command_has_no_listen_pid_where_there_was_none() {
+fn listen_pid_is_not_added_if_it_was_not_set() {
     let mut run = init(NONE).start();
     assert!(!run.ask("main", "env").iter().any(|e| e.starts_with("LISTEN_PID")));
 }
@@ -610,7 +557,7 @@ fn watchdog_pid_and_systemd_exec_pid_that_name_the_init_name_command() {
 }
 
 #[test]
-fn watchdog_pid_and_systemd_exec_pid_that_name_another_are_left_alone() {
+fn watchdog_pid_and_systemd_exec_pid_that_name_another_process_are_not_changed() {
     let set = "LISTEN_PID=1 LISTEN_PIDFDID=5 WATCHDOG_PID=1 SYSTEMD_EXEC_PID=$$ exec \"$@\"";
     let mut run = init(NONE).wrapped(["sh", "-c", set, "sh"]).start();
     let env = run.ask("main", "env");
@@ -622,14 +569,13 @@ fn watchdog_pid_and_systemd_exec_pid_that_name_another_are_left_alone() {
 }
 
 #[test]
-fn libsystemd_finds_its_watchdog_and_its_sockets_behind_the_init() {
-    let name = "libsystemd_finds_its_watchdog_and_its_sockets_behind_the_init";
+fn under_the_init_libsystemd_finds_its_watchdog_and_its_sockets() {
     let (_reader, writer) = pipe();
     let set = format!("LISTEN_PID=$$ LISTEN_FDS=1 {WATCHDOG}");
     let mut run = init(NONE).passing(writer, 3).wrapped(["sh", "-c", &set, "sh"]).start();
     let said = run.ask("main", "systemd");
     if said == ["not there"] {
-        return skip(name, "libsystemd.so.0 is not installed");
+        return skip(test_name!(), "libsystemd.so.0 is not installed");
     }
     // sd_watchdog_enabled(3): yes, every 30 seconds. sd_listen_fds(3): one.
     assert_eq!(said, ["watchdog 1 30000000", "listen 1"]);
@@ -648,10 +594,7 @@ fn the_death_of_the_parent_can_start_the_drain() {
 
 #[test]
 fn a_parent_that_died_before_prctl_counts_as_well() {
-    let name = "a_parent_that_died_before_prctl_counts_as_well";
-    if without_root(name) || under_emulator(name, "strace would delay the emulator's own calls") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would delay the emulator's own calls"), strace());
     // strace, which would hold prctl back for a minute, is ended once the parent,
     // a shell, is gone.
     let mut run = init(["-p", "TERM", "--delay-term=60"])

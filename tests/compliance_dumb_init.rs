@@ -33,9 +33,7 @@ fn it_exits_with_128_and_the_number_of_the_signal_that_killed_command() {
 
 #[test]
 fn as_pid_1_it_exits_with_the_status_of_command() {
-    if without_root("as_pid_1_it_exits_with_the_status_of_command") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().start();
     assert_eq!(run.hello("main")[1], 1);
     run.tell("main", "exit 42");
@@ -45,12 +43,10 @@ fn as_pid_1_it_exits_with_the_status_of_command() {
 }
 
 #[test]
-fn it_passes_every_signal_on() {
-    skip_lost_signals("it_passes_every_signal_on");
+fn it_forwards_every_signal() {
+    skip_lost_signals("it_forwards_every_signal");
     scenarios::signals_reach_command(init(NONE), &forwarded_unchanged());
-    if without_root("it_passes_every_signal_on as PID 1") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::signals_reach_command(init(NONE).pid1(), &forwarded_unchanged());
 }
 
@@ -60,7 +56,7 @@ fn signals_reach_the_whole_group_of_command() {
 }
 
 #[test]
-fn command_leads_a_session_of_its_own() {
+fn command_leads_its_own_session() {
     let mut run = init(NONE).start();
     let [pid, parent, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, pid));
@@ -120,7 +116,7 @@ fn without_verbose_it_is_silent() {
 }
 
 #[test]
-fn verbose_says_what_happens() {
+fn verbose_reports_what_happens() {
     for option in ["-v", "--verbose"] {
         let mut run = init([option]).exits_on(SIGTERM, 0).start();
         run.signal(SIGTERM);
@@ -224,9 +220,7 @@ fn a_rewritten_tstp_still_stops_the_init() {
 
 #[test]
 fn as_pid_1_tstp_stops_the_group_alone() {
-    if without_root("as_pid_1_tstp_stops_the_group_alone") {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = init(NONE).pid1();
     let setup = if is_drain_init() {
         setup.wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign)
@@ -237,40 +231,32 @@ fn as_pid_1_tstp_stops_the_group_alone() {
 }
 
 #[test]
-fn what_is_left_of_the_group_gets_term() {
-    if without_root("what_is_left_of_the_group_gets_term") {
-        return;
-    }
+fn the_rest_of_the_group_receives_term() {
+    needs!(pid_namespace());
     assert_eq!(scenarios::signals_to_what_command_leaves(init(NONE).hosted()), [SIGTERM]);
 }
 
 #[test]
 fn the_last_term_is_rewritten_too() {
-    if without_root("the_last_term_is_rewritten_too") {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = init(["-r", "15:12"]).hosted();
     assert_eq!(scenarios::signals_to_what_command_leaves(setup), [SIGUSR2]);
 }
 
 #[test]
 fn in_single_child_mode_nothing_is_sent_when_command_has_exited() {
-    if without_root("in_single_child_mode_nothing_is_sent_when_command_has_exited") {
-        return;
-    }
+    needs!(pid_namespace());
     assert_eq!(scenarios::signals_to_what_command_leaves(init(["-c"]).hosted()), []);
 }
 
 #[test]
 fn as_pid_1_it_reaps_orphans() {
-    if without_root("as_pid_1_it_reaps_orphans") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::an_orphan_is_adopted_and_reaped(init(NONE).pid1());
 }
 
 #[test]
-fn command_has_the_working_directory_and_the_init_has_left_it() {
+fn command_keeps_the_working_directory_and_the_init_does_not() {
     let dir = TempDir::new();
     let mut run = init(NONE).cwd(dir.path("")).start();
     let cwd = dir.path("");
@@ -283,7 +269,7 @@ fn command_has_the_working_directory_and_the_init_has_left_it() {
 }
 
 #[test]
-fn command_gets_its_arguments_untouched() {
+fn command_receives_its_arguments_unchanged() {
     let odd: Vec<&str> = vec!["", " ", "--", "-v", "--rewrite", "a b", "\u{e4}", "$HOME", "*"];
     let setup = init(["-v"]);
     let mut words = setup.probe_words("main", &["ask args"]);
@@ -378,7 +364,7 @@ fn the_terminal_is_handed_over() {
 }
 
 #[test]
-fn what_is_typed_reaches_command_as_its_signal_once() {
+fn a_typed_control_key_reaches_command_as_one_signal() {
     scenarios::what_is_typed_reaches_command_once(init(NONE).terminal(Terminal::Leader));
 }
 
@@ -449,9 +435,7 @@ fn an_init_inside_an_init_dies_with_a_signal_as_a_shell_would_say_it() {
 
 #[test]
 fn it_can_be_the_interpreter_of_a_script() {
-    if under_emulator("it_can_be_the_interpreter_of_a_script", "needs binfmt_misc") {
-        return;
-    }
+    needs!(native("needs binfmt_misc"));
     let dir = TempDir::new();
     let script = dir.path("script");
     let init_path = init_path();

@@ -12,9 +12,7 @@ const NONE: [&str; 0] = [];
 
 #[test]
 fn it_exits_with_the_status_of_command() {
-    if without_root("tini: it_exits_with_the_status_of_command") {
-        return;
-    }
+    needs!(pid_namespace());
     for status in [0, 1, 42, 143] {
         assert_eq!(scenarios::when_command_exits(init(NONE).pid1(), status), status);
     }
@@ -74,7 +72,7 @@ fn with_group_signals_reach_the_whole_group() {
 }
 
 #[test]
-fn it_passes_signals_on() {
+fn it_forwards_signals() {
     // tini keeps the faults and those of the terminal to itself.
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH];
     scenarios::signals_reach_command(init(["-s"]), &signals);
@@ -82,25 +80,19 @@ fn it_passes_signals_on() {
 
 #[test]
 fn as_a_subreaper_it_adopts_and_reaps_orphans() {
-    if without_subreaper("as_a_subreaper_it_adopts_and_reaps_orphans") {
-        return;
-    }
+    needs!(subreaper());
     scenarios::an_orphan_is_adopted_and_reaped(init(["-s"]));
 }
 
 #[test]
 fn as_pid_1_it_reaps_orphans() {
-    if without_root("tini: as_pid_1_it_reaps_orphans") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::an_orphan_is_adopted_and_reaped(init(NONE).pid1());
 }
 
 #[test]
-fn warn_on_reap_says_so() {
-    if without_subreaper("warn_on_reap_says_so") {
-        return;
-    }
+fn warn_on_reap_reports_a_reaped_orphan() {
+    needs!(subreaper());
     let mut run = init(["-s", "-w"]).script(["orphan one"]).start();
     run.wait("one", "ready");
     let orphan = run.pid_of("one");
@@ -110,10 +102,8 @@ fn warn_on_reap_says_so() {
 }
 
 #[test]
-fn without_warn_on_reap_nothing_is_said() {
-    if without_subreaper("without_warn_on_reap_nothing_is_said") {
-        return;
-    }
+fn without_warn_on_reap_nothing_is_reported() {
+    needs!(subreaper());
     let mut run = init(["-s"]).script(["orphan one"]).start();
     run.wait("one", "ready");
     let orphan = run.pid_of("one");
@@ -138,12 +128,7 @@ fn tini() -> bool {
 
 #[test]
 fn command_sees_the_dispositions_that_the_init_inherited() {
-    if under_emulator(
-        "command_sees_the_dispositions_that_the_init_inherited",
-        "qemu-user hands on default dispositions",
-    ) {
-        return;
-    }
+    needs!(native("qemu-user hands on default dispositions"));
     let mut run = init(["-s"]).ignoring(SIGPIPE).ignoring(SIGHUP).start();
     assert_eq!(run.ask("main", "ignored"), ["1", "13"]);
     assert_eq!(run.ask("main", "blocked"), [] as [String; 0]);
@@ -164,7 +149,7 @@ fn the_terminal_is_handed_over() {
 }
 
 #[test]
-fn command_gets_its_arguments_and_environment_untouched() {
+fn command_receives_its_arguments_and_environment_unchanged() {
     let mut run = init(["-s"]).clear_env().env("ONLY", "this").start();
     assert_eq!(run.ask("main", "env"), ["ONLY=this"]);
 }

@@ -39,7 +39,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn it_copies_the_program_whatever_the_umask() {
+fn it_copies_the_program_with_any_umask() {
     let dir = TempDir::new();
     for path in [dir.path("program"), dir.path("again")] {
         succeeds(copy_to(&path).umask(0o777));
@@ -90,7 +90,7 @@ fn an_existing_file_and_a_symbolic_link_to_none_or_a_file_are_replaced() {
 }
 
 #[test]
-fn a_leftover_temporary_file_is_in_nobodys_way() {
+fn a_leftover_temporary_file_does_not_prevent_the_copy() {
     let dir = TempDir::new();
     fs::write(dir.path(".drain-init.00000000"), "half").unwrap();
     succeeds(copy_to(dir.path("drain-init")));
@@ -98,7 +98,7 @@ fn a_leftover_temporary_file_is_in_nobodys_way() {
 }
 
 #[test]
-fn copies_at_once_into_one_directory_do_not_meet() {
+fn simultaneous_copies_into_one_directory_do_not_interfere() {
     let dir = TempDir::new();
     let copy = dir.path("drain-init");
     let mut runs: Vec<_> = (0..20).map(|_| copy_to(&copy).spawn()).collect();
@@ -110,7 +110,7 @@ fn copies_at_once_into_one_directory_do_not_meet() {
 }
 
 #[test]
-fn an_error_names_the_path_and_the_reason_and_leaves_nothing() {
+fn an_error_names_the_path_and_the_reason_and_creates_no_file() {
     let dir = TempDir::new();
     fs::write(dir.path("file"), "").unwrap();
     fs::create_dir_all(dir.path("taken/drain-init")).unwrap();
@@ -126,10 +126,8 @@ fn an_error_names_the_path_and_the_reason_and_leaves_nothing() {
 }
 
 #[test]
-fn a_full_file_system_is_an_error_that_leaves_the_old_file() {
-    if without_root("a_full_file_system_is_an_error_that_leaves_the_old_file") {
-        return;
-    }
+fn a_full_file_system_is_an_error_that_keeps_the_old_file() {
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let copy = dir.path("drain-init");
     // Room for the old file and half of the program.
@@ -148,9 +146,7 @@ fn a_full_file_system_is_an_error_that_leaves_the_old_file() {
 
 #[test]
 fn it_works_for_any_user_with_a_read_only_root_and_no_tmp() {
-    if without_root("it_works_for_any_user_with_a_read_only_root_and_no_tmp") {
-        return;
-    }
+    needs!(pid_namespace());
     let dir = TempDir::new();
     fs::create_dir(dir.path("shared")).unwrap();
     fs::set_permissions(dir.path("shared"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -166,10 +162,8 @@ fn it_works_for_any_user_with_a_read_only_root_and_no_tmp() {
 }
 
 #[test]
-fn without_proc_it_says_what_is_missing() {
-    if without_root("without_proc_it_says_what_is_missing") {
-        return;
-    }
+fn without_proc_it_reports_what_is_missing() {
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let script = "while umount -l /proc 2>/dev/null; do :; done; exec \"$@\"";
     let words = ["unshare", "--mount", "sh", "-c", script, "sh"].map(str::to_string);
@@ -179,7 +173,7 @@ fn without_proc_it_says_what_is_missing() {
 }
 
 #[test]
-fn command_or_another_option_beside_it_is_an_error_and_copies_nothing() {
+fn command_or_another_option_with_it_is_an_error_and_copies_nothing() {
     let dir = TempDir::new();
     let path = dir.path("drain-init");
     let path = path.to_str().unwrap();
@@ -202,7 +196,7 @@ fn command_or_another_option_beside_it_is_an_error_and_copies_nothing() {
 }
 
 #[test]
-fn variables_are_not_looked_at() {
+fn variables_are_ignored() {
     let dir = TempDir::new();
     let mark = dir.path("draining");
     let setup = copy_to(dir.path("drain-init"))

@@ -91,12 +91,8 @@ fn rewrites_in(words: &[String]) -> Vec<String> {
     words.iter().filter(|word| word.contains(':')).map(value).collect()
 }
 
-fn is_missing(name: &str) -> bool {
-    let missing = !Path::new(DUMB_INIT).exists();
-    if missing {
-        skip(name, "Debian's dumb-init is not installed");
-    }
-    missing || under_emulator(name, "one init is compared on one machine")
+fn dumb_init() -> Ability {
+    if Path::new(DUMB_INIT).exists() { Ok(()) } else { Err("needs Debian's dumb-init".into()) }
 }
 
 // ------------------------------------------------------------ command lines
@@ -231,10 +227,7 @@ impl Lines {
 
 #[test]
 fn random_command_lines_start_the_same_command_or_fail_alike() {
-    let name = "random_command_lines_start_the_same_command_or_fail_alike";
-    if is_missing(name) {
-        return;
-    }
+    needs!(dumb_init(), native("one init is compared on one machine"));
     let lines = Lines::new();
     let ours = lines.dir.path("dumb-init");
     let count = rounds(400, 5_000);
@@ -300,9 +293,7 @@ fn compare(lines: &Lines, ours: &Path, random: &mut Random) -> (Outcome, Option<
 
 #[test]
 fn a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout() {
-    if is_missing("a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout") {
-        return;
-    }
+    needs!(dumb_init(), native("one init is compared on one machine"));
     let status = |init: &Path, path: &str| {
         Command::new(init).arg(path).output().unwrap().status.code().unwrap()
     };
@@ -543,10 +534,7 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
 
 #[test]
 fn random_scripts_of_signals_have_the_same_effect() {
-    let name = "random_scripts_of_signals_have_the_same_effect";
-    if is_missing(name) || without_root(name) {
-        return;
-    }
+    needs!(dumb_init(), native("one init is compared on one machine"), pid_namespace());
     let count = rounds(60, 2_000);
     let mut random = Random::new(200);
     for round in 0..count {
@@ -562,10 +550,7 @@ fn random_scripts_of_signals_have_the_same_effect() {
 /// terminal here: it knows job control there alone, dumb-init everywhere.
 #[test]
 fn every_signal_in_every_mode_reaches_the_same_processes() {
-    let name = "every_signal_in_every_mode_reaches_the_same_processes";
-    if is_missing(name) || without_root(name) {
-        return;
-    }
+    needs!(dumb_init(), native("one init is compared on one machine"), pid_namespace());
     let none = [SIGKILL, SIGSTOP, SIGCHLD];
     let signals: Vec<i32> = (1..32).filter(|signal| !none.contains(signal)).collect();
     for options in [&[][..], &["-c"], &["--rewrite=20:28"], &["-c", "--rewrite=15:3"]] {

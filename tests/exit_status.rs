@@ -22,9 +22,7 @@ fn the_exit_status_is_that_of_command_after_a_drain_and_a_stop_command() {
 
 #[test]
 fn the_exit_status_is_that_of_command_and_not_of_a_child_that_ended_later() {
-    if without_root("the_exit_status_is_that_of_command_and_not_of_a_child_that_ended_later") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--wait-all"]).pid1().script(["orphan far session"]).start();
     run.wait("far", "ready");
     run.tell("main", "exit 6");
@@ -104,7 +102,7 @@ fn the_exit_status_is_126_when_command_is_a_binary_that_the_kernel_does_not_know
 }
 
 #[test]
-fn a_script_may_have_a_nul_behind_its_first_line() {
+fn a_script_may_have_a_nul_after_its_first_line() {
     // As an archive that extracts itself has.
     let dir = TempDir::new();
     let script = dir.path("script");
@@ -114,10 +112,7 @@ fn a_script_may_have_a_nul_behind_its_first_line() {
 
 #[test]
 fn the_exit_status_is_126_when_there_is_no_shell_for_a_script() {
-    let name = "the_exit_status_is_126_when_there_is_no_shell_for_a_script";
-    if without_root(name) || under_emulator(name, "it is in the hidden directory") {
-        return;
-    }
+    needs!(pid_namespace(), native("it is in the hidden directory"));
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "exit 6\n");
@@ -180,7 +175,7 @@ fn the_exit_status_is_126_when_a_command_in_path_is_not_executable() {
 }
 
 #[test]
-fn a_later_command_in_path_is_found_behind_one_that_is_not_executable() {
+fn a_file_in_path_that_is_not_executable_does_not_hide_a_later_command() {
     let (first, second) = (TempDir::new(), TempDir::new());
     std::fs::write(first.path("prog"), "").unwrap();
     executable(&second.path("prog"), "#!/bin/sh\nexit 21\n");
@@ -220,11 +215,8 @@ fn twice_in_path() -> ([TempDir; 2], String) {
 }
 
 #[test]
-fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
-    let name = "the_search_in_path_goes_on_after_what_execvp_goes_on_after";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+fn the_search_in_path_continues_after_the_same_errors_as_execvp() {
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     let (dirs, path) = twice_in_path();
     let first = dirs[0].path("prog");
     let search = |error: &str, path: &str| {
@@ -258,7 +250,7 @@ fn the_search_in_path_goes_on_after_what_execvp_goes_on_after() {
 }
 
 #[test]
-fn the_search_in_path_goes_on_after_a_directory_whose_name_is_too_long() {
+fn the_search_in_path_continues_after_a_directory_whose_name_is_too_long() {
     let (_dirs, path) = twice_in_path();
     for long in ["x".repeat(256), "x/".repeat(2_500)] {
         let setup = init::<_, &str>([]).env("PATH", format!("/{long}:{path}"));
@@ -269,9 +261,7 @@ fn the_search_in_path_goes_on_after_a_directory_whose_name_is_too_long() {
 
 #[test]
 fn as_pid_1_the_exit_status_is_127_or_126_too() {
-    if without_root("as_pid_1_the_exit_status_is_127_or_126_too") {
-        return;
-    }
+    needs!(pid_namespace());
     assert_eq!(init::<_, &str>([]).pid1().command(["/nowhere"]).finish().status, 127);
     assert_eq!(init::<_, &str>([]).pid1().command(["/etc/passwd"]).finish().status, 126);
 }
@@ -311,10 +301,7 @@ fn remap_exit_does_not_hide_a_usage_error() {
 
 #[test]
 fn the_exit_status_is_1_when_the_init_could_not_fork() {
-    let name = "the_exit_status_is_1_when_the_init_could_not_fork";
-    if without_root(name) || under_emulator(name, "the emulator needs threads of its own") {
-        return;
-    }
+    needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
     let user = 60_000 + std::process::id() % 5_000;
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
     let finished = init::<_, &str>([])

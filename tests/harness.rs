@@ -21,7 +21,7 @@ fn a_run_leaves_no_descriptor_open() {
         // A test that fails leaves an init that runs.
         init(["-c"]).start();
         init([""; 0]).command(["true"]).finish();
-        if !without_root("a_run_leaves_no_descriptor_open in a PID namespace") {
+        if !lacks("a_run_leaves_no_descriptor_open in a PID namespace", &[pid_namespace()]) {
             stops(init([""; 0]).pid1());
             stops(init([""; 0]).hosted());
         }

@@ -98,7 +98,7 @@ fn on_a_terminal_rewritten_tstp_and_ttin_arrive_as_rewritten_and_the_init_still_
 }
 
 #[test]
-fn on_a_terminal_tstp_rewritten_to_0_reaches_nobody_and_the_init_still_stops() {
+fn on_a_terminal_tstp_rewritten_to_0_reaches_no_process_and_the_init_still_stops() {
     let mut run = on_terminal(&["-r", "TSTP:0"]).start();
     run.signal(SIGTSTP);
     run.stopped();
@@ -194,18 +194,14 @@ fn pid_1_on_terminal(options: &[&str]) -> Setup {
 
 #[test]
 fn as_pid_1_the_init_does_not_stop_itself() {
-    if without_root("as_pid_1_the_init_does_not_stop_itself") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::as_pid_1_tstp_stops_command_alone(pid_1_on_terminal(&[]), true);
     scenarios::as_pid_1_tstp_stops_command_alone(pid_1_on_terminal(&["-c"]), false);
 }
 
 #[test]
-fn a_cont_right_behind_the_stop_is_not_lost() {
-    if without_root("a_cont_right_behind_the_stop_is_not_lost") {
-        return;
-    }
+fn a_cont_right_after_the_stop_is_not_lost() {
+    needs!(pid_namespace(), strace());
     for setup in [pid_1_on_terminal(&[]), on_terminal(&[])] {
         let mut run = setup.start();
         let (pid, main) = (run.pid(), run.pid_of("main"));
@@ -253,7 +249,7 @@ fn command_can_be_stopped_and_continued_without_the_init() {
 // --------------------------------------------------------------- terminals
 
 #[test]
-fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
+fn ctrl_z_does_not_hang_a_command_that_no_shell_could_continue() {
     for options in [&[][..], &["-c"]] {
         scenarios::ctrl_z_does_not_hang_command(on_terminal(options));
         scenarios::ctrl_z_does_not_hang_what_command_has_started(on_terminal(options));
@@ -261,7 +257,7 @@ fn ctrl_z_does_not_hang_a_command_that_nobody_could_continue() {
 }
 
 #[test]
-fn in_single_child_mode_it_says_that_the_whole_group_goes_on_after_ctrl_z() {
+fn in_single_child_mode_it_reports_that_the_whole_group_continues_after_ctrl_z() {
     let mut run = on_terminal(&["-c", "-v"]).script(["default 20"]).start();
     let main = run.pid_of("main");
     run.type_in(b"\x1a");
@@ -274,9 +270,7 @@ fn in_single_child_mode_it_says_that_the_whole_group_goes_on_after_ctrl_z() {
 
 #[test]
 fn as_pid_1_ctrl_z_does_not_hang_command_either() {
-    if without_root("as_pid_1_ctrl_z_does_not_hang_command_either") {
-        return;
-    }
+    needs!(pid_namespace());
     for options in [&[][..], &["-c"]] {
         scenarios::ctrl_z_does_not_hang_command(pid_1_on_terminal(options));
         scenarios::after_ctrl_z_command_answers(pid_1_on_terminal(options));
@@ -315,11 +309,8 @@ fn leaders(options: &[&str]) -> [Setup; 2] {
 }
 
 #[test]
-fn ctrl_z_does_not_hang_what_is_waited_for_when_command_has_exited() {
-    let name = "ctrl_z_does_not_hang_what_is_waited_for_when_command_has_exited";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+fn ctrl_z_does_not_hang_remaining_processes_after_command_has_exited() {
+    needs!(pid_namespace(), subreaper());
     for options in [&["--delay-term=20ms"][..], &["--wait-all"]] {
         for setup in leaders(options) {
             a_remaining_process_is_continued(setup, |run| run.type_in(b"\x1a"));
@@ -329,10 +320,7 @@ fn ctrl_z_does_not_hang_what_is_waited_for_when_command_has_exited() {
 
 #[test]
 fn a_remaining_process_that_reads_the_terminal_in_the_background_is_continued() {
-    let name = "a_remaining_process_that_reads_the_terminal_in_the_background_is_continued";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     for setup in leaders(&["--delay-term=20ms"]) {
         a_remaining_process_is_continued(setup, |run| {
             let server = run.pid_of("server");
@@ -343,10 +331,7 @@ fn a_remaining_process_that_reads_the_terminal_in_the_background_is_continued() 
 
 #[test]
 fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
-    let name = "a_remaining_process_that_no_terminal_has_stopped_stays_so";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     // As a debugger does. Only KILL is sure to end it.
     let options = ["--delay-term=20ms", "--kill-after=600ms"];
     for setup in leaders(&options).into_iter().chain([init(options).pid1()]) {
@@ -366,10 +351,8 @@ fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
 }
 
 #[test]
-fn a_group_with_commands_old_number_does_not_get_the_terminal() {
-    if without_root("a_group_with_commands_old_number_does_not_get_the_terminal") {
-        return;
-    }
+fn a_group_with_commands_old_number_does_not_receive_the_terminal() {
+    needs!(pid_namespace());
     let setup = pid_1_on_terminal(&[]).stop_cmd(&[]).script(["fork other group"]);
     let mut run = setup.start();
     run.wait("other", "ready");
@@ -394,10 +377,7 @@ fn a_group_with_commands_old_number_does_not_get_the_terminal() {
 
 #[test]
 fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited() {
-    let name = "the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited";
-    if under_emulator(name, "it makes no ptrace(2) for the init") {
-        return;
-    }
+    needs!(native("it makes no ptrace(2) for the init"), strace());
     // A shell leads the session, and would continue the job.
     let setup = init(["-c"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let mut run = setup.terminal(Terminal::Leader).script(["default 20"]).start();
@@ -413,10 +393,7 @@ fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited()
 
 #[test]
 fn a_member_that_is_stopped_while_command_runs_stays_so() {
-    let name = "a_member_that_is_stopped_while_command_runs_stays_so";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     for mut run in leaders(&[]).map(|setup| setup.script(["orphan member"]).start()) {
         run.tell("member", "default 20");
         run.ping("member");
@@ -431,9 +408,7 @@ fn a_member_that_is_stopped_while_command_runs_stays_so() {
 
 #[test]
 fn the_init_does_not_stop_itself_for_a_process_of_another_group() {
-    if without_subreaper("the_init_does_not_stop_itself_for_a_process_of_another_group") {
-        return;
-    }
+    needs!(subreaper());
     // A shell leads the session, and would continue a job.
     let setup = init(["-c", "-s"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let setup = setup.terminal(Terminal::Leader).stop_cmd(&[]);
@@ -452,7 +427,7 @@ fn the_init_does_not_stop_itself_for_a_process_of_another_group() {
 }
 
 #[test]
-fn what_is_typed_reaches_command_once_and_not_the_init() {
+fn typed_input_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
         let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));
         assert!(!run.stderr().contains("received INT"), "{}", run.stderr());
@@ -477,7 +452,7 @@ fn a_new_window_size_reaches_command_once() {
         assert_eq!(run.signals("main"), [SIGWINCH, SIGWINCH], "{}", run.story());
     };
     once(on_terminal(&[]));
-    if !without_root("a_new_window_size_reaches_command_once as PID 1") {
+    if !lacks(&format!("{} as PID 1", test_name!()), &[pid_namespace()]) {
         once(pid_1_on_terminal(&[]));
     }
 }
@@ -499,11 +474,9 @@ fn an_interactive_container_is_interrupted_even_in_the_drain() {
 }
 
 #[test]
-fn what_command_leaves_behind_is_not_hung_up_on() {
+fn remaining_processes_of_command_receive_no_hup() {
     // It would be, if COMMAND led the terminal's session.
-    if without_root("what_command_leaves_behind_is_not_hung_up_on") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = pid_1_on_terminal(&["--delay-term", "20ms"])
         .exits_on(SIGTERM, 3)
         .script(["fork server"])
@@ -529,9 +502,7 @@ fn a_shell_has_job_control() {
     let leader = |setup: Setup| setup.terminal(Terminal::Leader);
     let pid_1 =
         |setup: Setup| setup.pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign);
-    if without_root("a_shell_has_job_control") {
-        return;
-    }
+    needs!(pid_namespace());
     for place in [leader, pid_1] {
         for options in [&[][..], &["-c"], &["--delay-term", "1"]] {
             scenarios::a_shell_has_job_control(place(init(options)));
@@ -541,9 +512,7 @@ fn a_shell_has_job_control() {
 
 #[test]
 fn pid_1_that_does_not_lead_the_terminals_session_continues_command() {
-    if without_root("pid_1_that_does_not_lead_the_terminals_session_continues_command") {
-        return;
-    }
+    needs!(pid_namespace());
     // No shell can continue PID 1, because nothing stops it.
     let mut run = init(["-c"]).pid1().terminal(Terminal::Leader).script(["default 20"]).start();
     let main = run.pid_of("main");
@@ -571,10 +540,7 @@ fn job_of_bash(options: &[&str], end: &[u8]) -> Run {
 
 #[test]
 fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
-    let name = "as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again";
-    if under_emulator(name, "the shell would be emulated, not the init") {
-        return;
-    }
+    needs!(native("the shell would be emulated, not the init"));
     for options in [&[][..], &["-c"]] {
         let mut run = job_of_bash(options, b"\n");
         let main = run.pid_of("main");
@@ -617,10 +583,7 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
 
 #[test]
 fn as_a_shells_background_job_it_leaves_the_terminal_to_the_shell() {
-    let name = "as_a_shells_background_job_it_leaves_the_terminal_to_the_shell";
-    if under_emulator(name, "the shell would be emulated, not the init") {
-        return;
-    }
+    needs!(native("the shell would be emulated, not the init"));
     for options in [&[][..], &["-c"]] {
         let mut run = job_of_bash(options, b" &\n");
         assert_eq!(run.foreground_group(), run.pid(), "{options:?}");
@@ -632,11 +595,7 @@ fn as_a_shells_background_job_it_leaves_the_terminal_to_the_shell() {
 
 #[test]
 fn as_a_shells_background_job_it_stops_when_command_reads_until_the_shell_continues_it() {
-    let name =
-        "as_a_shells_background_job_it_stops_when_command_reads_until_the_shell_continues_it";
-    if under_emulator(name, "the shell would be emulated, not the init") {
-        return;
-    }
+    needs!(native("the shell would be emulated, not the init"));
     let mut run = job_of_bash(&["-c"], b" &\n");
     let main = run.pid_of("main");
     let init = stat(main).unwrap().parent;
@@ -655,10 +614,7 @@ fn as_a_shells_background_job_it_stops_when_command_reads_until_the_shell_contin
 
 #[test]
 fn as_a_shells_foreground_job_it_stops_when_command_suspends_itself() {
-    let name = "as_a_shells_foreground_job_it_stops_when_command_suspends_itself";
-    if under_emulator(name, "the shell would be emulated, not the init") {
-        return;
-    }
+    needs!(native("the shell would be emulated, not the init"));
     let mut run = job_of_bash(&["-c"], b" &\n");
     let main = run.pid_of("main");
     let init = stat(main).unwrap().parent;

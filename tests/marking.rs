@@ -87,9 +87,7 @@ fn a_file_that_cannot_be_created_at_the_drain_is_reported_and_changes_nothing() 
 
 #[test]
 fn as_pid_1_it_removes_an_empty_leftover_and_no_other_file() {
-    if without_root("as_pid_1_it_removes_an_empty_leftover_and_no_other_file") {
-        return;
-    }
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let file = dir.path("draining");
     fs::write(&file, "").unwrap();
@@ -117,7 +115,7 @@ fn not_as_pid_1_it_leaves_an_empty_file_and_reports_it() {
 }
 
 #[test]
-fn what_could_only_fail_at_the_stop_is_refused_at_the_start() {
+fn a_path_that_could_only_fail_at_the_stop_is_refused_at_the_start() {
     let dir = TempDir::new();
     let [loops, link, plain] = ["loops", "link", "plain"].map(|name| dir.path(name));
     symlink(&loops, &loops).unwrap();
@@ -141,9 +139,7 @@ fn what_could_only_fail_at_the_stop_is_refused_at_the_start() {
 
 #[test]
 fn a_directory_that_may_not_be_written_is_refused_at_the_start() {
-    if without_root("a_directory_that_may_not_be_written_is_refused_at_the_start") {
-        return;
-    }
+    needs!(pid_namespace());
     let dir = TempDir::new();
     fs::set_permissions(dir.path("."), fs::Permissions::from_mode(0o755)).unwrap();
     let file = dir.path("draining");
@@ -159,7 +155,7 @@ fn a_directory_that_may_not_be_written_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_relative_path_is_below_the_directory_in_which_drain_init_was_started() {
+fn a_relative_path_is_relative_to_the_directory_in_which_drain_init_was_started() {
     let dir = TempDir::new();
     fs::create_dir(dir.path("here")).unwrap();
     let mut run = marks("draining").cwd(dir.path("here")).exits_on(SIGTERM, 0).start();
@@ -172,10 +168,8 @@ fn a_relative_path_is_below_the_directory_in_which_drain_init_was_started() {
 }
 
 #[test]
-fn help_version_and_usage_errors_touch_nothing() {
-    if without_root("help_version_and_usage_errors_touch_nothing") {
-        return;
-    }
+fn help_version_and_usage_errors_change_no_file() {
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let file = dir.path("draining");
     fs::write(&file, "").unwrap();
@@ -209,9 +203,7 @@ fn without_a_delay_it_warns_that_the_drain_ends_at_once() {
 
 #[test]
 fn it_works_in_a_root_with_nothing_but_the_program() {
-    if without_root("it_works_in_a_root_with_nothing_but_the_program") {
-        return;
-    }
+    needs!(pid_namespace());
     let root = TempDir::new();
     let setup = init(["--delay-term=50ms", "--drain-file=/draining"]).for_any_user();
     // Of a dynamic build the loader and its libraries are part of the program.

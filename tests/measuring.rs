@@ -63,9 +63,7 @@ fn in_network_of<T: Send>(pid: Pid, act: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn the_connections_of_each_second_are_counted_exactly() {
-    if without_root("the_connections_of_each_second_are_counted_exactly") {
-        return;
-    }
+    needs!(pid_namespace());
     let script = "ip link set lo up && exec \"$@\"";
     let mut run = init(["--delay-term=4500ms", "--measure-drain"])
         .wrapped(["unshare", "--net", "sh", "-c", script, "sh"])
@@ -95,9 +93,7 @@ fn the_connections_of_each_second_are_counted_exactly() {
 
 #[test]
 fn the_end_of_command_ends_the_series_and_no_second_is_begun_after_a_whole_one() {
-    if without_root("the_end_of_command_ends_the_series") {
-        return;
-    }
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let mut run = with_counter(&dir, &["--delay-term=10"]).start();
     begin(&mut run);
@@ -119,9 +115,7 @@ fn the_end_of_command_ends_the_series_and_no_second_is_begun_after_a_whole_one()
 
 #[test]
 fn a_second_that_was_missed_is_a_dash() {
-    if without_root("a_second_that_was_missed_is_a_dash") {
-        return;
-    }
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let mut run = with_counter(&dir, &["--delay-term=60"]).start();
     let (pid, before) = begin(&mut run);
@@ -144,9 +138,7 @@ fn a_second_that_was_missed_is_a_dash() {
 
 #[test]
 fn a_counter_that_goes_backwards_ends_the_series() {
-    if without_root("a_counter_that_goes_backwards_ends_the_series") {
-        return;
-    }
+    needs!(pid_namespace());
     let dir = TempDir::new();
     let mut run = with_counter(&dir, &["--delay-term=60"]).start();
     let (pid, before) = begin(&mut run);
@@ -161,9 +153,7 @@ fn a_counter_that_goes_backwards_ends_the_series() {
 
 #[test]
 fn a_counter_that_cannot_be_read_is_reported_once_and_changes_nothing() {
-    if without_root("a_counter_that_cannot_be_read_is_reported_once_and_changes_nothing") {
-        return;
-    }
+    needs!(pid_namespace());
     let cannot = "cannot measure the drain: /proc/net/snmp:";
     let drains = |dir: &TempDir, setup: Setup, reason: &str, spoil: &dyn Fn(&Path)| {
         let mut run = setup.start();

@@ -13,7 +13,7 @@ const NONE: [&str; 0] = [];
 // ------------------------------------------------------------ what they say
 
 #[test]
-fn a_drain_is_told_step_by_step() {
+fn a_drain_is_reported_step_by_step() {
     // The drain ends with the drain command, so that no step depends on the time.
     let mut run = init(NONE).drain_cmd(&[]).start();
     let main = run.hello("main")[0];
@@ -44,7 +44,7 @@ fn a_drain_is_told_step_by_step() {
 }
 
 #[test]
-fn the_delay_is_told_in_seconds() {
+fn the_delay_is_reported_in_seconds() {
     for (delay, seconds) in [("10", "10s"), ("200ms", "0.2s")] {
         let mut run = init(["--delay-term", delay]).start();
         run.signal(SIGTERM);
@@ -55,7 +55,7 @@ fn the_delay_is_told_in_seconds() {
 }
 
 #[test]
-fn a_drain_is_told_where_command_dies_of_a_signal() {
+fn a_drain_is_reported_if_command_dies_of_a_signal() {
     let mut run = init(["--delay-term=20ms"]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
@@ -105,9 +105,7 @@ fn by_default_a_plain_dumb_init_command_line_stays_silent() {
 
 #[test]
 fn as_pid_1_a_plain_dumb_init_command_line_stays_silent_too() {
-    if without_root("as_pid_1_a_plain_dumb_init_command_line_stays_silent_too") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().script(["burst 20"]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
@@ -155,9 +153,7 @@ fn verbose_tells_a_rewriting() {
 
 #[test]
 fn verbose_adds_every_reaped_child() {
-    if without_root("verbose_adds_every_reaped_child") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["-v"]).pid1().script(["orphan one"]).start();
     run.wait("one", "ready");
     let number = run.hello("one")[0];
@@ -234,18 +230,13 @@ fn a_full_pipe_does_not_block_the_init() {
 
 #[test]
 fn a_full_pipe_does_not_block_pid_1() {
-    if without_root("a_full_pipe_does_not_block_pid_1") {
-        return;
-    }
+    needs!(pid_namespace());
     scenarios::a_full_log_does_no_harm(init(["-v", "--delay-term=20ms"]).pid1());
 }
 
 #[test]
-fn a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused() {
-    let name = "a_full_pipe_does_not_block_the_init_where_rwf_nowait_is_refused";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+fn a_full_pipe_does_not_block_the_init_if_rwf_nowait_is_refused() {
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     for error in ["ENOSYS", "EOPNOTSUPP", "EPERM", "EINVAL"] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -268,7 +259,7 @@ fn a_full_socket_does_not_block_the_init() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_does_not_block_the_init() {
+fn a_terminal_that_no_process_reads_does_not_block_the_init() {
     let (_master, slave) = terminal_pair();
     fill(&slave);
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
@@ -291,7 +282,7 @@ fn stalled_terminal(missing: usize) -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn a_terminal_with_little_room_left_does_not_block_the_init() {
+fn an_almost_full_terminal_does_not_block_the_init() {
     // At some levels it takes the body of a short line, and waits with its end.
     for missing in (0..100).step_by(8) {
         let (_master, slave) = stalled_terminal(missing);
@@ -320,9 +311,7 @@ fn a_line_to_a_terminal_is_at_most_1024_bytes() {
 fn a_full_disk_or_a_closed_stderr_does_not_matter() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(full));
-    if under_emulator("a_closed_stderr_does_not_matter", "qemu-user opens its own there") {
-        return;
-    }
+    needs!(native("qemu-user opens its own there"));
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).closing(2));
 }
 
@@ -354,7 +343,7 @@ fn the_flags_of_stderr_are_not_changed() {
 }
 
 #[test]
-fn nothing_is_written_where_stderr_is_there_to_be_read() {
+fn nothing_is_written_to_a_stderr_that_is_open_for_reading() {
     let (reader, _writer) = pipe();
     let reader = OwnedFd::from(reader);
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(reader.try_clone().unwrap()));
@@ -365,10 +354,7 @@ fn nothing_is_written_where_stderr_is_there_to_be_read() {
 
 #[test]
 fn help_into_a_full_pipe_is_ended_by_a_signal() {
-    let name = "help_into_a_full_pipe_is_ended_by_a_signal";
-    if under_emulator(name, "its calls are not those of the machine") {
-        return;
-    }
+    needs!(native("its calls are not those of the machine"));
     for signal in [SIGTERM, SIGINT] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -381,10 +367,7 @@ fn help_into_a_full_pipe_is_ended_by_a_signal() {
 
 #[test]
 fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
-    let name = "help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1";
-    if without_root(name) || under_emulator(name, "its calls are not those of the machine") {
-        return;
-    }
+    needs!(pid_namespace(), native("its calls are not those of the machine"));
     for signal in [SIGTERM, SIGINT] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -401,11 +384,8 @@ fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
 }
 
 #[test]
-fn help_goes_on_after_a_short_write() {
-    let name = "help_goes_on_after_a_short_write";
-    if under_emulator(name, "its calls are not those of the machine") {
-        return;
-    }
+fn help_continues_after_a_short_write() {
+    needs!(native("its calls are not those of the machine"));
     let (master, slave) = stalled_terminal(600);
     let mut run = init(["--help"]).command(NONE).stdout(slave).spawn();
     // A stop ends the write behind what the terminal could take.
@@ -424,7 +404,7 @@ fn help_goes_on_after_a_short_write() {
 }
 
 #[test]
-fn help_and_version_that_cannot_be_written_are_a_failure_and_said() {
+fn help_and_version_that_cannot_be_written_are_reported_as_a_failure() {
     let fails = |setup: Setup| {
         let mut run = setup.command(NONE).spawn();
         assert_eq!(run.status(), 1);
@@ -447,7 +427,7 @@ fn help_and_version_that_cannot_be_written_are_a_failure_and_said() {
 // -------------------------------------------- signals of the init's writing
 
 #[test]
-fn a_command_that_cannot_run_has_its_status_where_nobody_can_be_told() {
+fn a_command_that_cannot_run_has_its_status_even_if_stderr_cannot_be_written() {
     let dir = TempDir::new();
     for (command, status) in [("/nowhere", 127), ("/tmp", 126)] {
         for remapped in [false, true] {
@@ -477,9 +457,7 @@ fn a_dead_log_reader_does_no_harm() {
 
 #[test]
 fn a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe() {
-    if without_root("a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe") {
-        return;
-    }
+    needs!(pid_namespace());
     for setup in [init(["-v"]).pid1(), init(["-v"]).ignoring(SIGPIPE)] {
         let (reader, writer) = pipe();
         drop(reader);
@@ -503,7 +481,7 @@ fn a_dead_socket_reader_does_no_harm() {
 }
 
 #[test]
-fn a_pipe_signal_of_somebody_else_is_delivered_all_the_same() {
+fn a_pipe_signal_from_another_process_is_still_delivered() {
     let (reader, writer) = pipe();
     drop(reader);
     let mut run = init(["-v"]).stderr(writer).start();
@@ -547,4 +525,28 @@ fn a_log_file_at_its_limit_does_no_harm() {
     run.received("main", SIGUSR1);
     run.barrier();
     assert_eq!(run.signals("main"), [SIGUSR1, SIGWINCH]);
+}
+
+#[test]
+fn verbose_reports_signals_that_are_not_delivered_and_signals_to_every_process() {
+    needs!(pid_namespace());
+    let setup = init(["-v", "--wait-all", "--rewrite=1:0"]).pid1();
+    let mut run = setup.script(["orphan far session"]).start();
+    run.wait("far", "ready");
+    run.signal(SIGHUP);
+    run.message("HUP is rewritten to 0: not sent");
+    run.tell("main", "exit 7");
+    run.message("TERM to every process");
+    run.received("far", SIGTERM);
+    run.tell("far", "exit 0");
+    assert_eq!(run.status(), 7);
+}
+
+#[test]
+fn all_stop_signals_are_named_if_another_signal_bypassed_the_drain() {
+    let options = ["--delay-term=1s", "--stop-signal=TERM", "--stop-signal=INT"];
+    let mut run = init(options).exits_on(SIGQUIT, 7).start();
+    run.signal(SIGQUIT);
+    run.message("sent QUIT without a drain, because the stop signal is INT or TERM");
+    assert_eq!(run.status(), 7);
 }

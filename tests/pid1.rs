@@ -8,10 +8,6 @@ use support::*;
 const NONE: [&str; 0] = [];
 
 /// Skips what needs root, and says so in this file's name.
-fn skipped(name: &str) -> bool {
-    without_root(&format!("pid1: {name}"))
-}
-
 /// Delivers, drains, stops, and hands the status over.
 fn does_its_work(setup: Setup) {
     let setup = setup.arg("--delay-term=50ms").stop_cmd(&[]);
@@ -32,9 +28,7 @@ fn does_its_work(setup: Setup) {
 
 #[test]
 fn it_reaps_every_child() {
-    if skipped("it_reaps_every_child") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
     run.tell("main", "burst 300");
@@ -45,9 +39,7 @@ fn it_reaps_every_child() {
 
 #[test]
 fn it_reaps_in_every_state() {
-    if skipped("it_reaps_in_every_state") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["--delay-term=100ms", "--wait-all"]).stop_cmd(&[]).pid1().start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
     kill(pid, SIGTERM);
@@ -81,9 +73,7 @@ fn zombie(pid: Pid) -> bool {
 
 #[test]
 fn the_exit_of_an_orphan_is_not_that_of_command() {
-    if skipped("the_exit_of_an_orphan_is_not_that_of_command") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(NONE).pid1().script(["orphan one"]).start();
     run.wait("one", "ready");
     run.tell("one", "exit 5");
@@ -95,9 +85,7 @@ fn the_exit_of_an_orphan_is_not_that_of_command() {
 
 #[test]
 fn it_survives_a_storm_of_signals_and_deaths() {
-    if skipped("it_survives_a_storm_of_signals_and_deaths") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = init(["-v"]).pid1().start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
     run.tell("main", "burst 200");
@@ -114,9 +102,7 @@ fn it_survives_a_storm_of_signals_and_deaths() {
 
 #[test]
 fn no_signal_ends_it_before_command_ends() {
-    if skipped("no_signal_ends_it_before_command_ends") {
-        return;
-    }
+    needs!(pid_namespace());
     skip_lost_signals("pid1: no_signal_ends_it_before_command_ends");
     let mut run = init(NONE).pid1().start();
     // From the inside, KILL and STOP too, which the kernel keeps from PID 1.
@@ -136,9 +122,7 @@ fn no_signal_ends_it_before_command_ends() {
 
 #[test]
 fn closed_descriptors_do_not_end_it() {
-    if skipped("closed_descriptors_do_not_end_it") {
-        return;
-    }
+    needs!(pid_namespace());
     for closed in [vec![0], vec![2], vec![0, 1, 2]] {
         let mut setup = init(["-v"]).pid1();
         for fd in closed {
@@ -150,10 +134,7 @@ fn closed_descriptors_do_not_end_it() {
 
 #[test]
 fn its_own_descriptors_are_moved_to_3_or_above() {
-    let name = "its_own_descriptors_are_moved_to_3_or_above";
-    if skipped(name) || under_emulator(name, "qemu-user opens its own there") {
-        return;
-    }
+    needs!(pid_namespace(), native("qemu-user opens its own there"));
     let mut run = init(["-v", "--delay-term=60"])
         .drain_cmd(&[])
         .pid1()
@@ -172,10 +153,7 @@ fn its_own_descriptors_are_moved_to_3_or_above() {
 
 #[test]
 fn a_full_table_of_processes_does_not_end_it() {
-    let name = "a_full_table_of_processes_does_not_end_it";
-    if skipped(name) || under_emulator(name, "the emulator needs threads of its own") {
-        return;
-    }
+    needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
     let user = 40_000 + std::process::id() % 5_000;
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
     let mut run = init(["--delay-term=50ms"])
@@ -195,10 +173,7 @@ fn a_full_table_of_processes_does_not_end_it() {
 
 #[test]
 fn a_full_table_of_descriptors_does_not_end_it() {
-    let name = "a_full_table_of_descriptors_does_not_end_it";
-    if skipped(name) || under_emulator(name, "the emulator needs some itself") {
-        return;
-    }
+    needs!(pid_namespace(), native("the emulator needs some itself"));
     // The stop command cannot even load its libraries then, so it has failed.
     let mut run = init(["-v", "--delay-term=50ms"]).stop_cmd(&[]).pid1().start();
     no_more_descriptors(run.pid());
@@ -212,10 +187,7 @@ fn a_full_table_of_descriptors_does_not_end_it() {
 
 #[test]
 fn no_failed_system_call_after_the_start_ends_it() {
-    let name = "no_failed_system_call_after_the_start_ends_it";
-    if skipped(name) || under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would make the emulator's own calls fail"), strace());
     // strace cannot be PID 1's parent in its namespace, so here it is not PID 1.
     for injections in [
         vec!["close_range:error=ENOSYS"],
@@ -247,10 +219,7 @@ fn no_failed_system_call_after_the_start_ends_it() {
 
 #[test]
 fn a_delivery_that_fails_does_not_end_it() {
-    let name = "a_delivery_that_fails_does_not_end_it";
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+    needs!(native("strace would make the emulator's own calls fail"), strace());
     for error in ["EPERM", "ESRCH", "EINVAL"] {
         let mut run =
             init(["--delay-term=20ms"]).failing(&[&format!("kill:error={error}")]).start();
@@ -267,51 +236,39 @@ fn a_delivery_that_fails_does_not_end_it() {
 
 #[test]
 fn it_works_as_pid_1() {
-    if skipped("it_works_as_pid_1") {
-        return;
-    }
+    needs!(pid_namespace());
     does_its_work(init(NONE).pid1());
     does_its_work(init(["-v"]).pid1());
 }
 
 #[test]
 fn it_works_with_a_read_only_root() {
-    if skipped("it_works_with_a_read_only_root") {
-        return;
-    }
+    needs!(pid_namespace());
     does_its_work(scenarios::with_a_read_only_root(init(NONE)));
 }
 
 #[test]
 fn it_works_without_proc() {
-    if skipped("it_works_without_proc") {
-        return;
-    }
+    needs!(pid_namespace());
     does_its_work(scenarios::without_proc(init(NONE)));
 }
 
 #[test]
 fn it_works_without_dev() {
-    if skipped("it_works_without_dev") {
-        return;
-    }
+    needs!(pid_namespace());
     does_its_work(scenarios::in_changed_mounts(init(NONE), "mount -t tmpfs none /dev"));
 }
 
 #[test]
 fn it_works_without_proc_and_dev() {
-    if skipped("it_works_without_proc_and_dev") {
-        return;
-    }
+    needs!(pid_namespace());
     let change = "mount -t tmpfs none /proc && mount -t tmpfs none /dev";
     does_its_work(scenarios::in_changed_mounts(init(NONE), change));
 }
 
 #[test]
 fn it_works_under_any_user_id_without_capabilities_and_with_no_new_privs() {
-    if skipped("it_works_under_any_user_id_without_capabilities_and_with_no_new_privs") {
-        return;
-    }
+    needs!(pid_namespace(), other_users());
     for user in ["1", "65534", "1000660000", "4294967294"] {
         let (uid, gid) = (format!("--reuid={user}"), format!("--regid={user}"));
         does_its_work(init(NONE).for_any_user().pid1().wrapped([
@@ -328,25 +285,19 @@ fn it_works_under_any_user_id_without_capabilities_and_with_no_new_privs() {
 
 #[test]
 fn it_works_as_root_without_capabilities() {
-    if skipped("it_works_as_root_without_capabilities") {
-        return;
-    }
+    needs!(pid_namespace(), other_users());
     does_its_work(scenarios::as_root_without_capabilities(init(NONE)));
 }
 
 #[test]
 fn it_works_on_a_terminal() {
-    if skipped("it_works_on_a_terminal") {
-        return;
-    }
+    needs!(pid_namespace());
     does_its_work(init(NONE).pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign));
 }
 
 #[test]
-fn the_working_directory_is_not_held() {
-    if skipped("the_working_directory_is_not_held") {
-        return;
-    }
+fn the_working_directory_can_be_unmounted() {
+    needs!(pid_namespace());
     // A volume that the init has as its directory can be unmounted later.
     let dir = TempDir::new();
     let (_keep, end) = pipe();
@@ -361,9 +312,7 @@ fn the_working_directory_is_not_held() {
 
 #[test]
 fn it_has_one_thread() {
-    if under_emulator("it_has_one_thread", "the emulator has threads of its own") {
-        return;
-    }
+    needs!(native("the emulator has threads of its own"));
     let mut run = init(["-v", "--delay-term=60", "--kill-after=60"]).drain_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("drain", "ready");
@@ -372,9 +321,7 @@ fn it_has_one_thread() {
 
 #[test]
 fn its_loop_allocates_nothing() {
-    if under_emulator("its_loop_allocates_nothing", "the emulator does") {
-        return;
-    }
+    needs!(native("the emulator does"));
     let mut run = init(["-v", "--delay-term=100ms"]).stop_cmd(&["exit 1"]).start();
     run.barrier();
     let maps = format!("/proc/{}/maps", run.pid());

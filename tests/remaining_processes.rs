@@ -78,9 +78,7 @@ fn waits_for_server(mut run: Run, init: Pid) {
 
 #[test]
 fn a_server_whose_main_thread_has_ended_may_finish_its_answer() {
-    if without_root("a_server_whose_main_thread_has_ended_may_finish_its_answer") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = pid_1(&[], SIGTERM, &SERVER).spawn();
     let init = started(&mut run, &["server"]);
     run.tell("server", "retire");
@@ -104,10 +102,7 @@ fn a_command_whose_main_thread_has_ended_still_runs() {
 
 #[test]
 fn a_zombie_whose_name_looks_like_a_stat_line_is_not_waited_for() {
-    let name = "a_zombie_whose_name_looks_like_a_stat_line_is_not_waited_for";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let (mut run, init) = with_a_member_of_another_parent(pid_1(&[], SIGTERM, &[]));
     run.tell("member", "name ) S 1 1 1 1");
     run.wait("member", "name 0");
@@ -117,10 +112,7 @@ fn a_zombie_whose_name_looks_like_a_stat_line_is_not_waited_for() {
 
 #[test]
 fn a_server_whose_name_looks_like_a_stat_line_may_finish_its_answer() {
-    let name = "a_server_whose_name_looks_like_a_stat_line_may_finish_its_answer";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = pid_1(&[], SIGTERM, &SERVER).spawn();
     let init = started(&mut run, &["server"]);
     run.tell("server", "name ) Z 1 1 1 1");
@@ -159,7 +151,7 @@ fn hide(run: &mut Run, name: &str) {
 }
 
 fn a_hidden_server_may_finish(name: &str, how: &str) {
-    if without_root(name) {
+    if lacks(name, &[pid_namespace()]) {
         return;
     }
     let mut run = scenarios::with_a_hiding_proc(pid_1(&[], SIGTERM, &SERVER), how).spawn();
@@ -194,11 +186,8 @@ fn a_server_that_proc_lists_but_does_not_let_the_init_read_may_finish_its_answer
 }
 
 #[test]
-fn a_hidden_server_beside_a_visible_zombie_may_finish_its_answer() {
-    let name = "a_hidden_server_beside_a_visible_zombie_may_finish_its_answer";
-    if without_root(name) {
-        return;
-    }
+fn a_hidden_server_next_to_a_visible_zombie_may_finish_its_answer() {
+    needs!(pid_namespace());
     // What every scan sees is a member of the group, and it is dead.
     let setup = scenarios::with_a_hiding_proc(pid_1(&[], SIGTERM, &SERVER), "hidepid=2");
     let (mut run, init) = with_a_member_of_another_parent(setup);
@@ -212,11 +201,8 @@ fn a_hidden_server_beside_a_visible_zombie_may_finish_its_answer() {
 }
 
 #[test]
-fn a_server_that_cannot_be_read_beside_a_zombie_may_finish_its_answer() {
-    let name = "a_server_that_cannot_be_read_beside_a_zombie_may_finish_its_answer";
-    if without_root(name) || under_emulator(name, "strace would change the emulator's own calls") {
-        return;
-    }
+fn a_server_that_cannot_be_read_next_to_a_zombie_may_finish_its_answer() {
+    needs!(pid_namespace(), native("strace would change the emulator's own calls"), strace());
     let (mut run, init) = with_a_member_of_another_parent(pid_1(&[], SIGTERM, &SERVER));
     run.wait("server", "ready");
     let [number, ..] = run.hello("server");
@@ -229,11 +215,8 @@ fn a_server_that_cannot_be_read_beside_a_zombie_may_finish_its_answer() {
 }
 
 #[test]
-fn where_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
-    let name = "where_proc_may_hide_processes_a_visible_zombie_proves_nothing";
-    if without_root(name) {
-        return;
-    }
+fn if_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
+    needs!(pid_namespace());
     for how in ["hidepid=2", "subset=pid"] {
         let setup =
             scenarios::with_a_hiding_proc(pid_1(&["--kill-after=800ms"], SIGTERM, &[]), how);
@@ -249,14 +232,13 @@ fn where_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
 }
 
 #[test]
-fn where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
-    let name = "where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
-    if under_emulator(name, "strace would make the emulator's own calls fail") {
-        return;
-    }
+fn if_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
+    needs!(
+        pid_namespace(),
+        subreaper(),
+        native("strace would make the emulator's own calls fail"),
+        strace(),
+    );
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", "/proc/self/mounts"];
     let fails = ["--trace=?open,openat", "--inject=?open,openat:error=EACCES"];
     let setup = init(["--delay-term=20ms", "--kill-after=800ms"]).hosted();
@@ -272,10 +254,7 @@ fn where_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
 
 #[test]
 fn kill_after_ends_a_server_that_proc_hides() {
-    let name = "kill_after_ends_a_server_that_proc_hides";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let options = ["--kill-after=300ms"];
     let mut run =
         scenarios::with_a_hiding_proc(pid_1(&options, SIGTERM, &SERVER), "hidepid=2").spawn();
@@ -291,7 +270,7 @@ fn kill_after_ends_a_server_that_proc_hides() {
 
 /// The init has no descriptor left in the moment in which COMMAND exits.
 fn a_server_may_finish_with_descriptors(name: &str, descriptors: u64) {
-    if without_root(name) {
+    if lacks(name, &[pid_namespace()]) {
         return;
     }
     let mut run = pid_1(&[], SIGTERM, &SERVER).spawn();
@@ -320,10 +299,7 @@ fn without_a_free_descriptor_for_proc_a_server_may_finish_its_answer() {
 
 #[test]
 fn a_server_that_two_scans_have_missed_may_finish_its_answer() {
-    let name = "a_server_that_two_scans_have_missed_may_finish_its_answer";
-    if without_root(name) || under_emulator(name, "strace would change the emulator's own calls") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would change the emulator's own calls"), strace());
     // /proc seems to list no process at all, but kill(2) finds the group.
     let setup = init(["--delay-term=20ms"]).exits_on(SIGTERM, 3).script(SERVER).hosted();
     let mut run = setup.failing(&["getdents64:retval=0"]).spawn();
@@ -333,11 +309,8 @@ fn a_server_that_two_scans_have_missed_may_finish_its_answer() {
 }
 
 #[test]
-fn where_proc_cannot_be_listed_a_server_may_finish_its_answer() {
-    let name = "where_proc_cannot_be_listed_a_server_may_finish_its_answer";
-    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
+fn if_proc_cannot_be_listed_a_server_may_finish_its_answer() {
+    needs!(pid_namespace(), native("the filter is the machine's own"));
     for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
         let setup = pid_1(&[], SIGTERM, &SERVER).wrapped(by_storm(&["seccomp", filter]));
         let mut run = setup.spawn();
@@ -349,9 +322,7 @@ fn where_proc_cannot_be_listed_a_server_may_finish_its_answer() {
 
 #[test]
 fn without_proc_a_server_may_finish_its_answer() {
-    if without_root("without_proc_a_server_may_finish_its_answer") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = scenarios::without_proc(pid_1(&[], SIGTERM, &SERVER)).spawn();
     let init = started(&mut run, &["server"]);
     stop(&mut run, init, SIGTERM);
@@ -359,11 +330,8 @@ fn without_proc_a_server_may_finish_its_answer() {
 }
 
 #[test]
-fn a_server_may_finish_its_answer_while_a_member_passes_its_place_on() {
-    let name = "a_server_may_finish_its_answer_while_a_member_passes_its_place_on";
-    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+fn a_server_may_finish_its_answer_while_a_member_forks_and_exits_repeatedly() {
+    needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     // The listing of /proc is older than what is read of each process: the member is
     // dead by then, and the server, which it has started meanwhile, is not listed.
     let mut run = pid_1(&[], SIGTERM, &["orphan gap group", "fork member"]).spawn();
@@ -412,14 +380,11 @@ fn helper_receives_term(mut run: Run, init: Pid) {
 
 #[test]
 fn a_helper_that_ignores_the_rewritten_signal_receives_term_once() {
-    let name = "a_helper_that_ignores_the_rewritten_signal_receives_term_once";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // A real-time signal's place is beyond the masks of /proc/PID/stat.
     for signal in [SIGHUP, SIGINT, SIGQUIT, 34, 64] {
-        let case = format!("{name}: signal {signal}");
-        if signal >= 34 && under_emulator(&case, "it renumbers real-time signals") {
+        let case = format!("{}: signal {signal}", test_name!());
+        if signal >= 34 && lacks(&case, &[native("it renumbers real-time signals")]) {
             continue;
         }
         let options = ["--rewrite", &format!("TERM:{signal}")];
@@ -433,9 +398,7 @@ fn a_helper_that_ignores_the_rewritten_signal_receives_term_once() {
 
 #[test]
 fn a_helper_that_ignores_the_images_stop_signal_receives_term_once() {
-    if without_root("a_helper_that_ignores_the_images_stop_signal_receives_term_once") {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = pid_1(&["--stop-signal=QUIT"], SIGQUIT, &["fork helper"]).spawn();
     let init = started(&mut run, &["helper"]);
     ignores(&mut run, "helper", SIGQUIT);
@@ -445,10 +408,7 @@ fn a_helper_that_ignores_the_images_stop_signal_receives_term_once() {
 
 #[test]
 fn a_helper_for_which_the_stop_signal_means_nothing_receives_term_once() {
-    let name = "a_helper_for_which_the_stop_signal_means_nothing_receives_term_once";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // Apache stops on WINCH. A helper that neither catches nor blocks it never notices.
     for signal in [SIGWINCH, SIGURG, SIGCHLD] {
         let options = ["--rewrite", &format!("TERM:{signal}")];
@@ -462,10 +422,8 @@ fn a_helper_for_which_the_stop_signal_means_nothing_receives_term_once() {
 }
 
 #[test]
-fn what_a_shell_starts_in_the_background_does_not_hold_the_container() {
-    if without_root("what_a_shell_starts_in_the_background_does_not_hold_the_container") {
-        return;
-    }
+fn a_background_job_of_a_shell_does_not_keep_the_container_up() {
+    needs!(pid_namespace());
     let setup = init(["--delay-term=20ms", "--rewrite=TERM:QUIT"]).pid1();
     let probe = setup.probe_words("main", &["on 3 exit 0"]);
     let line = "tail -f /dev/null & exec \"$@\"";
@@ -479,9 +437,7 @@ fn what_a_shell_starts_in_the_background_does_not_hold_the_container() {
 
 #[test]
 fn every_helper_that_ignores_the_stop_signal_receives_term_once() {
-    if without_root("every_helper_that_ignores_the_stop_signal_receives_term_once") {
-        return;
-    }
+    needs!(pid_namespace());
     let script = ["fork helper", "fork other"];
     let mut run = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &script).spawn();
     let init = started(&mut run, &["helper", "other"]);
@@ -498,10 +454,7 @@ fn every_helper_that_ignores_the_stop_signal_receives_term_once() {
 
 #[test]
 fn with_wait_all_a_helper_that_ignores_the_stop_signal_receives_term_once() {
-    let name = "with_wait_all_a_helper_that_ignores_the_stop_signal_receives_term_once";
-    if without_root(name) || without_subreaper(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     // Without a drain, too: the group received the stop signal, and is left out.
     let setup = || init(["--wait-all", "--rewrite=TERM:QUIT"]).exits_on(SIGQUIT, 3);
     for setup in [setup().pid1(), setup().hosted(), setup().arg("--delay-term=20ms").pid1()] {
@@ -515,10 +468,7 @@ fn with_wait_all_a_helper_that_ignores_the_stop_signal_receives_term_once() {
 
 #[test]
 fn a_helper_that_ignores_the_signal_after_a_stop_command_receives_term_once() {
-    let name = "a_helper_that_ignores_the_signal_after_a_stop_command_receives_term_once";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // The stop command stops COMMAND alone, as `nginx -s quit` does.
     let setup = init(["--rewrite=TERM:QUIT", "--stop-cmd=kill -USR1 $MAINPID"]).pid1();
     let mut run = setup.exits_on(SIGUSR1, 3).script(["fork helper"]).spawn();
@@ -529,11 +479,8 @@ fn a_helper_that_ignores_the_signal_after_a_stop_command_receives_term_once() {
 }
 
 #[test]
-fn a_zombie_beside_a_helper_that_ignores_the_stop_signal_does_not_count() {
-    let name = "a_zombie_beside_a_helper_that_ignores_the_stop_signal_does_not_count";
-    if without_root(name) {
-        return;
-    }
+fn a_zombie_next_to_a_helper_that_ignores_the_stop_signal_does_not_count() {
+    needs!(pid_namespace());
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
     let (mut run, init) = with_a_member_of_another_parent(setup);
     run.wait("helper", "ready");
@@ -544,10 +491,7 @@ fn a_zombie_beside_a_helper_that_ignores_the_stop_signal_does_not_count() {
 
 #[test]
 fn a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once() {
-    let name = "a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // In /proc/PID/status they come before the signal masks.
     let groups: Vec<u32> = (1_000_000_000..1_000_060_000).collect();
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
@@ -586,10 +530,7 @@ fn worker_is_spared(run: &mut Run, init: Pid) {
 
 #[test]
 fn workers_that_ignore_the_stop_signal_receive_none_while_their_master_finishes() {
-    let name = "workers_that_ignore_the_stop_signal_receive_none_while_their_master_finishes";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let (mut run, init) = with_a_worker();
     // The other way of not ignoring it than the probe's own, which blocks all signals.
     run.tell("master", &format!("catch {SIGINT}"));
@@ -603,10 +544,7 @@ fn workers_that_ignore_the_stop_signal_receive_none_while_their_master_finishes(
 
 #[test]
 fn workers_that_ignore_the_stop_signal_receive_term_once_their_master_has_exited() {
-    let name = "workers_that_ignore_the_stop_signal_receive_term_once_their_master_has_exited";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let (mut run, init) = with_a_worker();
     worker_is_spared(&mut run, init);
     run.tell("master", "exit 0");
@@ -617,10 +555,7 @@ fn workers_that_ignore_the_stop_signal_receive_term_once_their_master_has_exited
 
 #[test]
 fn a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it() {
-    let name = "a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // Also one whose default is to be ignored, as sigwait(3) takes it then.
     for signal in [SIGINT, SIGWINCH] {
         let options = ["--rewrite", &format!("TERM:{signal}")];
@@ -637,10 +572,7 @@ fn a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it() {
 
 #[test]
 fn a_process_that_blocks_an_ignored_stop_signal_and_waits_for_it_does_not_ignore_it() {
-    let name = "a_process_that_blocks_an_ignored_stop_signal_and_waits_for_it_does_not_ignore_it";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // As an init below this one does, which a shell has started with `&`.
     let mut run = pid_1(&["--rewrite=TERM:INT"], SIGINT, &SERVER).spawn();
     let init = started(&mut run, &["server"]);
@@ -656,9 +588,7 @@ fn a_process_that_blocks_an_ignored_stop_signal_and_waits_for_it_does_not_ignore
 
 #[test]
 fn a_helper_that_ignores_term_as_well_is_waited_for() {
-    if without_root("a_helper_that_ignores_term_as_well_is_waited_for") {
-        return;
-    }
+    needs!(pid_namespace());
     for rewrite in ["TERM:QUIT", "TERM:TERM"] {
         let mut run =
             pid_1(&["--rewrite", rewrite], SIGTERM, &["on 3 exit 3", "fork helper"]).spawn();
@@ -674,9 +604,7 @@ fn a_helper_that_ignores_term_as_well_is_waited_for() {
 
 #[test]
 fn a_hidden_process_that_ignores_the_stop_signal_is_waited_for() {
-    if without_root("a_hidden_process_that_ignores_the_stop_signal_is_waited_for") {
-        return;
-    }
+    needs!(pid_namespace());
     // What it does with the signal cannot be read.
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &SERVER);
     let mut run = scenarios::with_a_hiding_proc(setup, "hidepid=2").spawn();
@@ -692,10 +620,7 @@ fn a_hidden_process_that_ignores_the_stop_signal_is_waited_for() {
 
 #[test]
 fn a_process_whose_dispositions_cannot_be_read_is_waited_for() {
-    let name = "a_process_whose_dispositions_cannot_be_read_is_waited_for";
-    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     let mut run = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]).spawn();
     let init = started(&mut run, &["helper"]);
     ignores(&mut run, "helper", SIGQUIT);
@@ -719,7 +644,7 @@ fn suspend(run: &mut Run, name: &str) {
 
 /// As PID 1 with these options. COMMAND exits on the signal.
 fn a_stopped_member_receives_term(name: &str, options: &[&str], signal: i32) {
-    if without_root(name) {
+    if lacks(name, &[pid_namespace()]) {
         return;
     }
     let setup = init(options).pid1().exits_on(signal, 3).script(["fork helper"]);
@@ -732,20 +657,17 @@ fn a_stopped_member_receives_term(name: &str, options: &[&str], signal: i32) {
 
 #[test]
 fn a_member_that_is_stopped_receives_the_stop_signal_and_is_continued() {
-    let name = "a_member_that_is_stopped_receives_the_stop_signal_and_is_continued";
-    a_stopped_member_receives_term(name, &["--delay-term=20ms"], SIGTERM);
+    a_stopped_member_receives_term(test_name!(), &["--delay-term=20ms"], SIGTERM);
 }
 
 #[test]
 fn a_member_that_is_stopped_when_a_stop_command_has_ended_command_is_continued() {
-    let name = "a_member_that_is_stopped_when_a_stop_command_has_ended_command_is_continued";
-    a_stopped_member_receives_term(name, &["--stop-cmd=kill -USR1 $MAINPID"], SIGUSR1);
+    a_stopped_member_receives_term(test_name!(), &["--stop-cmd=kill -USR1 $MAINPID"], SIGUSR1);
 }
 
 #[test]
 fn a_member_that_is_stopped_when_a_stop_command_has_failed_is_continued() {
-    let name = "a_member_that_is_stopped_when_a_stop_command_has_failed_is_continued";
-    a_stopped_member_receives_term(name, &["--stop-cmd=exit 1"], SIGTERM);
+    a_stopped_member_receives_term(test_name!(), &["--stop-cmd=exit 1"], SIGTERM);
 }
 
 #[test]
@@ -764,10 +686,7 @@ fn a_member_that_is_stopped_is_continued_while_command_still_runs() {
 
 #[test]
 fn a_stopped_helper_that_ignored_the_stop_signal_receives_term_and_is_continued() {
-    let name = "a_stopped_helper_that_ignored_the_stop_signal_receives_term_and_is_continued";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let setup = init(["--delay-term=20ms", "--rewrite=TERM:QUIT"]).pid1();
     let mut run = setup.script(["fork helper"]).spawn();
     let init = started(&mut run, &["helper"]);
@@ -884,7 +803,7 @@ fn cont_follows_the_stop_signal_after_a_drain_signal_of_an_earlier_step() {
 /// A drain-init of an ordinary user, in whose COMMAND's group a setuid program, `helper`,
 /// may become root. None if no such program can be run here.
 fn with_a_setuid_helper(name: &str, setup: Setup) -> Option<(Run, Pid)> {
-    if without_root(name) {
+    if lacks(name, &[pid_namespace(), other_users()]) {
         return None;
     }
     let setup = setup.for_any_user();
@@ -914,9 +833,8 @@ const NOT_WAITING: &str =
 
 #[test]
 fn remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for() {
-    let name = "remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for";
     let setup = init(["--delay-term=20ms"]).pid1();
-    let Some((mut run, init)) = with_a_setuid_helper(name, setup) else { return };
+    let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     let group = run.hello("helper")[2];
     stop(&mut run, init, SIGTERM);
     run.message(&format!("process group {group}: {NOT_WAITING}"));
@@ -927,10 +845,9 @@ fn remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for(
 }
 
 #[test]
-fn a_process_of_ones_own_beside_one_that_cannot_be_signalled_is_waited_for() {
-    let name = "a_process_of_ones_own_beside_one_that_cannot_be_signalled_is_waited_for";
+fn a_process_next_to_one_that_cannot_be_signalled_is_waited_for() {
     let setup = init(["--delay-term=20ms"]).pid1();
-    let Some((mut run, init)) = with_a_setuid_helper(name, setup) else { return };
+    let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     run.tell("main", "fork server");
     run.wait("server", "ready");
     stop(&mut run, init, SIGTERM);
@@ -942,10 +859,9 @@ fn a_process_of_ones_own_beside_one_that_cannot_be_signalled_is_waited_for() {
 
 #[test]
 fn a_process_that_could_not_be_signalled_before_still_receives_signals() {
-    let name = "a_process_that_could_not_be_signalled_before_still_receives_signals";
     // The stop command is still waited for, and the number of the group stays valid.
     let setup = init::<_, &str>([]).stop_cmd(&[]).hosted();
-    let Some((mut run, init)) = with_a_setuid_helper(name, setup) else { return };
+    let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     kill(init, SIGTERM);
     run.wait("stop", "ready");
     run.tell("main", "exit 3");

@@ -25,7 +25,7 @@ use support::*;
 /// One storm at a time, of the machine's own binary.
 fn alone(name: &str) -> Option<MutexGuard<'static, ()>> {
     static STORM: Mutex<()> = Mutex::new(());
-    if under_emulator(name, "the races would be the emulator's") {
+    if lacks(name, &[native("the races would be the emulator's")]) {
         return None;
     }
     Some(STORM.lock().unwrap_or_else(PoisonError::into_inner))
@@ -133,10 +133,7 @@ fn a_storm_of_signals_loses_no_term_and_no_real_time_signal() {
 
 #[test]
 fn as_pid_1_a_storm_of_signals_loses_no_term_and_no_real_time_signal() {
-    let name = "as_pid_1_a_storm_of_signals_loses_no_term_and_no_real_time_signal";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let Some(_alone) = alone("as_pid_1_a_storm_of_signals_loses_no_term_and_no_real_time_signal")
     else {
         return;
@@ -185,9 +182,7 @@ fn orphans_that_end_at_once_are_all_reaped() {
 
 #[test]
 fn as_pid_1_orphans_that_end_at_once_are_all_reaped() {
-    if without_root("as_pid_1_orphans_that_end_at_once_are_all_reaped") {
-        return;
-    }
+    needs!(pid_namespace());
     let Some(_alone) = alone("as_pid_1_orphans_that_end_at_once_are_all_reaped") else { return };
     storm_of_orphans(true);
 }
@@ -196,10 +191,7 @@ fn as_pid_1_orphans_that_end_at_once_are_all_reaped() {
 
 #[test]
 fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
-    let name = "a_fork_bomb_under_a_limit_of_processes_is_stopped";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let Some(_alone) = alone("a_fork_bomb_under_a_limit_of_processes_is_stopped") else { return };
     for (round, options) in [
         // What outlives COMMAND is TERM's and, as PID 1, the kernel's.
@@ -214,7 +206,7 @@ fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
     .enumerate()
     {
         let Some(group) = Group::new("pids", "bomb") else {
-            return skip(name, "no control group of pids can be made");
+            return skip(test_name!(), "no control group of pids can be made");
         };
         group.set("pids.max", "100");
         let (mut stdout, stdout_end) = pipe();
@@ -329,10 +321,7 @@ fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
 /// from the very first instant.
 #[test]
 fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
-    let name = "as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let Some(_alone) = alone("as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost")
     else {
         return;
@@ -382,7 +371,7 @@ fn sample(pid: i32) -> Sample {
 #[test]
 #[ignore = "takes SECONDS_OF_SOAK; make soak runs it"]
 fn soak() {
-    assert!(!without_root("soak"), "needs root, as it runs PID 1s");
+    assert!(!lacks("soak", &[pid_namespace()]), "needs root, as it runs PID 1s");
     let seconds = std::env::var("SECONDS_OF_SOAK").ok().and_then(|s| s.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(3_600));
     let mut random = Random::new(7);
@@ -486,7 +475,7 @@ fn short_life(random: &mut Random, life: u64) {
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let (mut stdout, stdout_end) = pipe();
     let mut start = init_with(&options, &["exit-on", "10", "7"]);
-    start.pid_1 = life.is_multiple_of(2);
+    start.pid_1 = life % 2 == 0;
     start.stdout = Some(stdout_end);
     let mut init = start.start();
     wait_for_line(&mut stdout, "ready");

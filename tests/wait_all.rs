@@ -7,6 +7,8 @@
 mod reliability;
 mod support;
 
+use std::sync::mpsc::RecvTimeoutError;
+
 use reliability::by_storm;
 use support::*;
 
@@ -48,10 +50,6 @@ fn end(mut run: Run, names: &[&str]) {
     assert_eq!(run.status(), 7);
 }
 
-fn skipped(name: &str) -> bool {
-    without_root(name) || without_subreaper(name)
-}
-
 // ------------------------------------------------ where /proc does not help
 
 /// COMMAND exits. `far`, which the init cannot find, receives TERM all the same.
@@ -67,10 +65,7 @@ fn receives_term(mut run: Run) {
 
 #[test]
 fn a_process_that_proc_hides_receives_term() {
-    let name = "a_process_that_proc_hides_receives_term";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     for how in ["hidepid=1", "hidepid=2", "hidepid=4"] {
         let setup = scenarios::with_a_hiding_proc(init(["--wait-all"]), how);
         let (mut run, _) = with_an_orphan(setup);
@@ -81,11 +76,8 @@ fn a_process_that_proc_hides_receives_term() {
 }
 
 #[test]
-fn where_proc_cannot_be_listed_every_process_receives_term() {
-    let name = "where_proc_cannot_be_listed_every_process_receives_term";
-    if without_root(name) || under_emulator(name, "the filter is the machine's own") {
-        return;
-    }
+fn if_proc_cannot_be_listed_every_process_receives_term() {
+    needs!(pid_namespace(), native("the filter is the machine's own"));
     for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
         let setup = init(["--wait-all"]).pid1().wrapped(by_storm(&["seccomp", filter]));
         receives_term(with_an_orphan(setup).0);
@@ -93,11 +85,8 @@ fn where_proc_cannot_be_listed_every_process_receives_term() {
 }
 
 #[test]
-fn where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
-    let name = "where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once";
-    if without_root(name) {
-        return;
-    }
+fn if_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
+    needs!(pid_namespace());
     let mut run = with_a_signalled_group(scenarios::without_proc);
     run.ping("server");
     assert_eq!(run.signals_except_cont("server"), [SIGTERM]);
@@ -106,10 +95,7 @@ fn where_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
 
 #[test]
 fn without_free_descriptors_every_process_receives_term() {
-    let name = "without_free_descriptors_every_process_receives_term";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     // With three, one is free: /proc can be listed, and nothing in it opened.
     for descriptors in [3, 0] {
         let (run, init) = with_an_orphan(init(["--wait-all"]).pid1());
@@ -120,10 +106,7 @@ fn without_free_descriptors_every_process_receives_term() {
 
 #[test]
 fn without_memory_every_process_receives_term() {
-    let name = "without_memory_every_process_receives_term";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let (run, init) = with_an_orphan(init(["--wait-all"]).pid1());
     limit(init, libc::RLIMIT_AS, 1);
     limit(init, libc::RLIMIT_DATA, 0);
@@ -132,10 +115,7 @@ fn without_memory_every_process_receives_term() {
 
 #[test]
 fn a_limit_of_500_kilobytes_of_data_is_enough() {
-    let name = "a_limit_of_500_kilobytes_of_data_is_enough";
-    if under_emulator(name, "it needs more itself") {
-        return;
-    }
+    needs!(native("it needs more itself"));
     for options in [&[""; 0][..], &["--wait-all"]] {
         let setup = init(options).wrapped(["prlimit", "--data=500000:unlimited"]);
         let command = ["--", "prlimit", "--data=unlimited", "sh", "-c", "exit 7"];
@@ -147,10 +127,7 @@ fn a_limit_of_500_kilobytes_of_data_is_enough() {
 
 #[test]
 fn a_stopped_process_receives_term_and_is_continued() {
-    let name = "a_stopped_process_receives_term_and_is_continued";
-    if skipped(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     let drains = init(["--wait-all", "--delay-term=20ms"]).pid1();
     for setup in places().into_iter().chain([drains]) {
         let (mut run, init) = with_an_orphan(setup);
@@ -177,10 +154,7 @@ fn signalled(setup: Setup) -> Run {
 
 #[test]
 fn a_clean_up_command_of_a_signalled_process_receives_no_term() {
-    let name = "a_clean_up_command_of_a_signalled_process_receives_no_term";
-    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     // The handler of TERM has started its command when the init lists /proc again: in one
     // of these rounds it is held between the two, however often it lists it before.
     for listing in 1..=4 {
@@ -208,10 +182,7 @@ fn a_clean_up_command_of_a_signalled_process_receives_no_term() {
 
 #[test]
 fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
-    let name = "a_clean_up_command_receives_no_term_while_an_orphan_does";
-    if skipped(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
         run.tell("far", "fork cleanup session");
@@ -226,11 +197,8 @@ fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
 }
 
 #[test]
-fn what_a_clean_up_command_starts_receives_no_term_either() {
-    let name = "what_a_clean_up_command_starts_receives_no_term_either";
-    if skipped(name) {
-        return;
-    }
+fn the_children_of_a_clean_up_command_receive_no_term_either() {
+    needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
         // A handler's shell starts what it runs as a child of its own.
@@ -250,10 +218,7 @@ fn what_a_clean_up_command_starts_receives_no_term_either() {
 
 #[test]
 fn a_clean_up_command_of_commands_group_receives_no_term() {
-    let name = "a_clean_up_command_of_commands_group_receives_no_term";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = with_a_signalled_group(|setup| setup);
     run.tell("server", "fork cleanup session");
     run.wait("cleanup", "ready");
@@ -266,10 +231,7 @@ fn a_clean_up_command_of_commands_group_receives_no_term() {
 
 #[test]
 fn a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term() {
-    let name = "a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term";
-    if without_root(name) {
-        return;
-    }
+    needs!(pid_namespace());
     let mut run = with_a_signalled_group(|setup| setup);
     run.tell("server", "orphan worker");
     run.wait("worker", "ready");
@@ -284,10 +246,7 @@ fn a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term() {
 
 #[test]
 fn a_process_that_exits_while_it_is_read_does_not_matter() {
-    let name = "a_process_that_exits_while_it_is_read_does_not_matter";
-    if without_root(name) || under_emulator(name, "strace would hold up the emulator's own calls") {
-        return;
-    }
+    needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     let (mut run, init) = with_an_orphan(init(["--wait-all"]).pid1());
     run.tell("far", "fork child session");
     run.wait("child", "ready");
@@ -309,10 +268,7 @@ fn a_process_that_exits_while_it_is_read_does_not_matter() {
 
 #[test]
 fn a_clean_up_command_whose_parent_has_exited_receives_term() {
-    let name = "a_clean_up_command_whose_parent_has_exited_receives_term";
-    if skipped(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
         run.tell("far", "fork cleanup session");
@@ -328,10 +284,7 @@ fn a_clean_up_command_whose_parent_has_exited_receives_term() {
 
 #[test]
 fn an_orphan_that_another_process_has_made_one_receives_term() {
-    let name = "an_orphan_that_another_process_has_made_one_receives_term";
-    if skipped(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     // The init receives no CHLD for it, because far reaps the orphan's parent.
     for setup in places() {
         let mut run = signalled(setup);
@@ -343,11 +296,43 @@ fn an_orphan_that_another_process_has_made_one_receives_term() {
 }
 
 #[test]
-fn a_process_that_is_put_into_the_namespace_later_receives_term() {
-    let name = "a_process_that_is_put_into_the_namespace_later_receives_term";
-    if without_root(name) {
-        return;
+fn an_orphan_receives_term_while_signals_arrive_faster_than_the_init_looks() {
+    needs!(pid_namespace(), subreaper());
+    for setup in places() {
+        let (mut run, init) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let sender = std::thread::spawn(move || {
+            while stopped.recv_timeout(ms(100)).is_err_and(|it| it == RecvTimeoutError::Timeout) {
+                kill(init, SIGWINCH);
+            }
+        });
+        run.tell("far", "orphan late session");
+        run.received("late", SIGTERM);
+        drop(stop);
+        sender.join().unwrap();
+        end(run, &["late", "far"]);
     }
+}
+
+#[test]
+fn a_stopped_member_of_commands_group_receives_term_and_is_continued() {
+    needs!(pid_namespace());
+    let setup = init(["--wait-all"]).pid1().exits_on(SIGTERM, 7);
+    let mut run = setup.script(["fork server"]).start();
+    run.wait("server", "ready");
+    let server = run.pid_of("server");
+    kill(server, SIGSTOP);
+    until_state(server, 'T');
+    run.signal(SIGTERM);
+    run.received("server", SIGTERM);
+    end(run, &["server"]);
+}
+
+#[test]
+fn a_process_that_is_put_into_the_namespace_later_receives_term() {
+    needs!(pid_namespace(), program("nsenter"));
     let setup = init(["--wait-all"]).pid1();
     let words = setup.probe_words("guest", &[]);
     let (mut run, init) = with_an_orphan(setup);
@@ -376,11 +361,8 @@ fn a_process_that_is_put_into_the_namespace_later_receives_term() {
 }
 
 #[test]
-fn however_often_it_looks_a_process_receives_term_only_once() {
-    let name = "however_often_it_looks_a_process_receives_term_only_once";
-    if skipped(name) {
-        return;
-    }
+fn after_any_number_of_scans_a_process_has_received_term_only_once() {
+    needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
         // Each of them is found by another look.
@@ -398,10 +380,7 @@ fn however_often_it_looks_a_process_receives_term_only_once() {
 
 #[test]
 fn an_orphan_with_the_number_of_a_signalled_process_receives_term() {
-    let name = "an_orphan_with_the_number_of_a_signalled_process_receives_term";
-    if skipped(name) {
-        return;
-    }
+    needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = setup.script(["orphan far session", "orphan near session"]).start();
         run.wait("far", "ready");

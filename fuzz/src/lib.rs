@@ -4,12 +4,11 @@
 
 mod machine;
 
-use std::time::Duration;
-
 use drain_init::config::exec_form::{self, Cmd};
 use drain_init::config::{self, Config, Error, Request, Variables};
 use drain_init::drain::WaitAll;
 use drain_init::signal::{Rewrites, Signal};
+use drain_init::time::Duration;
 
 pub use machine::drain;
 
@@ -36,7 +35,7 @@ fn run(words: &[&[u8]], variables: &[&[u8]]) -> Option<Box<Config>> {
 fn check_config(config: &Config) {
     let plan = &config.plan;
     for duration in [plan.delay, plan.kill_after].into_iter().flatten() {
-        assert!(!duration.is_zero() && duration.as_nanos() <= LONGEST);
+        assert!((1..=LONGEST).contains(&duration.as_nanos().into()));
     }
     assert!(plan.stop_signals.iter().count() > 0);
     for signal in [Signal::KILL, Signal::STOP, Signal::CHLD] {
@@ -189,7 +188,7 @@ pub fn duration(data: &[u8]) {
     match (config, expected) {
         (Some(config), Some(nanos)) => {
             let found = config.plan.delay.unwrap_or(Duration::ZERO);
-            assert_eq!(found.as_nanos(), nanos);
+            assert_eq!(u128::from(found.as_nanos()), nanos);
         }
         (None, None) => {}
         (config, expected) => panic!("{config:?}, expected {expected:?}"),

@@ -5,6 +5,7 @@ use drain_init::drain::{
 };
 use drain_init::signal::{Rewrites, Signal, SignalSet};
 use drain_init::status::Status;
+use drain_init::time::Duration;
 
 #[path = "../../src/drain/walk.rs"]
 mod walk;

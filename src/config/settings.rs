@@ -1,7 +1,5 @@
 //! What the options and variables have set, the command line before the variables.
 
-use core::time::Duration;
-
 use super::exec_form;
 use super::options::{Entry, Opt, Source};
 use super::values::{self, ExitCodes};
@@ -9,6 +7,7 @@ use super::{Config, Error, NamedCmd, NamedPath, Wrong};
 use crate::drain::{Plan, WaitAll};
 use crate::report::Level;
 use crate::signal::{Rewrites, Signal, SignalSet};
+use crate::time::Duration;
 
 /// What has been set so far.
 #[derive(Default)]
@@ -101,7 +100,7 @@ impl Settings {
 
     /// The configuration: what has been set, and the default of everything else.
     pub(super) fn complete(self, command: usize, is_pid_1: bool) -> Config {
-        let not_zero = |duration: &Duration| !duration.is_zero();
+        let not_zero = |duration: &Duration| *duration != Duration::ZERO;
         let stop_signals = match self.stop_signals {
             SignalSet::EMPTY => SignalSet::of(&[Signal::TERM]),
             signals => signals,

@@ -4,7 +4,7 @@ use super::options::{OPTIONS, Opt, Source, Takes};
 use super::*;
 use crate::drain::WaitAll;
 use crate::signal::{Rewrites, SignalSet};
-use core::time::Duration;
+use crate::time::Duration;
 
 fn request(args: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
     let args = ["drain-init"].iter().chain(args).map(|arg| arg.as_bytes());
@@ -44,8 +44,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
 }
 
 fn duration(text: &str) -> Option<u64> {
-    let duration = values::duration(text.as_bytes()).ok()?;
-    Some(duration.as_nanos().try_into().unwrap())
+    values::duration(text.as_bytes()).ok().map(Duration::as_nanos)
 }
 
 #[test]
@@ -235,7 +234,7 @@ fn every_option_reaches_the_configuration() {
 }
 
 #[test]
-fn a_duration_of_zero_is_as_good_as_none() {
+fn a_duration_of_zero_is_the_same_as_no_duration() {
     assert_eq!(config(&["--delay-term=0", "x"]).plan.delay, None);
     assert_eq!(config(&["--kill-after=0s", "x"]).plan.kill_after, None);
     let variables = [("DRAIN_INIT_DELAY_TERM", "5"), ("DRAIN_INIT_KILL_AFTER", "5")];
@@ -430,7 +429,7 @@ fn a_list_on_the_command_line_is_refused_with_a_hint() {
 }
 
 #[test]
-fn copy_to_works_alone_whatever_the_variables() {
+fn copy_to_works_alone_with_any_variables() {
     let copy = Ok(Request::CopyTo(c"/a"));
     let variables = [("DRAIN_INIT_DELAY_TERM", "x")];
     assert_eq!(request(&["--copy-to", "/a"], &variables), copy);
@@ -442,7 +441,7 @@ fn copy_to_works_alone_whatever_the_variables() {
 }
 
 #[test]
-fn help_and_version_count_where_they_stand() {
+fn help_and_version_take_effect_in_order() {
     assert_eq!(request(&["-h", "--nosuch"], &[]), Ok(Request::Help));
     assert_eq!(request(&["-V"], &[("DRAIN_INIT_DELAY_TERM", "x")]), Ok(Request::Version));
     assert!(error(&["--nosuch", "-h"]).contains("--nosuch"));

@@ -2,13 +2,13 @@
 //! for CMD.
 
 use core::ffi::CStr;
-use core::time::Duration;
 
 use super::Wrong;
 use super::exec_form::CARRIAGE_RETURN;
 use crate::decimal;
 use crate::signal::{Rewrites, Signal};
 use crate::sys;
+use crate::time::Duration;
 
 /// A set of exit statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

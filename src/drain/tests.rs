@@ -95,7 +95,7 @@ impl Sim {
 
     /// How COMMAND's exit is reported: whether in a drain, what stopped it, and after
     /// how many milliseconds.
-    fn exited(&self) -> (bool, Option<Cause>, u128) {
+    fn exited(&self) -> (bool, Option<Cause>, u64) {
         let exited = self.messages.iter().find_map(|message| match *message {
             Message::Exited { during, now, .. } => Some(match during {
                 Phase::Draining { since, .. } => (true, None, now.saturating_sub(since)),
@@ -110,8 +110,8 @@ impl Sim {
         (drains, cause, elapsed.as_millis())
     }
 
-    fn deadline(&self) -> Option<u128> {
-        self.drain.deadline().map(|deadline| deadline.as_millis())
+    fn deadline(&self) -> Option<u64> {
+        self.drain.deadline().map(Duration::as_millis)
     }
 }
 
@@ -172,13 +172,13 @@ fn the_end_of_command_is_the_end() {
 }
 
 #[test]
-fn in_single_mode_nobody_else_is_signalled_at_the_end() {
+fn in_single_mode_no_other_process_is_signalled_at_the_end() {
     let mut sim = Sim::new(Plan { group: false, ..plan() });
     assert_eq!(sim.command_ends(0), [Action::Exit(OK)]);
 }
 
 #[test]
-fn the_group_gets_term_at_the_end_as_rewritten() {
+fn the_group_receives_the_rewritten_term_at_the_end() {
     let mut sim = Sim::new(rewriting(plan(), Signal::TERM, Some(Signal::QUIT)));
     assert_eq!(sim.command_ends(0), [rest(Signal::QUIT), Action::Exit(OK)]);
     let mut sim = Sim::new(rewriting(plan(), Signal::TERM, None));
@@ -212,7 +212,7 @@ fn a_signal_that_bypassed_the_drain_is_reported_for_ten_seconds() {
 // ---- draining ----
 
 #[test]
-fn a_delay_holds_the_stop_signal_back() {
+fn a_delay_postpones_the_stop_signal() {
     let mut sim = Sim::new(delayed());
     assert_eq!(sim.term(500), []);
     let then = AfterDrain::Signal(Signal::TERM);
@@ -286,7 +286,7 @@ fn a_drain_signal_without_a_delay_is_followed_by_the_stop_at_once() {
 }
 
 #[test]
-fn a_drain_command_beside_a_delay_changes_nothing() {
+fn a_drain_command_does_not_change_a_delay() {
     const EXITED: Event = Event::HelperExited(Helper::Drain, OK);
     let start = Action::Start(Helper::Drain, Signal::TERM);
     for (event, failure) in [
@@ -393,7 +393,7 @@ fn a_drain_that_ends_at_once_is_not_measured() {
 }
 
 #[test]
-fn a_drain_command_that_still_runs_gets_term_when_command_has_ended() {
+fn a_drain_command_that_still_runs_receives_term_when_command_has_exited() {
     let term = Action::SendToHelper(Helper::Drain, Signal::TERM);
     let mut sim = Sim::new(Plan { drain_cmd: true, ..delayed() });
     sim.term(0);
@@ -440,7 +440,7 @@ fn a_stop_command_alone_starts_at_once() {
 }
 
 #[test]
-fn stop_signals_are_swallowed_while_the_stop_command_runs_and_delivered_afterwards() {
+fn stop_signals_are_discarded_while_the_stop_command_runs_and_delivered_afterwards() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
     assert_eq!(sim.term(1), []);
@@ -473,7 +473,7 @@ fn a_failed_stop_command_is_followed_by_the_signal() {
 }
 
 #[test]
-fn a_stop_signal_that_is_rewritten_to_0_stops_nothing_and_says_so() {
+fn a_stop_signal_that_is_rewritten_to_0_stops_nothing_and_is_reported() {
     let mut sim = Sim::new(rewriting(delayed(), Signal::TERM, None));
     sim.term(0);
     assert_eq!(sim.time(1000), []);
@@ -522,7 +522,7 @@ fn a_stop_command_that_still_runs_is_waited_for() {
 }
 
 #[test]
-fn a_signal_after_the_end_goes_to_what_is_left_of_the_group_or_is_dropped() {
+fn a_signal_after_the_end_goes_to_the_rest_of_the_group_or_is_dropped() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
     sim.command_ends(1);
@@ -544,7 +544,7 @@ fn a_signal_after_the_end_goes_to_what_is_left_of_the_group_or_is_dropped() {
 }
 
 #[test]
-fn with_wait_all_as_pid_1_every_process_gets_term_once_and_every_child_is_waited_for() {
+fn with_wait_all_as_pid_1_every_process_receives_term_once_and_every_child_is_waited_for() {
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Namespace), ..plan() });
     assert_eq!(sim.at(0, Event::NoChildren), []);
     assert_eq!(sim.command_ends(0), [everyone(Signal::TERM)]);
@@ -553,7 +553,7 @@ fn with_wait_all_as_pid_1_every_process_gets_term_once_and_every_child_is_waited
 }
 
 #[test]
-fn with_wait_all_as_pid_1_term_is_plain_though_the_group_gets_it_rewritten() {
+fn with_wait_all_as_pid_1_term_is_not_rewritten_although_the_group_receives_it_rewritten() {
     let plan = Plan { wait_all: Some(WaitAll::Namespace), ..plan() };
     let mut sim = Sim::new(rewriting(plan, Signal::TERM, Some(Signal::QUIT)));
     let others =
@@ -575,7 +575,7 @@ fn with_wait_all_as_pid_1_the_stop_command_ends_in_peace() {
 }
 
 #[test]
-fn with_wait_all_otherwise_the_group_gets_term_and_every_child_is_waited_for() {
+fn with_wait_all_not_as_pid_1_the_group_receives_term_and_every_child_is_waited_for() {
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan() });
     let others =
         Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
@@ -618,7 +618,7 @@ fn the_clock_of_kill_after_starts_once_on_entering_the_stop() {
 }
 
 #[test]
-fn kill_after_works_without_a_drain_and_where_nothing_is_delivered() {
+fn kill_after_works_without_a_drain_and_if_nothing_is_delivered() {
     let mut sim = Sim::new(rewriting(killing(plan()), Signal::TERM, None));
     sim.at(0, received(Signal::INT));
     assert_eq!(sim.deadline(), None);
@@ -661,7 +661,7 @@ fn with_wait_all_as_pid_1_kill_after_reaches_every_process() {
 }
 
 #[test]
-fn what_would_get_term_later_gets_kill() {
+fn a_process_that_is_due_a_term_receives_kill_instead() {
     let mut sim = Sim::new(killing(Plan { drain_cmd: true, ..delayed() }));
     sim.term(0);
     sim.time(1000);
@@ -677,7 +677,7 @@ fn what_would_get_term_later_gets_kill() {
 }
 
 #[test]
-fn whom_command_leaves_gets_kill_at_once_though_the_killed_stop_command_was_not_reaped_yet() {
+fn remaining_processes_receive_kill_at_once_even_before_the_killed_stop_command_is_reaped() {
     let plan = Plan { stop_cmd: true, group: false, ..killing(plan()) };
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan });
     sim.term(0);
@@ -737,7 +737,7 @@ fn waits(sim: &Sim) -> bool {
 }
 
 #[test]
-fn after_a_drain_what_is_left_of_the_group_is_waited_for_and_not_told_again() {
+fn after_a_drain_the_rest_of_the_group_is_waited_for_and_not_signalled_again() {
     let mut sim = Sim::new(delayed());
     sim.term(0);
     sim.time(1000);
@@ -748,7 +748,7 @@ fn after_a_drain_what_is_left_of_the_group_is_waited_for_and_not_told_again() {
 }
 
 #[test]
-fn where_a_stop_command_stopped_command_the_rest_is_told_once_and_waited_for() {
+fn if_a_stop_command_stopped_command_the_rest_receives_one_stop_signal_and_is_waited_for() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
     sim.at(1, Event::HelperExited(Helper::Stop, OK));
@@ -763,7 +763,7 @@ fn where_a_stop_command_stopped_command_the_rest_is_told_once_and_waited_for() {
 }
 
 #[test]
-fn a_failed_stop_command_tells_the_group_and_nobody_tells_it_again() {
+fn after_a_failed_stop_command_the_group_receives_the_stop_signal_only_once() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
     let failed = Event::HelperExited(Helper::Stop, Status::Exited(1));
@@ -772,7 +772,7 @@ fn a_failed_stop_command_tells_the_group_and_nobody_tells_it_again() {
 }
 
 #[test]
-fn without_a_stop_or_a_drain_or_a_group_nobody_is_waited_for() {
+fn without_a_stop_or_a_drain_or_a_group_no_process_is_waited_for() {
     // COMMAND ended by itself.
     let mut sim = Sim::new(delayed());
     assert_eq!(leaving_a_group(0, &mut sim), [rest(Signal::TERM), Action::Exit(OK)]);
@@ -803,7 +803,7 @@ fn kill_after_bounds_the_wait_for_the_group() {
 }
 
 #[test]
-fn with_wait_all_a_group_that_was_told_is_left_out() {
+fn with_wait_all_a_group_that_was_signalled_is_skipped() {
     for wait_all in [WaitAll::Namespace, WaitAll::Children] {
         for plan in [plan(), delayed()] {
             let mut sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan });
@@ -821,7 +821,7 @@ fn with_wait_all_a_group_that_was_told_is_left_out() {
 }
 
 #[test]
-fn what_the_rest_gets_while_the_stop_command_still_runs_counts_when_everybody_is_told() {
+fn a_signal_to_the_rest_during_the_stop_command_counts_when_all_are_signalled() {
     let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
     let plan = Plan { stop_signals, wait_all: Some(WaitAll::Namespace), ..plan() };
     let plan = rewriting(Plan { stop_cmd: true, ..plan }, Signal::TERM, None);
@@ -849,7 +849,7 @@ fn what_the_rest_gets_while_the_stop_command_still_runs_counts_when_everybody_is
 }
 
 #[test]
-fn a_drain_command_that_was_told_is_left_out_too() {
+fn a_drain_command_that_was_signalled_is_skipped_too() {
     let plan = Plan { drain_cmd: true, stop_cmd: true, ..delayed() };
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Namespace), ..plan });
     sim.term(0);
@@ -967,7 +967,7 @@ fn cont_does_not_discard_a_drain_signal_that_suspends() {
 }
 
 #[test]
-fn remaining_processes_that_all_ignore_the_stop_signal_get_term_once() {
+fn remaining_processes_that_all_ignore_the_stop_signal_receive_term_once() {
     let plan = rewriting(delayed(), Signal::TERM, Some(Signal::QUIT));
     let mut sim = Sim::new(plan.clone());
     sim.term(0);
@@ -1047,7 +1047,7 @@ fn remaining_processes_that_a_terminal_suspended_continue_if_no_shell_can_do_tha
 }
 
 #[test]
-fn with_wait_all_the_stop_reaches_what_is_left_of_a_suspended_group() {
+fn with_wait_all_the_stop_reaches_the_rest_of_a_suspended_group() {
     let stopped = Event::CommandSuspended { signal: Signal::STOP, continuer: None };
     for wait_all in [WaitAll::Namespace, WaitAll::Children] {
         // Told with everybody, as the group would get nothing (in a namespace
@@ -1068,7 +1068,7 @@ fn with_wait_all_the_stop_reaches_what_is_left_of_a_suspended_group() {
 }
 
 #[test]
-fn a_command_that_a_terminal_stopped_goes_on_where_nobody_else_can_continue_it() {
+fn a_command_that_a_terminal_stopped_is_continued_if_no_shell_can_continue_it() {
     for signal in STOPS {
         let event = |continuer| Event::CommandSuspended { signal, continuer };
         assert_eq!(Sim::new(plan()).at(0, event(None)), []);
@@ -1103,7 +1103,7 @@ fn cont_reaches_the_whole_group_if_a_terminal_has_suspended_it() {
 }
 
 #[test]
-fn what_drain_init_has_continued_is_not_continued_again() {
+fn a_process_that_drain_init_has_continued_is_not_continued_again() {
     let mut sim = Sim::new(plan());
     let continuer = Some(Continuer::Init);
     let suspended = Event::CommandSuspended { signal: Signal::TSTP, continuer };
@@ -1114,16 +1114,25 @@ fn what_drain_init_has_continued_is_not_continued_again() {
 #[test]
 fn a_stop_signal_continues_remaining_processes_that_were_suspended() {
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan() });
-    sim.term(0);
+    // With --wait-all any of them may be suspended.
+    assert_eq!(sim.all_at(0, received(Signal::TERM)), [send(Signal::TERM), CONT]);
     leaving_a_group(1, &mut sim);
     let term = Action::SendToRemaining { signal: Signal::TERM, received: Some(Signal::TERM) };
-    assert_eq!(sim.all_at(2, received(Signal::TERM)), [term]);
-    sim.at(3, on_terminal(Signal::TSTP));
-    assert_eq!(sim.all_at(4, received(Signal::TERM)), [term, rest(Signal::CONT)]);
+    assert_eq!(sim.all_at(2, received(Signal::TERM)), [term, rest(Signal::CONT)]);
 }
 
 #[test]
-fn no_hint_is_given_for_what_ends_no_process_by_itself() {
+fn a_command_that_a_stop_signal_suspends_again_is_still_continued_by_the_next_one() {
+    let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
+    let plan = rewriting(Plan { stop_signals, ..plan() }, Signal::QUIT, Some(Signal::STOP));
+    let mut sim = Sim::new(plan);
+    sim.at(0, Event::CommandSuspended { signal: Signal::STOP, continuer: None });
+    assert_eq!(sim.all_at(1, received(Signal::QUIT)), deliver(Signal::STOP));
+    assert_eq!(sim.all_at(2, received(Signal::TERM)), [send(Signal::TERM), CONT]);
+}
+
+#[test]
+fn no_hint_is_given_for_a_signal_that_ends_no_process_by_default() {
     for (event, hinted) in [
         (received(Signal::QUIT), true),
         (received(Signal::URG), false),

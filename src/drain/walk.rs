@@ -4,10 +4,8 @@
 //! It knows more plans than the exhaustive search, but not every order. The fuzz
 //! target includes this file by its path, as it does `world.rs`.
 
-use std::time::Duration;
-
 use super::world::{COMMAND, Move, Process, REMAINING, Turn, World};
-use super::{Continuer, Plan, Rewrites, Signal, SignalSet, Status, WaitAll};
+use super::{Continuer, Duration, Plan, Rewrites, Signal, SignalSet, Status, WaitAll};
 
 /// Bytes as choices. After the last one they are zeros.
 struct Bytes<'a>(&'a [u8]);

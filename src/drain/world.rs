@@ -11,11 +11,9 @@
 //! write the rule into one of the three `check_` functions. The compiler then asks
 //! for the field in `exhaustive.rs`, and `turns` there and in `walk.rs` makes the move.
 
-use std::time::Duration;
-
 use super::{
-    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Recipient, Signal, Status,
-    WaitAll,
+    Action, Continuer, Drain, Duration, Event, Helper, Measure, Message, Plan, Recipient, Signal,
+    Status, WaitAll,
 };
 
 /// The rule that was broken, as a sentence.
@@ -296,12 +294,14 @@ impl<'a> World<'a> {
         if self.drain.stops_all() && !matches!(turn.what, Move::Receive(_)) {
             self.feed(Event::Scan, turn)?;
         }
-        if self.exited.is_none()
-            && let Move::Receive(signal) = turn.what
-        {
-            let about_terminal = self.on_terminal
-                && (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH));
-            self.feed(Event::Received { signal, about_terminal }, turn)?;
+        match turn.what {
+            Move::Receive(signal) if self.exited.is_none() => {
+                let about_terminal = self.on_terminal
+                    && (signal.is_of_job_control()
+                        || matches!(signal, Signal::CONT | Signal::WINCH));
+                self.feed(Event::Received { signal, about_terminal }, turn)?;
+            }
+            _ => {}
         }
         self.check_turn(turn)
     }
@@ -390,14 +390,10 @@ impl<'a> World<'a> {
             }
             Event::HelperNotStarted(helper) => self.drain_cmd_is_over(helper),
             Event::Time => {
-                if let Phase::Draining { ends: Some(ends) } = self.phase
-                    && self.now >= ends
-                {
+                if matches!(self.phase, Phase::Draining { ends: Some(ends) } if self.now >= ends) {
                     self.begin_stop();
                 }
-                if let KillClock::Due(at) = self.kill_clock
-                    && self.now >= at
-                {
+                if matches!(self.kill_clock, KillClock::Due(at) if self.now >= at) {
                     self.kill_clock = KillClock::Fired;
                 }
             }
@@ -439,9 +435,10 @@ impl<'a> World<'a> {
     }
 
     fn start_kill_clock(&mut self) {
-        if self.kill_clock == KillClock::Unset
-            && let Some(kill_after) = self.plan.kill_after
-        {
+        if self.kill_clock != KillClock::Unset {
+            return;
+        }
+        if let Some(kill_after) = self.plan.kill_after {
             self.kill_clock = KillClock::Due(self.now.saturating_add(kill_after));
         }
     }
@@ -751,8 +748,9 @@ impl<'a> World<'a> {
             self.measured.is_some() == (is_draining && self.plan.measure),
             "with --measure-drain each drain is measured to its end",
         )?;
-        let figure_at =
-            self.measured.map(|(since, seconds)| since + Duration::from_secs(seconds + 1));
+        let figure_at = self
+            .measured
+            .map(|(since, seconds)| since.saturating_add(Duration::from_secs(seconds + 1)));
         rule(
             self.drain.deadline() == ends.into_iter().chain(kill_at).chain(figure_at).min(),
             "each deadline is set once and never moves",

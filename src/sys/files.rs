@@ -25,5 +25,8 @@ pub fn random() -> u32 {
     let mut number = 0_u32;
     // SAFETY: the kernel writes four bytes, or fails.
     unsafe { libc::syscall(libc::SYS_getrandom, &raw mut number, 4, 0) };
-    number ^ super::now().subsec_nanos()
+    #[allow(clippy::cast_possible_truncation)]
+    {
+        number ^ super::now().as_nanos() as u32
+    }
 }

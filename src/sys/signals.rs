@@ -3,12 +3,12 @@
 
 use core::ffi::{c_int, c_long, c_void};
 use core::ptr;
-use core::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::signal::{Signal, SignalSet};
+use crate::time::Duration;
 
 /// The size of the kernel's `sigset_t`, which is what [`SignalSet`] is. The C
 /// library's own type is larger, and musl's functions filter it.
@@ -56,7 +56,7 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
     let set = set.bits();
     let timeout = timeout.map(|timeout| KernelTimespec {
         seconds: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
-        #[allow(clippy::cast_lossless, clippy::cast_possible_wrap)]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
         nanos: timeout.subsec_nanos() as c_long,
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -214,11 +214,10 @@ pub fn hand_over_signals(sigchld_ignored: bool, named: SignalSet) {
 }
 
 /// The time since a fixed moment in the past. See `clock_gettime(2)`, `CLOCK_MONOTONIC`.
-#[must_use]
 pub fn now() -> Duration {
     let mut time = KernelTimespec { seconds: 0, nanos: 0 };
     // SAFETY: the kernel writes one timespec, or leaves the zeros.
     unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) };
-    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]
-    Duration::new(time.seconds as u64, time.nanos as u32)
+    #[allow(clippy::cast_sign_loss)]
+    Duration::from_secs(time.seconds as u64).saturating_add(Duration::from_nanos(time.nanos as u64))
 }

@@ -1,8 +1,10 @@
 //! What the tests of reliability share: how many rounds, the helper program,
 //! inits by the thousand, control groups.
 
-#![allow(dead_code)] // no test file uses all of it
+#![allow(dead_code, unused_imports)] // no test file uses all of it
 #![allow(unsafe_code)]
+
+mod places;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -11,6 +13,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+pub use places::*;
 
 /// `full` with FULL=1, otherwise `short`.
 pub fn rounds(short: usize, full: usize) -> usize {
@@ -49,12 +53,9 @@ impl Random {
     }
 }
 
-/// The built helper program, beside the tests' own directory.
+/// The program whose acts the storms run as COMMAND.
 pub fn storm() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/storm");
-    assert!(path.exists(), "{} is missing: cargo test builds it", path.display());
-    path
+    crate::support::example("storm", "tests/reliability/storm.rs")
 }
 
 /// Words before the init that run an act of storm, which then becomes the init.
@@ -387,7 +388,7 @@ impl Drop for Group {
         // What a failed test has left in it; a bomb needs more than one round.
         for _ in 0..1_000 {
             for pid in self.members() {
-                if pid > 1 && pid != std::process::id().cast_signed() {
+                if pid > 1 && pid.unsigned_abs() != std::process::id() {
                     // SAFETY: a member of the group that this test made.
                     unsafe { libc::kill(pid, libc::SIGKILL) };
                 }

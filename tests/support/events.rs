@@ -131,7 +131,7 @@ pub(super) fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<
             let what = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
             // SAFETY: info is valid.
             let found = unsafe {
-                libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, what | libc::WNOWAIT)
+                libc::waitid(libc::P_PID, pid.unsigned_abs(), &raw mut info, what | libc::WNOWAIT)
             };
             if found != 0 {
                 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {

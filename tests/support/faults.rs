@@ -30,7 +30,7 @@ impl Setup {
                 }
                 let mut info: libc::siginfo_t = std::mem::zeroed();
                 let flags = libc::WEXITED | libc::WNOWAIT;
-                libc::waitid(libc::P_PID, child.cast_unsigned(), &raw mut info, flags);
+                libc::waitid(libc::P_PID, child.unsigned_abs(), &raw mut info, flags);
             }
             Ok(())
         })
@@ -186,7 +186,7 @@ pub fn fill_up_to(fd: &OwnedFd, most: usize, step: usize) -> usize {
         libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK);
         while written < most {
             match libc::write(raw, bytes.as_ptr().cast(), step.min(most - written)) {
-                count if count > 0 => written += count.cast_unsigned(),
+                count if count > 0 => written += count.unsigned_abs(),
                 _ => break,
             }
         }

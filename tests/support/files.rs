@@ -1,11 +1,12 @@
 //! Files of a test, programs that it writes, and pipes.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::process::{Child, Command};
+use std::sync::{Mutex, PoisonError};
 
 use super::PATIENCE;
 
@@ -36,9 +37,15 @@ impl Drop for TempDir {
 /// between would inherit the open file, and exec refuse it (ETXTBSY).
 pub(super) static SPAWNING: Mutex<()> = Mutex::new(());
 
+/// Starts a program, while none is being written.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
 /// Writes an executable file.
 pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
-    let _spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

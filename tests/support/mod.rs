@@ -11,21 +11,26 @@
 //!
 //! - DESCRIPTION: pid1 (the duties of PID 1)
 //! - OPTIONS, ENVIRONMENT: `command_line`
-//! - THE STOP, STEP BY STEP: stop; its Job control: `job_control`; the wait for
-//!   COMMAND's group: `remaining_processes`; `--wait-all`: `wait_all`
+//! - THE STOP, STEP BY STEP: `signal_delivery`, draining, `stop_command`,
+//!   `drain_and_stop_commands`, `kill_after`, `order_of_events`; its Job control:
+//!   `job_control`; the wait for COMMAND's group: `after_command_exits` and
+//!   `remaining_processes`; `--wait-all`: `wait_all`
 //! - WHAT COMMAND SEES: `command_sees`
 //! - `--drain-file`: marking; `--measure-drain`: measuring; `--copy-to`: copying
 //! - EXIT STATUS: `exit_status`
 //! - DIAGNOSTICS: messages
 //! - COMPATIBILITY: `compliance_dumb_init`, `compliance_tini`, which those inits
 //!   pass as well, and differential (dumb-init beside drain-init, at random)
-//! - all of it, where little else works: faults; by the thousand: storms
+//! - all of it at the limits of a machine: `resource_limits`, `stderr_that_blocks`,
+//!   `kernel_refusals`, `traced_commands`, `unusual_environments`, clocks; by the
+//!   thousand: storms
 //! - compare: each scenario a row of docs/comparison.md, by `make compare`
 //! - whether the pages agree with each other: documents
 //!
 //! What is in here, to be had by `use support::*`:
 //!
-//! - peer: which init is under test, in what it runs, what is skipped
+//! - abilities: what a test needs and is skipped without: `needs!(strace())`
+//! - peer: the init under test, and what it runs in
 //! - setup: an init that is put together; namespace and terminal: where it stands
 //! - run: an init that runs; events: how what it does is seen
 //! - proc: what /proc says, signals to a process; files: files, programs, pipes
@@ -33,13 +38,14 @@
 //! - time: how long things may take
 //! - scenarios: what is expected of any init, told once and run with each
 //!
-//! probe.rs is the COMMAND; what faults, storms and differential share besides is
-//! in tests/reliability/.
+//! probe.rs is the COMMAND. tests/reliability/ has what the tests of faults, storms
+//! and differential share.
 
 #![allow(dead_code, unused_imports)] // no test file uses all of it
 #![allow(unsafe_code)]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
+mod abilities;
 mod events;
 mod faults;
 mod files;
@@ -52,6 +58,7 @@ mod setup;
 mod terminal;
 mod time;
 
+pub use abilities::*;
 pub use faults::*;
 pub use files::*;
 pub use namespace::*;

@@ -1,13 +1,13 @@
-//! Which init is under test, in what it runs, and which tests it cannot be given.
+//! The init under test, what it runs in, and which signals it can be sent.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::{
     SIGABRT, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTRAP, SIGUSR1, SIGUSR2,
-    init, until,
+    init, skip, spawn, until,
 };
 
 /// The init under test. With a runner it must be a path.
@@ -60,53 +60,42 @@ pub fn emulated() -> bool {
     !runner().is_empty()
 }
 
-/// The built probe, beside the tests' own directory.
+/// The program that is COMMAND in most tests.
 pub fn probe_path() -> PathBuf {
+    example("probe", "tests/support/probe.rs")
+}
+
+/// An example of this package. A plain `cargo test` has built it before it runs the
+/// tests. `cargo test --test NAME` has not, so it is built here if it is missing or
+/// older than its source. Cargo's own lock keeps two test processes apart.
+pub fn example(name: &str, source: &str) -> PathBuf {
+    static BUILD: Mutex<()> = Mutex::new(());
     let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/probe");
-    assert!(path.exists(), "{} is missing: cargo test builds it", path.display());
+    let profile = own.parent().unwrap().parent().unwrap();
+    let path = profile.join("examples").join(name);
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let changed = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
+    let _one = BUILD.lock().unwrap_or_else(PoisonError::into_inner);
+    if path.exists() && changed(&path) >= changed(&package.join(source)) {
+        return path;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "-q", "--locked", "--example", name]).current_dir(package);
+    let parent = profile.parent().unwrap();
+    if parent.join("CACHEDIR.TAG").exists() {
+        command.arg("--target-dir").arg(parent);
+    } else {
+        // With --target, whose name is a directory in between.
+        command.arg("--target-dir").arg(parent.parent().unwrap());
+        command.arg("--target").arg(parent.file_name().unwrap());
+    }
+    let profile = profile.file_name().unwrap().to_str().unwrap();
+    command.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
+    let status = spawn(&mut command).and_then(|mut child| child.wait());
+    let built = status.as_ref().is_ok_and(std::process::ExitStatus::success) && path.exists();
+    assert!(built, "{} is not built: run cargo build --examples ({status:?})", path.display());
     path
-}
-
-/// Names a test that cannot run here and why; `tests/run` counts these.
-pub fn skip(name: &str, reason: &str) {
-    // Past the harness, which shows nothing of a test that passes.
-    let _ = writeln!(io::stderr(), "SKIP {name}: {reason}");
-    if let Some(log) = std::env::var_os("SKIP_LOG") {
-        let mut log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
-        writeln!(log, "SKIP {name}: {reason}").unwrap();
-    }
-}
-
-/// Skips, by name, what needs root: returns true where it is not root.
-pub fn without_root(name: &str) -> bool {
-    // SAFETY: cannot fail.
-    let missing = unsafe { libc::geteuid() } != 0;
-    if missing {
-        skip(name, "needs root");
-    }
-    missing
-}
-
-/// Skips, by name, what an emulator cannot show.
-pub fn under_emulator(name: &str, why: &str) -> bool {
-    if emulated() {
-        skip(name, why);
-    }
-    emulated()
-}
-
-/// Skips, by name, what needs `PR_SET_CHILD_SUBREAPER`, which older qemu-users
-/// refuse: the init says so.
-pub fn without_subreaper(name: &str) -> bool {
-    static ASKED: OnceLock<bool> = OnceLock::new();
-    let missing = *ASKED.get_or_init(|| {
-        emulated() && init(["-s"]).command(["true"]).finish().stderr.contains("no effect")
-    });
-    if missing {
-        skip(name, "this emulator has no PR_SET_CHILD_SUBREAPER");
-    }
-    missing
 }
 
 /// What an emulator makes of the signals' numbers. qemu-user keeps the C

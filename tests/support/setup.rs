@@ -381,7 +381,7 @@ impl Setup {
         let spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         #[allow(clippy::zombie_processes)] // `watch` waits for it
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{words:?}: {e}"));
-        let pid = child.id().cast_signed();
+        let pid = child.id().try_into().unwrap();
         drop(spawning);
         drop(command);
         if let Some(pipe) = child.stderr.take() {

@@ -1,0 +1,86 @@
+//! Deadlines while drain-init is stopped or frozen, and which clock it reads.
+
+#[allow(clippy::duplicate_mod)]
+mod reliability;
+mod support;
+
+use std::process::Command;
+use std::thread;
+
+use reliability::*;
+use support::*;
+
+#[test]
+fn a_deadline_that_passes_while_it_is_stopped_takes_effect_at_cont() {
+    for &place in places(test_name!()) {
+        let mut run = at(place, init(["--delay-term=200ms"])).start();
+        let pid = run.pid();
+        run.signal(SIGTERM);
+        run.message("draining");
+        kill(pid, SIGSTOP);
+        until_state(pid, 'T');
+        // Nothing happens while the deadline passes: there is nothing to wait for.
+        thread::sleep(ms(300));
+        assert_eq!(run.signals("main"), [0; 0]);
+        kill(pid, SIGCONT);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_while_the_container_is_frozen_takes_effect_when_it_thaws() {
+    let name = test_name!();
+    needs!(pid_namespace());
+    for &place in places(name) {
+        let Some(group) = group("freezer", name) else { return };
+        let mut run = entering(at(place, init(["--delay-term=200ms"])), &group).start();
+        run.signal(SIGTERM);
+        run.message("draining");
+        group.freeze(true);
+        until("frozen", || group.is_frozen());
+        thread::sleep(ms(300));
+        assert_eq!(run.signals("main"), [0; 0]);
+        group.freeze(false);
+        run.received("main", SIGTERM);
+        run.tell("main", "exit 7");
+        assert_eq!(run.status(), 7);
+    }
+}
+
+/// A wall clock that jumps cannot matter to who does not read it. A program's
+/// clock calls do not reach strace, as the vDSO answers them; qemu-user has no
+/// vDSO, so that its own trace shows them all.
+#[test]
+fn only_the_monotonic_clock_is_read() {
+    let name = test_name!();
+    let emulator = match (std::env::consts::ARCH, emulated()) {
+        ("x86_64", false) => "qemu-x86_64-static",
+        ("aarch64", false) => "qemu-aarch64-static",
+        _ => return skip(name, "the emulator is started by the test itself"),
+    };
+    if Command::new(emulator).arg("--version").output().is_err() {
+        return skip(name, &format!("{emulator} is not installed"));
+    }
+    let options = ["-v", "--delay-term=100ms", "--kill-after=1s"];
+    let setup = init(options).wrapped([emulator, "-strace"]);
+    let mut run = setup.start();
+    run.signal(SIGTERM);
+    run.received("main", SIGTERM);
+    run.tell("main", "exit 7");
+    assert_eq!(run.status(), 7);
+    run.drain_output();
+    let trace = run.stderr();
+    let reads = |line: &&str| {
+        ["clock_gettime", "gettimeofday", " time(", "clock_nanosleep", "timerfd", "setitimer"]
+            .iter()
+            .any(|call| line.contains(call))
+    };
+    let calls: Vec<&str> = trace.lines().filter(reads).collect();
+    assert!(!calls.is_empty(), "the trace shows no clock at all:\n{trace}");
+    for call in &calls {
+        assert!(call.contains("clock_gettime(CLOCK_MONOTONIC,"), "{call}");
+    }
+    eprintln!("{} calls, all of CLOCK_MONOTONIC", calls.len());
+}
