@@ -4,8 +4,10 @@ import json
 
 from .rows import PATHS
 
-HEADER = ("| server | run as | way to the pod | removal | delay | deploys | requests | failed "
-          "| in flight | told | longest gap | signal to exit | exit status |\n"
+HEADER = ("# Rolling deploys: every server and init\n\n"
+          "[e2e.md](../e2e.md) explains the run, the paths and the columns.\n\n"
+          "| server | run as | way to the pod | removal | delay | deploys | requests | failed "
+          "| in flight | TERMs received | longest gap | signal to exit | exit status |\n"
           "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
 INITS = ("catatonit", "drain-init", "dumb-init", "tini")
 
