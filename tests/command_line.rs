@@ -508,7 +508,7 @@ fn a_json_array_is_the_exec_form_and_needs_no_shell() {
     let said = run.said("stop");
     let args: Vec<&str> = said.iter().filter_map(|l| l.strip_prefix("args ")).collect();
     assert_eq!(args[4..], ["$HOME", "a  b", "*", "", ";"]);
-    // There is no shell in between.
+    // No shell runs in between.
     assert_eq!(run.hello("stop")[1], run.pid());
 }
 

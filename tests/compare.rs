@@ -207,7 +207,7 @@ row!(a_full_log_does_no_harm_to_verbose_messages, a_full_log_does_no_harm, inits
     })
 });
 
-// ------------------------------------------------------------- what is left
+// ----------------------------------------------------- remaining processes
 
 row!(an_orphan_is_adopted_and_reaped, an_orphan_is_adopted_and_reaped, inits, || {
     scenarios::an_orphan_is_adopted_and_reaped(plain());

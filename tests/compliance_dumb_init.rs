@@ -379,7 +379,7 @@ fn the_hup_and_cont_of_the_hand_over_do_not_reach_command() {
 fn a_terminal_that_is_not_the_inits_own_is_not_taken() {
     let mut run = init(NONE).terminal(Terminal::Foreign).start();
     let tty = run.ask("main", "tty");
-    // dumb-init takes it where the init leads a session without a terminal.
+    // dumb-init takes it if the init leads a session without a terminal.
     assert!(tty[0].starts_with("stdin=1"), "{tty:?}");
 }
 

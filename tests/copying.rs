@@ -205,7 +205,7 @@ fn variables_are_ignored() {
         .env("DRAIN_INIT_TYPO", "1");
     succeeds(setup);
     assert_eq!(names(&dir.path(".")), ["drain-init"]);
-    // It is no variable itself.
+    // It is not a variable itself.
     let run = init([""; 0]).env("DRAIN_INIT_COPY_TO", &mark).command(["true"]).finish();
     let said = "[drain-init] ignoring unknown variable 'DRAIN_INIT_COPY_TO' (see --help)\n";
     assert_eq!((run.status, run.stderr.as_str()), (0, said));

@@ -181,7 +181,7 @@ enum Outcome {
     Told,
     /// Nothing was started.
     Refused,
-    /// COMMAND is no program: 2 in dumb-init, 126 or 127 here, on purpose.
+    /// COMMAND is not a program: 2 in dumb-init, 126 or 127 here, on purpose.
     CannotRun,
 }
 
@@ -272,7 +272,7 @@ fn compare(lines: &Lines, ours: &Path, random: &mut Random) -> (Outcome, Option<
     if !random.one_in(25) {
         words.push(lines.program.to_str().unwrap().into());
         for _ in 0..random.below(4) {
-            // COMMAND's own words are nobody else's.
+            // COMMAND's own words belong to COMMAND alone.
             let own = ["x", "-c", "--", "--help", "", "a b", "\u{e4}", "-r", "15:3"];
             words.push((*random.pick(&own)).into());
         }
@@ -397,7 +397,7 @@ fn script(random: &mut Random) -> Script {
 struct Seen {
     /// After each step: which processes are stopped.
     stopped: Vec<Vec<String>>,
-    /// Of each process the signals, in their order where that is defined.
+    /// Of each process the signals, in their order if that is defined.
     signals: Vec<(String, Vec<Vec<i32>>)>,
     status: i32,
 }
@@ -456,7 +456,7 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
         match step {
             Step::Send(signal) => kill(pid, *signal),
             Step::SendAll(all) => all.iter().for_each(|signal| kill(pid, *signal)),
-            // A stopped COMMAND starts nobody.
+            // A stopped COMMAND starts no process.
             Step::Fork(number, place) if !main_is_stopped => {
                 let name = format!("child{number}");
                 run.tell("main", &format!("fork {name}{place}"));
@@ -502,9 +502,9 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
         }
         stopped.push(now);
     }
-    // Everybody goes on, then COMMAND ends.
+    // Every process continues, then COMMAND ends.
     kill(pid, SIGCONT);
-    until("the init to go on", || !is_stopped(pid));
+    until("the init to continue", || !is_stopped(pid));
     settled(pid);
     for name in names.clone() {
         let process = run.pid_of(&name);
@@ -514,7 +514,7 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
         at_rest(process);
         if is_stopped(process) {
             kill(process, SIGCONT);
-            until("it to go on", || !is_stopped(process));
+            until("it to continue", || !is_stopped(process));
         }
     }
     run.tell("main", &script.last);

@@ -55,7 +55,7 @@ fn a_command_that_is_stopped_without_a_terminal_stays_so() {
     run.received("main", SIGUSR1);
 }
 
-// ------------------------------------------------- a stop reaches who is stopped
+// ------------------------------------------------- a stop reaches stopped processes
 
 #[test]
 fn a_stop_signal_reaches_a_command_that_is_stopped() {
@@ -558,14 +558,14 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
         }
         run.type_in(b"\x03");
         run.received("main", SIGINT);
-        // In the background it goes on, and the shell keeps the terminal.
+        // In the background it continues, and the shell keeps the terminal.
         run.type_in(b"\x1a");
         run.message("Stopped");
         run.type_in(b"bg\n");
         run.received("main", SIGCONT);
         run.type_in(b"echo here >&2\n");
         run.message("here");
-        // A shell sends no CONT where the job runs: that COMMAND's group, a group
+        // A shell sends no CONT if the job runs: that COMMAND's group, a group
         // of its own, has no terminal turns out when it reads.
         run.type_in(b"fg\n");
         until("the shell to give the terminal away", || run.foreground_group() == init);

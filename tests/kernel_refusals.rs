@@ -285,7 +285,7 @@ fn on_an_old_kernel_it_closes_only_the_descriptors_that_proc_lists() {
     for words in [vec![], by_storm(&["seccomp", "old-kernel"])] {
         let words = words.into_iter().chain(strace.map(String::from));
         assert_eq!(init::<_, &str>([]).wrapped(words).command(["true"]).finish().status, 0);
-        // The limit says how far to try where there is no /proc.
+        // Without /proc, the limit says how far to try.
         let asked = fs::read_to_string(&trace).unwrap();
         assert!(!asked.contains("RLIMIT_NOFILE"), "{asked}");
     }

@@ -59,7 +59,7 @@ fn the_clock_of_kill_after_starts_once() {
     let start = Instant::now();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    // A clock that began anew with each would not run out while they come.
+    // A clock that restarted with each would not run out while they come.
     while !run.has_ended() && start.elapsed() < PATIENCE {
         run.try_signal(SIGTERM);
         std::thread::sleep(ms(20));

@@ -265,7 +265,7 @@ fn a_terminal_that_no_process_reads_does_not_block_the_init() {
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
 }
 
-/// A terminal that nobody reads, with so many bytes less in it than it takes: the
+/// A terminal that no process reads, with so many bytes less in it than it takes: the
 /// same in every run, as the kernel is waited for where it moves bytes on.
 fn stalled_terminal(missing: usize) -> (OwnedFd, OwnedFd) {
     const WHAT_A_READER_IS_OFFERED: i32 = 4095;
@@ -395,7 +395,7 @@ fn help_continues_after_a_short_write() {
     until_state(run.child(), 'T');
     kill(run.child(), SIGCONT);
     let mut written = Vec::new();
-    // The read fails when nobody has the other end any more.
+    // The read fails when no process has the other end any more.
     let _ = fs::File::from(master).read_to_end(&mut written);
     assert_eq!(run.status(), 0);
     let written = String::from_utf8_lossy(&written).replace("\r\n", "\n");

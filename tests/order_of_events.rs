@@ -103,7 +103,7 @@ fn an_interrupted_wait_continues_to_the_same_deadline() {
     let start = Instant::now();
     run.signal(SIGTERM);
     run.message("draining for");
-    // Each of these interrupts sigtimedwait with EINTR. A wait that began anew
+    // Each of these interrupts sigtimedwait with EINTR. A wait that restarted
     // each time would not end for as long as they come.
     while !run.stderr().contains("drained for") {
         kill(pid, SIGSTOP);

@@ -7,7 +7,6 @@ use support::*;
 
 const NONE: [&str; 0] = [];
 
-/// Skips what needs root, and says so in this file's name.
 /// Delivers, drains, stops, and hands the status over.
 fn does_its_work(setup: Setup) {
     let setup = setup.arg("--delay-term=50ms").stop_cmd(&[]);

@@ -138,14 +138,14 @@ fn verbose_without_proc(filter: &str) -> Setup {
 
 #[test]
 fn a_message_that_does_not_fit_is_dropped_and_not_written_in_another_way() {
-    // In another way it could wait, where somebody took the room meanwhile. Here
+    // In another way it could wait if another process had taken the room. Here
     // there is room, so that it would arrive.
     needs!(native("the filter is the machine's own"), pid_namespace());
     let (pipe_reader, pipe) = pipe();
     let (socket_reader, socket) = UnixStream::pair().unwrap();
     let readers = [pipe_reader, fs::File::from(OwnedFd::from(socket_reader))];
     for (mut reader, writer) in readers.into_iter().zip([pipe, socket.into()]) {
-        // Without /proc the pipe cannot be opened anew.
+        // Without /proc the pipe cannot be opened again.
         let setup = verbose_without_proc("no-room-in-stderr");
         works(setup.stderr(writer).start(), "no room");
         let mut all = String::new();
@@ -174,7 +174,7 @@ fn a_full_stderr_that_only_poll_reports_does_not_block_it() {
     let (_master, terminal) = terminal_pair();
     for stderr in [OwnedFd::from(socket), terminal] {
         fill(&stderr);
-        // Without /proc the terminal cannot be opened anew, and takes no RWF_NOWAIT.
+        // Without /proc the terminal cannot be opened again, and takes no RWF_NOWAIT.
         let setup = verbose_without_proc("no-send-to-stderr");
         works(setup.stderr(stderr).start(), "full");
     }

@@ -118,7 +118,7 @@ fn a_stop_command_that_cannot_be_started_is_reported_and_the_signal_is_delivered
 #[test]
 fn a_stop_command_that_cannot_be_forked_is_reported_and_the_signal_is_delivered() {
     needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
-    // A user that nobody else is, with as many processes as it may have.
+    // A user with no other process, and with as many processes as it may have.
     let setup = init(["--delay-term", "20ms"]).for_any_user();
     let user = 50_000 + std::process::id() % 10_000;
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));

@@ -53,7 +53,7 @@ fn read_exactly(pipe: &mut fs::File, count: usize) -> Vec<u8> {
         let mut some = [0; 4096];
         let wanted = some.len().min(count - bytes.len());
         let read = pipe.read(&mut some[..wanted]).unwrap();
-        assert_ne!(read, 0, "COMMAND goes on");
+        assert_ne!(read, 0, "COMMAND keeps running");
         bytes.extend_from_slice(&some[..read]);
     }
     bytes

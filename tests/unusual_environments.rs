@@ -137,7 +137,7 @@ fn the_writer_of_stdin_notices_that_command_has_closed_it() {
         run.tell("main", "close 0");
         run.wait("main", "close 0");
         if place == Place::Ordinary {
-            until("nobody can read it", || {
+            until("no process can read it", || {
                 let mut poll = libc::pollfd { fd: writer.as_raw_fd(), events: 0, revents: 0 };
                 // SAFETY: one descriptor, as said.
                 unsafe { libc::poll(&raw mut poll, 1, 0) };

@@ -17,6 +17,9 @@ use super::*;
 
 /// How many turns deep the search is without FULL=1, to take only some seconds.
 const DEPTH: usize = 3;
+/// Without FULL=1, it takes one plan in three. Every four choices still occur in every
+/// combination, because `plans` counts through the choices in a mixed radix.
+const STEP: usize = 3;
 
 const TICK: Duration = Duration::from_millis(1);
 /// A second and an incomplete one.
@@ -357,8 +360,8 @@ impl<'a> Search<'a> {
 #[test]
 fn in_every_order_of_events_every_plan_keeps_the_rules() {
     let full = std::env::var_os("FULL").is_some_and(|value| !value.is_empty());
-    let longest = if full { usize::MAX } else { DEPTH };
-    let plans = plans();
+    let (longest, step) = if full { (usize::MAX, 1) } else { (DEPTH, STEP) };
+    let plans: Vec<_> = plans().into_iter().step_by(step).collect();
     let next = AtomicUsize::new(0);
     let (states, turns, depth) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let broken = Mutex::new(BTreeMap::new());
@@ -390,5 +393,6 @@ fn in_every_order_of_events_every_plan_keeps_the_rules() {
         "{plans} plans, {states} states, {turns:?} turns; the last new state is {depth:?} turns away"
     );
     assert!(broken.is_empty(), "a rule is not kept in every order of events");
-    assert!(plans == 2304 && states > 450_000, "the search has shrunk");
+    let expected = if full { 2304 } else { 768 };
+    assert!(plans == expected && states > 450_000, "the search has shrunk");
 }

@@ -580,7 +580,7 @@ fn with_wait_all_not_as_pid_1_the_group_receives_term_and_every_child_is_waited_
     let others =
         Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
     assert_eq!(sim.command_ends(0), [rest(Signal::TERM), others]);
-    // Whom it adopts later is told, too.
+    // A process that it adopts later is signalled, too.
     assert_eq!(sim.at(1, Event::Scan), [others]);
     assert_eq!(sim.at(2, Event::NoChildren), [Action::Exit(OK)]);
 }
@@ -724,7 +724,7 @@ fn deadlines_that_passed_while_stopped_are_acted_on_late_and_in_their_order() {
     assert_eq!(sim.deadline(), Some(60_500));
 }
 
-// ---- the group, and who was told ----
+// ---- the group, and which processes were signalled ----
 
 fn leaving_a_group(millis: u64, sim: &mut Sim) -> Vec<Action> {
     sim.at(millis, Event::CommandExited { status: OK, group_remains: true })
@@ -754,7 +754,7 @@ fn if_a_stop_command_stopped_command_the_rest_receives_one_stop_signal_and_is_wa
     sim.at(1, Event::HelperExited(Helper::Stop, OK));
     assert_eq!(leaving_a_group(2, &mut sim), [rest(Signal::TERM)]);
     assert_eq!(sim.at(3, Event::GroupGone), [Action::Exit(OK)]);
-    // While the stop command runs nobody exits.
+    // While the stop command runs, no process exits.
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
     assert_eq!(leaving_a_group(2, &mut sim), [rest(Signal::TERM)]);
@@ -912,7 +912,7 @@ fn a_stop_reaches_a_command_that_is_suspended() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.at(0, stopped);
     assert_eq!(sim.term(1), [CONT, Action::Start(Helper::Stop, Signal::TERM)]);
-    // Not where it goes on already.
+    // Not if it already runs again.
     for event in [Event::CommandContinued, received(Signal::CONT)] {
         let mut sim = Sim::new(plan());
         sim.at(0, stopped);
@@ -1050,7 +1050,7 @@ fn remaining_processes_that_a_terminal_suspended_continue_if_no_shell_can_do_tha
 fn with_wait_all_the_stop_reaches_the_rest_of_a_suspended_group() {
     let stopped = Event::CommandSuspended { signal: Signal::STOP, continuer: None };
     for wait_all in [WaitAll::Namespace, WaitAll::Children] {
-        // Told with everybody, as the group would get nothing (in a namespace
+        // Signalled with all others, as the group would receive nothing (in a namespace
         // nothing else).
         let sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan() });
         let mut silent = Sim::new(rewriting(sim.drain.plan.clone(), Signal::TERM, None));

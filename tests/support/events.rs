@@ -32,7 +32,7 @@ pub(super) enum Event {
     },
     Stderr(String),
     Stdout(String),
-    /// An output is at its end: nobody holds it open any more.
+    /// An output is at its end: no process holds it open any more.
     OutputEnded {
         stdout: bool,
     },

@@ -37,7 +37,7 @@ impl Setup {
     }
 
     /// The process that executes the init has a child already, of which another
-    /// signal than CHLD tells, and which ignores TERM and ends when nobody holds
+    /// signal than CHLD tells, and which ignores TERM and ends when no process holds
     /// the other end of this pipe.
     pub fn leaving_a_child(self, ends_with: fs::File, signal: i32) -> Self {
         self.before_exec(move || {

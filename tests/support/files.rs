@@ -53,19 +53,19 @@ pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
 /// A pipe: what is read from, what is written to; neither survives an exec.
 pub fn pipe() -> (fs::File, OwnedFd) {
     let mut ends = [0; 2];
-    // SAFETY: two descriptors come back, owned by nobody else.
+    // SAFETY: two new descriptors come back.
     unsafe {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
         (fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
     }
 }
 
-/// Waits until nobody holds the other end of a pipe.
+/// Waits until no process holds the other end of a pipe.
 pub fn until_end(reader: &mut fs::File) {
     let mut wait = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let patience = PATIENCE.as_millis().try_into().unwrap();
     // SAFETY: one descriptor, as said.
     let ready = unsafe { libc::poll(&raw mut wait, 1, patience) };
-    assert_eq!(ready, 1, "somebody still holds the other end");
+    assert_eq!(ready, 1, "a process still holds the other end");
     assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
 }

@@ -31,12 +31,12 @@
 //!
 //! - abilities: what a test needs and is skipped without: `needs!(strace())`
 //! - peer: the init under test, and what it runs in
-//! - setup: an init that is put together; namespace and terminal: where it stands
+//! - setup: how an init is started; namespace and terminal: in what it runs
 //! - run: an init that runs; events: how what it does is seen
 //! - proc: what /proc says, signals to a process; files: files, programs, pipes
 //! - faults: failing calls, limits, held processes, full pipes
 //! - time: how long things may take
-//! - scenarios: what is expected of any init, told once and run with each
+//! - scenarios: what is expected of any init, written once and run with each
 //!
 //! probe.rs is the COMMAND. tests/reliability/ has what the tests of faults, storms
 //! and differential share.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::probe_path;
 
-/// Where the init stands.
+/// What the init runs in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// A child of the test.

@@ -38,7 +38,7 @@ pub fn is_drain_init() -> bool {
     is_init(&init_path(), "drain-init")
 }
 
-/// Whether there is no init at all: env(1), which becomes COMMAND itself.
+/// Whether the init under test is none at all: env(1), which becomes COMMAND itself.
 pub fn without_init() -> bool {
     is_init(&init_path(), "env")
 }
@@ -148,7 +148,7 @@ fn lost_signals() -> Vec<i32> {
     (1..=64).filter(|s| faults.contains(s) || !reached.contains(s)).collect()
 }
 
-/// Every signal that can be caught, CHLD aside: what is delivered. What cannot be
+/// Every signal that can be caught, except CHLD: what is delivered. What cannot be
 /// sent to an emulated init is left out, and a test that uses this names it.
 pub fn every_signal() -> Vec<i32> {
     let lost = lost_signals();

@@ -335,7 +335,7 @@ impl Probe {
                     self.become_child(words[1], words.get(2).copied());
                 }
             }
-            // orphan NAME [group|session]: a child that nobody waits for here.
+            // orphan NAME [group|session]: a child that is not waited for here.
             "orphan" => {
                 // SAFETY: one thread; the middle process ends at once.
                 unsafe {
@@ -402,7 +402,7 @@ impl Probe {
             }
             "print" => write_all(1, &format!("{}\n", words[1..].join(" "))),
             "eprint" => write_all(2, &format!("{}\n", words[1..].join(" "))),
-            // chdir, then say so: a test may then look at the init's own.
+            // chdir, then report it: a test may then look at the init's own.
             "chdir" => {
                 let done = std::env::set_current_dir(words[1]).is_ok();
                 self.say(&format!("chdir {done}"));

@@ -84,7 +84,7 @@ pub fn until_state(pid: Pid, state: char) {
 }
 
 /// What /proc/PID/syscall begins with while the init is in this call: its own
-/// machine's number, also where a 64-bit kernel runs the build for i386.
+/// machine's number, even if a 64-bit kernel runs the build for i386.
 pub fn number_of(call: libc::c_long) -> String {
     let file = fs::read(init_path()).unwrap();
     // The class of the file, and its machine: EM_386.

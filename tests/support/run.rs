@@ -292,7 +292,7 @@ impl Run {
         lines.collect()
     }
 
-    /// Waits until nobody can write to stdout or stderr any more.
+    /// Waits until no process can write to stdout or stderr any more.
     pub fn drain_output(&mut self) {
         for wanted in [true, false] {
             let what = format!("end of output (stdout: {wanted})");
@@ -356,7 +356,7 @@ impl Run {
         }
     }
 
-    /// Waits until the init has stopped, as its parent is told.
+    /// Waits until the init has stopped, as its parent sees it.
     pub fn stopped(&mut self) {
         if self.place == Place::Hosted {
             self.wait("host", "init stopped");
@@ -365,7 +365,7 @@ impl Run {
         }
     }
 
-    /// Waits until the init has been continued, as its parent is told.
+    /// Waits until the init has been continued, as its parent sees it.
     pub fn continued(&mut self) {
         if self.place == Place::Hosted {
             self.wait("host", "init continued");

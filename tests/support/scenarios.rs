@@ -1,4 +1,4 @@
-//! Scenarios: what may be expected of any init, told once. Tests of drain-init
+//! Scenarios: what may be expected of any init, written once. Tests of drain-init
 //! and the compliance tests put the init together and run these with it.
 //!
 //! A scenario returns what it saw where inits may differ, for the caller to
@@ -125,7 +125,7 @@ pub fn an_interrupt_in_the_drain(setup: Setup, interrupt: fn(&mut Run)) -> i32 {
     run.status()
 }
 
-// ------------------------------------------------------------- what is left
+// ----------------------------------------------------- remaining processes
 
 /// COMMAND exits by itself, and so does the init: what signals it has sent to a
 /// child that COMMAND has left. It needs a place for orphans.
@@ -138,7 +138,7 @@ pub fn signals_to_what_command_leaves(setup: Setup) -> Vec<i32> {
     run.signals("child")
 }
 
-/// As npm and sh do: COMMAND ends on TERM, and a server in its group goes on.
+/// As npm and sh do: COMMAND ends on TERM, and a server in its group keeps running.
 /// Whether the init does so as well, and the server, which is left without one
 /// where the init does not, has then got which signals. It needs a host.
 pub fn what_a_server_left_behind_is_told(setup: Setup) -> Vec<i32> {
@@ -158,7 +158,7 @@ pub fn what_a_server_left_behind_is_told(setup: Setup) -> Vec<i32> {
     told
 }
 
-/// The same as PID 1, whose end ends everybody: the server is told, and ends
+/// The same as PID 1, whose end ends every process: the server receives TERM, and ends
 /// when it wants to; the status is COMMAND's.
 pub fn a_server_left_behind_may_finish(setup: Setup) {
     let mut run = setup.pid1().exits_on(SIGTERM, 3).script(["fork server"]).start();
@@ -183,7 +183,7 @@ fn rests_or_ends(run: &mut Run, init: Pid) {
     run.ended_or("server", &format!("signal {SIGWINCH}"));
 }
 
-/// An orphan becomes the init's own child, and is no zombie when it has ended.
+/// An orphan becomes the init's own child, and does not stay a zombie when it has ended.
 pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
     let mut run = setup.script(["orphan one session"]).start();
     run.wait("one", "ready");
@@ -198,7 +198,7 @@ pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
 
 // ------------------------------------------------------------- surroundings
 
-/// As PID 1 it adopts and reaps an orphan. The run goes on.
+/// As PID 1 it adopts and reaps an orphan. The run continues.
 pub fn as_pid_1_it_reaps(setup: Setup) -> Run {
     let mut run = setup.pid1().start();
     assert_eq!(run.hello("main")[1], 1, "{}", run.story());
@@ -274,13 +274,13 @@ pub fn an_ignored_chld_does_not_lose_the_exit_status(setup: Setup) {
     assert_eq!(run.status(), 23, "{}", run.story());
 }
 
-/// When COMMAND closes a descriptor that was handed in, nobody holds it open.
+/// When COMMAND closes a descriptor that was handed in, no process holds it open.
 pub fn no_inherited_descriptor_is_kept(setup: Setup) {
     let (mut reader, writer) = pipe();
     let mut run = setup.passing(writer, 9).start();
     run.tell("main", "close 9");
     run.wait("main", "close 0");
-    // Its end, while both live: nobody else holds the other end.
+    // Its end, while both live: no other process holds the other end.
     until_end(&mut reader);
     run.barrier();
 }
@@ -304,7 +304,7 @@ pub fn when_command_is_missing(setup: Setup) -> i32 {
     setup.command(["--", "/nowhere/at/all"]).finish().status
 }
 
-/// A file that is no program: the init's status.
+/// A file that is not a program: the init's status.
 pub fn when_command_is_not_executable(setup: Setup) -> i32 {
     setup.command(["--", "/etc/passwd"]).finish().status
 }
@@ -321,7 +321,7 @@ pub fn when_the_interpreter_is_missing(setup: fn() -> Setup) -> (i32, bool) {
     };
     let (status, of_this) = said(&there);
     let (_, of_none) = said(&missing);
-    // A process ID in front of it is no difference.
+    // A process ID in front of it makes no difference.
     let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
     (status, words(&of_this) != words(&of_none))
 }
@@ -338,7 +338,7 @@ pub fn when_command_is_foreign(setup: Setup) -> i32 {
 
 // -------------------------------------------------------------- options
 
-/// The signal comes to COMMAND when the delay is over, not before; a second one
+/// The signal comes to COMMAND when the delay has ended, not before; a second one
 /// does not cut it short.
 pub fn the_stop_signal_is_held_back(setup: Setup, delay: u64, second: bool) {
     let mut run = setup.start();
@@ -384,7 +384,7 @@ pub fn when_command_does_not_stop(setup: Setup) -> i32 {
     run.status()
 }
 
-/// COMMAND has exited, and a daemon in a session of its own is told by TERM and
+/// COMMAND has exited, and a daemon in its own session receives TERM and
 /// waited for.
 pub fn everybody_is_waited_for(setup: Setup) {
     let mut run = setup.script(["orphan far session"]).start();
@@ -439,7 +439,7 @@ pub fn command_is_told_and_the_init_stops_until_cont(setup: Setup, signal: i32, 
     run.received("main", SIGCONT);
 }
 
-/// TSTP stops COMMAND, or arrives there as it is, and the init, PID 1, goes on.
+/// TSTP stops COMMAND, or arrives there as it is, and the init, PID 1, keeps running.
 pub fn as_pid_1_tstp_stops_command_alone(setup: Setup, as_stop: bool) {
     let mut run = setup.start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
@@ -461,7 +461,7 @@ pub fn as_pid_1_tstp_stops_command_alone(setup: Setup, as_stop: bool) {
 
 // --------------------------------------------------------------- terminals
 
-/// Ctrl-C and Ctrl-\ arrive once each. The run goes on.
+/// Ctrl-C and Ctrl-\ arrive once each. The run continues.
 pub fn what_is_typed_reaches_command_once(setup: Setup) -> Run {
     let mut run = setup.start();
     run.type_in(b"\x03");
@@ -482,17 +482,17 @@ pub fn a_new_window_size_reaches_command(setup: Setup) -> Run {
     run
 }
 
-/// Ctrl-Z stops COMMAND, which nobody else could continue, and it goes on.
+/// Ctrl-Z stops COMMAND, which no shell could continue, and it is continued.
 pub fn ctrl_z_does_not_hang_command(setup: Setup) {
     let mut run = setup.script(["default 20"]).start();
     run.type_in(b"\x1a");
-    // It was stopped, and goes on at once.
+    // It was stopped, and continues at once.
     run.received("main", SIGCONT);
     assert!(!run.was_stopped(), "{}", run.story());
     run.ping("main");
 }
 
-/// Ctrl-Z stops all of COMMAND's group, and all of it goes on.
+/// Ctrl-Z stops all of COMMAND's group, and all of it continues.
 pub fn ctrl_z_does_not_hang_what_command_has_started(setup: Setup) {
     let mut run = setup.script(["default 20", "fork child"]).start();
     run.wait("child", "ready");

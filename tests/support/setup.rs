@@ -1,5 +1,5 @@
 //! An init under test that is put together: its arguments, what it inherits,
-//! where it stands, and COMMAND.
+//! what it runs in, and COMMAND.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -432,7 +432,7 @@ fn start_afresh() -> io::Result<()> {
         set_disposition(signal, libc::SIG_DFL);
     }
     for fd in 3..1024 {
-        // SAFETY: only sets a flag, and fails where nothing is open.
+        // SAFETY: only sets a flag, and fails if nothing is open.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     Ok(())

@@ -11,7 +11,7 @@ pub enum Terminal {
     None,
     /// A terminal whose session the init leads.
     Leader,
-    /// A terminal that is no controlling terminal of anybody.
+    /// A terminal that does not control any session.
     Foreign,
 }
 
