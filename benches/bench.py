@@ -374,7 +374,7 @@ def table(results):
         f"forks, execs and waits. A signal takes {ratio['p50']:.2f} times "
         f"as long ({ratio['p25']:.2f}–{ratio['p75']:.2f}) as through {ratio['to']}, the fastest other init. kill() directly to the "
         f"child takes {results['straight']['p50']:.1f} µs. drain-init wakes up "
-        f"{ours['wakeups_in_delay']} time{'s' if ours['wakeups_in_delay'] != 1 else ''} in a delay of any length.",
+        f"{'once' if ours['wakeups_in_delay'] == 1 else str(ours['wakeups_in_delay']) + ' times'} in a delay of any length.",
     ]
     sizes = results["packages"]
     if "layer" in sizes and "deb" in sizes:

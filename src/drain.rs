@@ -745,13 +745,18 @@ impl Drain {
         }
     }
 
-    /// Whether CONT follows a stop signal. With a drain option it does, because any
-    /// process may be suspended; without, only if COMMAND is known to be.
+    /// Whether CONT follows a stop signal; then nothing is suspended any more. If
+    /// drain-init waits for remaining processes it does, because any of them may be
+    /// suspended. Otherwise only if COMMAND is known to be.
     fn continues_after(&mut self, signal: Signal, just_suspended: bool) -> bool {
-        let suspended = core::mem::replace(&mut self.suspended, Suspended::No) != Suspended::No;
-        let may_be_suspended = self.plan.drains() && !just_suspended;
-        // CONT discards a pending signal that suspends.
-        (suspended || may_be_suspended) && !signal.stops_by_default()
+        let waits = self.plan.drains() || self.plan.wait_all.is_some();
+        let is_suspended = self.suspended != Suspended::No;
+        // CONT would discard a signal that suspends.
+        let continues = (is_suspended || waits && !just_suspended) && !signal.stops_by_default();
+        if continues {
+            self.suspended = Suspended::No;
+        }
+        continues
     }
 
     /// Lets a suspended COMMAND respond to the stop command.

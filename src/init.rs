@@ -31,7 +31,9 @@ pub struct Init<'a> {
     drain: Drain,
     /// What carries its decisions out.
     executor: Executor<'a>,
-    /// Whether it was said that signals cannot be waited for.
+    /// When [`Event::Scan`] is due, if it is wanted.
+    scan_due: Duration,
+    /// Whether it was reported that signals cannot be waited for.
     said: bool,
 }
 
@@ -53,7 +55,12 @@ impl<'a> Init<'a> {
             has_terminal: command.has_terminal,
             exit: None,
         };
-        Self { drain: Drain::new(config.plan.clone()), executor, said: false }
+        Self {
+            drain: Drain::new(config.plan.clone()),
+            executor,
+            scan_due: Duration::ZERO,
+            said: false,
+        }
     }
 
     /// Runs until COMMAND has ended, and what is to be waited for. Returns
@@ -75,8 +82,12 @@ impl<'a> Init<'a> {
             if self.drain.waiting_for().group {
                 self.check_group();
             }
-            if self.drain.stops_all() && (is_idle || reaped) {
-                self.feed(Event::Scan, sys::now());
+            if self.drain.stops_all() {
+                let now = sys::now();
+                if reaped || now >= self.scan_due {
+                    self.scan_due = now.saturating_add(GROUP_POLL);
+                    self.feed(Event::Scan, now);
+                }
             }
             if let Some(status) = self.executor.exit {
                 self.executor.take_terminal_back();

@@ -358,18 +358,23 @@ impl Signalled {
             self.bits = Some(sys::map_zeros(WORDS)?);
         }
         let own_pid = unistd::getpid();
-        if !core::mem::replace(&mut self.swept, true) {
+        if !self.swept {
             for _ in 0..MAX_SCANS {
                 let mut is_new = false;
-                self.scan(own_pid, &mut |signalled, pid, process| {
+                let is_whole = self.scan(own_pid, &mut |signalled, pid, process| {
                     if !only_children || process.parent == own_pid {
                         is_new |= signalled.insert(pid);
                     }
                 })?;
+                // What cannot be read is another user's, and so hardly a child.
+                if !is_whole && !only_children {
+                    return None;
+                }
                 if !is_new {
                     break;
                 }
             }
+            self.swept = true;
             return self.scan_and_signal(signal, own_pid, spared, &|signalled, pid, _| {
                 signalled.contains(pid)
             });
@@ -406,15 +411,20 @@ impl Signalled {
     }
 
     /// Calls `act` for every process but drain-init. Returns `None` if /proc cannot be
-    /// read; a process that exits meanwhile does not matter.
-    fn scan(&mut self, own_pid: Pid, act: &mut dyn FnMut(&mut Self, Pid, &Process)) -> Option<()> {
-        let mut can_read = true;
-        let listed = for_each_process(own_pid, &mut |pid, process| match process {
+    /// listed, and otherwise whether every process could be read; one that exits
+    /// meanwhile does not matter.
+    fn scan(
+        &mut self,
+        own_pid: Pid,
+        act: &mut dyn FnMut(&mut Self, Pid, &Process),
+    ) -> Option<bool> {
+        let mut is_whole = true;
+        let is_listed = for_each_process(own_pid, &mut |pid, process| match process {
             Ok(process) => act(self, pid, &process),
             Err(Errno::ENOENT | Errno::ESRCH) => {}
-            Err(_) => can_read = false,
+            Err(_) => is_whole = false,
         });
-        (listed && can_read).then_some(())
+        is_listed.then_some(is_whole)
     }
 
     /// Signals every other process in one call, once. Returns whether it was sent.

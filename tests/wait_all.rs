@@ -7,6 +7,8 @@
 mod reliability;
 mod support;
 
+use std::sync::mpsc::RecvTimeoutError;
+
 use reliability::by_storm;
 use support::*;
 
@@ -291,6 +293,41 @@ fn an_orphan_that_another_process_has_made_one_receives_term() {
         run.received("late", SIGTERM);
         end(run, &["late", "far"]);
     }
+}
+
+#[test]
+fn an_orphan_receives_term_while_signals_arrive_faster_than_the_init_looks() {
+    needs!(pid_namespace(), subreaper());
+    for setup in places() {
+        let (mut run, init) = with_an_orphan(setup);
+        run.tell("main", "exit 7");
+        run.received("far", SIGTERM);
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let sender = std::thread::spawn(move || {
+            while stopped.recv_timeout(ms(100)).is_err_and(|it| it == RecvTimeoutError::Timeout) {
+                kill(init, SIGWINCH);
+            }
+        });
+        run.tell("far", "orphan late session");
+        run.received("late", SIGTERM);
+        drop(stop);
+        sender.join().unwrap();
+        end(run, &["late", "far"]);
+    }
+}
+
+#[test]
+fn a_stopped_member_of_commands_group_receives_term_and_is_continued() {
+    needs!(pid_namespace());
+    let setup = init(["--wait-all"]).pid1().exits_on(SIGTERM, 7);
+    let mut run = setup.script(["fork server"]).start();
+    run.wait("server", "ready");
+    let server = run.pid_of("server");
+    kill(server, SIGSTOP);
+    until_state(server, 'T');
+    run.signal(SIGTERM);
+    run.received("server", SIGTERM);
+    end(run, &["server"]);
 }
 
 #[test]

@@ -22,6 +22,9 @@ class Client:
     # How it ended: "close" (announced in an answer), "idle" (closed between two
     # requests, nothing lost), "lost" (a request without an answer), or None (still open).
     end: str | None = None
+    # When the last request was sent and when the connection ended, on the monotonic clock.
+    sent: float = 0
+    ended: float = 0
 
 
 class Line(asyncio.Protocol):
@@ -51,7 +54,7 @@ class Pool:
     it is answered.
     """
 
-    def __init__(self, test, size=28, interval=INTERVAL, first="/", port=8080):
+    def __init__(self, add_cleanup, size=28, interval=INTERVAL, first="/", port=8080):
         self.clients = [Client() for _ in range(size)]
         self.errors = []
         self.news = threading.Condition()
@@ -60,7 +63,7 @@ class Pool:
         self.port = port
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.run(),), daemon=True)
-        test.addCleanup(self.stop)
+        add_cleanup(self.stop)
         self.thread.start()
 
     def stop(self):
@@ -84,7 +87,7 @@ class Pool:
         finally:
             transport.abort()
         with self.news:
-            client.end = end
+            client.end, client.ended = end, self.loop.time()
             self.news.notify_all()
 
     async def requests(self, client, line):
@@ -96,6 +99,7 @@ class Pool:
             # machine does not make all of them send in the same instant.
             while following <= self.loop.time():
                 following += self.interval
+            client.sent = self.loop.time()
             line.send(http.send(h11.Request(method="GET", target=path, headers=[("Host", "localhost")])))
             http.send(h11.EndOfMessage())
             if not await self.answered(http, line):

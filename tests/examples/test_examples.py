@@ -15,6 +15,7 @@ import unittest
 
 import botocore.session
 import botocore.validate
+import celpy
 import kubernetes_validate
 import yaml
 
@@ -24,7 +25,7 @@ EXAMPLES = ROOT / "examples"
 # Files that this suite covers; test_every_file_has_a_test adds packaging's.
 COVERED = {
     "README.md", "Procfile", "Dockerfile.distroless", "Dockerfile.stop-command", "deployment.yaml", "deployment-image-volume.yaml",
-    "pod-init-container.yaml", "compose.yaml", "compose-init-container.yaml", "ecs-task-definition.json", "web.service",
+    "kubernetes-policy.yaml", "pod-init-container.yaml", "compose.yaml", "compose-init-container.yaml", "ecs-task-definition.json", "web.service",
 }
 KUBERNETES = "1.37"
 
@@ -103,6 +104,117 @@ class Kubernetes(Example):
         document["spec"]["template"]["spec"]["terminationGracePeriod"] = 30
         with self.assertRaises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+class Policy(unittest.TestCase):
+    """The expressions are evaluated here; only a cluster merges what they return into a pod."""
+
+    FILE = EXAMPLES / "kubernetes-policy.yaml"
+    VARIABLE = "DRAIN_INIT_DELAY_TERM"
+    # The types that a cluster makes from a pod's schema.
+    TYPE = re.compile(r"Object(\.\w+)+\{")
+    CEL = celpy.Environment(annotations={name: celpy.celtypes.MessageType for name in ("Object", "JSONPatch")})
+
+    def setUp(self):
+        self.checks, _, self.changes, _ = (document["spec"] for document in yaml.safe_load_all(self.FILE.read_text()))
+
+    def evaluate(self, expression, pod, variables=celpy.celtypes.MapType()):
+        return self.CEL.program(self.CEL.compile(self.TYPE.sub("Object{", expression))).evaluate(
+            {"object": celpy.json_to_cel(pod), "variables": variables})
+
+    def pod(self, delay=None, grace=None, labels=None, **more):
+        env = [] if delay is None else [{"name": self.VARIABLE, "value": delay}]
+        container = {"name": "web", "command": ["puma", "-p", "8080"], "env": env, **more}
+        spec = {"containers": [container], **({} if grace is None else {"terminationGracePeriodSeconds": grace})}
+        return {"metadata": {"name": "web", **({"labels": labels} if labels else {})}, "spec": spec}
+
+    def refusals(self, pod):
+        """The messages of the validations that do not hold."""
+        variables = celpy.celtypes.MapType()
+        for variable in self.checks["variables"]:
+            variables[celpy.celtypes.StringType(variable["name"])] = self.evaluate(variable["expression"], pod, variables)
+        return [check.get("message") or str(self.evaluate(check["messageExpression"], pod, variables))
+                for check in self.checks["validations"]
+                if not self.evaluate(check["expression"], pod, variables)]
+
+    def test_it_fits_the_schemas_and_the_schema_refuses_a_slip(self):
+        documents = list(yaml.safe_load_all(self.FILE.read_text()))
+        for version in ("1.36", KUBERNETES):
+            for document in documents:
+                kubernetes_validate.validate(document, version, strict=True)
+        for version in ("1.34", "1.35"):
+            for document in documents:
+                if document["kind"].startswith("Mutating"):
+                    document["apiVersion"] = "admissionregistration.k8s.io/v1beta1"
+                kubernetes_validate.validate(document, version, strict=True)
+        documents[0]["spec"]["validation"] = []
+        with self.assertRaises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(documents[0], KUBERNETES, strict=True)
+
+    def test_the_delay_must_be_less_than_the_grace_period(self):
+        for delay, grace, fits in [
+            ("10", None, True), ("29.9", None, True), ("30", None, False), ("29999ms", None, True), ("30000ms", None, False),
+            ("1.5s", 2, True), ("1.5s", 1, False), ("500ms", 1, True), ("1000ms", 1, False), ("1m30s", 91, True),
+            ("1m30s", 90, False), ("1h", 3601, True), ("1h", 3600, False), ("1h", None, False), ("0.5m", 31, True),
+            ("1h1m1s1ms", 3662, True), ("1s1h", 3601, False), ("0", 1, True), ("0", 0, False), ("010", 11, True),
+            ("", 0, True), (None, 0, True),
+        ]:
+            with self.subTest(delay=delay, grace=grace):
+                refusals = [] if fits else [f"{self.VARIABLE} must be less than terminationGracePeriodSeconds, which is {grace or (30 if grace is None else 0)}"]
+                self.assertEqual(self.refusals(self.pod(delay, grace)), refusals)
+
+    def test_it_takes_the_durations_that_drain_init_takes(self):
+        for delay in ("10", "1.5", "1.5s", "500ms", "1m30s", "1h", "1m1m", "1s1h", "1h1.5ms", "010", "00.0", ".5", "1.", "10x",
+                      "1m30", "1.5.5s", "-1", "+1", "1e3", "1H", "1us", "10 s", "s", "1,5"):
+            with self.subTest(delay):
+                run = subprocess.run([INIT, "--", "/bin/true"], env={self.VARIABLE: delay}, stderr=subprocess.DEVNULL)
+                message = f"{self.VARIABLE} is not a duration (try 10, 1.5s, 500ms or 1m30s)"
+                self.assertEqual(self.refusals(self.pod(delay, 7200)), [message] if run.returncode else [])
+
+    def test_it_checks_every_container_and_no_other_variable(self):
+        pod = self.pod("10")
+        pod["spec"]["containers"].append({"name": "no-env"})
+        pod["spec"]["containers"].append({"name": "secret", "env": [{"name": self.VARIABLE, "valueFrom": {}}]})
+        pod["spec"]["containers"].append({"name": "other", "env": [{"name": "DRAIN_INIT_KILL_AFTER", "value": "40"}]})
+        self.assertEqual(self.refusals(pod), [])
+        for key in ("containers", "initContainers"):
+            late = json.loads(json.dumps(pod))
+            late["spec"].setdefault(key, []).append({"name": "late", "env": [{"name": self.VARIABLE, "value": "40"}]})
+            self.assertEqual(len(self.refusals(late)), 1, key)
+
+    def test_a_pod_with_the_label_is_given_drain_init(self):
+        pod = self.pod(labels={"drain-init-delay": "1.5s"})
+        self.assertEqual(self.changes["matchConstraints"]["objectSelector"]["matchExpressions"],
+                         [{"key": "drain-init-delay", "operator": "Exists"}])
+        condition, = self.changes["matchConditions"]
+        self.assertTrue(self.evaluate(condition["expression"], pod))
+        merge, patch = self.changes["mutations"]
+        merged = json.loads(json.dumps(self.evaluate(merge["applyConfiguration"]["expression"], pod), cls=celpy.CELJSONEncoder))
+        operation, = json.loads(json.dumps(self.evaluate(patch["jsonPatch"]["expression"], pod), cls=celpy.CELJSONEncoder))
+        self.assertEqual((operation["op"], operation["path"]), ("replace", "/spec/containers/0/command"))
+        # Merged by hand: the pod has none of these lists.
+        container, = merged["spec"].pop("containers")
+        self.assertEqual(container["name"], "web")
+        pod["spec"]["containers"][0] |= {**container, "image": "web", "command": operation["value"]}
+        pod["spec"] |= merged["spec"]
+        kubernetes_validate.validate({"apiVersion": "v1", "kind": "Pod", **pod}, KUBERNETES, strict=True)
+        example = yaml.safe_load((EXAMPLES / "pod-image-volume.yaml").read_text())["spec"]
+        self.assertEqual(pod["spec"]["volumes"], example["volumes"])
+        self.assertEqual(container["volumeMounts"], example["containers"][0]["volumeMounts"])
+        self.assertEqual(operation["value"], [*example["containers"][0]["command"], "puma", "-p", "8080"])
+        self.assertEqual(container["env"], [{"name": self.VARIABLE, "value": "1.5s"}])
+        # Once is enough.
+        self.assertFalse(self.evaluate(condition["expression"], pod))
+
+    def test_a_pod_with_the_label_needs_a_command(self):
+        pod = self.pod(labels={"drain-init-delay": "10"})
+        self.assertEqual(self.refusals(pod), [])
+        del pod["spec"]["containers"][0]["command"]
+        self.assertIn("needs a command in the first container", self.refusals(pod)[0])
+        condition, = self.changes["matchConditions"]
+        self.assertFalse(self.evaluate(condition["expression"], pod))
+        del pod["metadata"]["labels"]
+        self.assertEqual(self.refusals(pod), [])
 
 
 class Compose(Example):

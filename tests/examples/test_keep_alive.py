@@ -53,9 +53,9 @@ class KeepAlive:
         """One stop: how the pool's connections ended, how the busy client's did, and the seconds it took."""
         snippet = BLOCKS[self.snippet] if self.snippet else []
         run = self.start(self.marked if marked else self.unmarked, snippet=snippet)
-        pool = Pool(self, **self.pool)
+        pool = Pool(self.addCleanup, **self.pool)
         pool.warm(LIMIT)
-        busy = Pool(self, size=1, interval=0.2, first="/late")
+        busy = Pool(self.addCleanup, size=1, interval=0.2, first="/late")
         wait_for("the late request", (run.dir / "begun-late").exists)
         run.signal(signal.SIGTERM)
         run.said(r"\[drain-init\] drained for")
@@ -196,7 +196,7 @@ class HAProxyAlone(servers.HAProxy):
 
     def test_grace_and_the_header_lose_no_request(self):
         run = self.start(self.without("--delay-term 10"), snippet=BLOCKS["HAProxy without Lua"], grace="1500ms")
-        pool = Pool(self)
+        pool = Pool(self.addCleanup)
         pool.warm(LIMIT)
         run.signal(signal.SIGTERM)
         self.assertEqual(run.exit_status(), 0, run.output())
@@ -217,7 +217,7 @@ class CloseAnyway(unittest.TestCase):
         case = server()
         self.addCleanup(case.doCleanups)
         case.start(**options)
-        pool = Pool(case, size=1)
+        pool = Pool(case.addCleanup, size=1)
         pool.gone(LIMIT)
         self.assertEqual((pool.clients[0].end, pool.clients[0].answers), ("close", 1))
 

@@ -1,6 +1,6 @@
 // A Node server: 5 ms of work; one second under /slow. TERM: no new connection,
 // end when the last request is answered. USR2 before that: ask clients to close
-// their kept-alive connections. /health fails once the file $DRAINING is there.
+// their kept-alive connections. So does the file $CLOSE_FILE while it exists. /health fails once the file $DRAINING is there.
 // Each TERM adds a line to the file $TOLD: process ID, requests in flight.
 "use strict";
 const fs = require("fs");
@@ -10,7 +10,7 @@ let closing = false;
 let waiting = 0;
 function answer(response, status, text) {
   // Otherwise a connection that is busy now would be kept alive, and the server with it.
-  if (closing) response.setHeader("Connection", "close");
+  if (closing || fs.existsSync(process.env.CLOSE_FILE || "")) response.setHeader("Connection", "close");
   // In a pod that is its name.
   if (process.env.HOSTNAME) response.setHeader("X-Pod", process.env.HOSTNAME);
   response.writeHead(status).end(text);

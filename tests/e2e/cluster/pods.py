@@ -1,5 +1,7 @@
 """The rows of one pod each: what happens, and what must."""
 
+import contextlib
+import json
 import re
 import time
 
@@ -43,7 +45,9 @@ class Stage:
         return specs.container(self.cluster, command, env, **more)
 
     def start(self, *containers, **spec):
-        manifest = specs.pod(self.label, self.label, specs.pod_spec(*containers, **spec))
+        self.apply(specs.pod(self.label, self.label, specs.pod_spec(*containers, **spec)))
+
+    def apply(self, manifest):
         self.cluster.apply(manifest)
         self.watch.wait(lambda: any(pod.ready for pod in self.watch.pods.values()), 120, "the pod is ready")
         self.pod = self.watch.pods[self.label]
@@ -191,6 +195,15 @@ def has_image_volumes(cluster):
     return cluster.keeps(specs.pod("a", "a", spec), "spec", "volumes", 0, "image")
 
 
+def drains_from_the_volume(stage):
+    path = stage.run("readlink", "/proc/1/exe")
+    need(path == "/opt/drain-init/drain-init", f"PID 1 is {path}")
+    stage.delete()
+    _, code = stage.wait_end()
+    need(code != 137, "it had to be killed")
+    return f"PID 1 is {path}; drained {stage.drained():.1f} s; exit code {code}"
+
+
 @row("an image volume, the image without drain-init")
 def image_volume(stage):
     if not has_image_volumes(stage.cluster):
@@ -199,12 +212,7 @@ def image_volume(stage):
         stage.container(["/opt/drain-init/drain-init", "--", *specs.PUMA], {VARIABLE: 2}, **specs.answers(),
                         volumeMounts=[{"name": "drain-init", "mountPath": "/opt/drain-init", "readOnly": True}]),
         volumes=[image_volume_of(stage.cluster)])
-    path = stage.run("readlink", "/proc/1/exe")
-    need(path == "/opt/drain-init/drain-init", f"PID 1 is {path}")
-    stage.delete()
-    _, code = stage.wait_end()
-    need(code != 137, "it had to be killed")
-    return f"PID 1 is {path}; drained {stage.drained():.1f} s; exit code {code}"
+    return drains_from_the_volume(stage)
 
 
 # nginx finishes its requests on QUIT.
@@ -292,7 +300,83 @@ def liveness(stage):
     return f"drained the whole {stage.drained():.1f} s, with a probe that failed from its first second on; exit code {code}"
 
 
-EXAMPLES = ["pod.yaml", "deployment.yaml", "pod-image-volume.yaml", "deployment-image-volume.yaml"]
+POLICIES = "examples/kubernetes-policy.yaml"
+
+
+@contextlib.contextmanager
+def policy(cluster, kind):
+    """The example's policy of that kind and its binding, for the namespace of this run only."""
+    resource = f"{kind.lower()}admissionpolicies"
+    served = json.loads(cluster.kubectl("get", "--raw", "/apis/admissionregistration.k8s.io/v1", namespaced=False))
+    if resource not in {each["name"] for each in served["resources"]}:
+        raise Skip(f"this Kubernetes has no {kind}AdmissionPolicy of admissionregistration.k8s.io/v1")
+    for each in (resource, f"{kind.lower()}admissionpolicybindings"):
+        if cluster.kubectl("auth", "can-i", "create", f"{each}.admissionregistration.k8s.io", namespaced=False, fails=True) is None:
+            raise Skip(f"no right to create {each}")
+    documents = (REPOSITORY / POLICIES).read_text(encoding="utf-8").split("\n---\n")
+    text = "\n---\n".join(document for document in documents if f"\nkind: {kind}" in document)
+    # Policies belong to no namespace.
+    text = re.sub(r"(?m)^(  (?:name|policyName): \S+)$", rf"\1-{cluster.namespace}", text)
+    text = text.replace("namespaceSelector: {}",
+                        f"namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {cluster.namespace}}}}}")
+    text = re.sub(r'reference: "\S+"', f'reference: "{cluster.volume_image}"', text)
+    text = text.replace('pullPolicy: "IfNotPresent"', f'pullPolicy: "{cluster.pull_policy}"')
+    try:
+        cluster.kubectl("apply", "-f", "-", namespaced=False, given=text)
+        yield
+    finally:
+        cluster.kubectl("delete", "--ignore-not-found", "-f", "-", namespaced=False, given=text, fails=True)
+
+
+def wait_active(condition, otherwise):
+    """The API server applies a policy a moment after it was created."""
+    deadline = time.monotonic() + 60
+    while not (result := condition()):
+        need(time.monotonic() < deadline, f"not within 60 s: {otherwise}")
+        time.sleep(0.2)
+    return result
+
+
+def refusal(cluster, manifest):
+    """What the API server says against a pod; None if it accepts it."""
+    try:
+        cluster.kubectl("create", "--dry-run=server", "-f", "-", given=json.dumps(manifest))
+    except Failure as failure:
+        return str(failure)
+    return None
+
+
+@row(f"{POLICIES}: the delay and the grace period")
+def policy_refuses(stage):
+    def pod(delay):
+        container = stage.container([*init(), *specs.PUMA], {VARIABLE: delay}, **specs.answers())
+        return specs.pod(stage.label, stage.label, specs.pod_spec(container))
+
+    with policy(stage.cluster, "Validating"):
+        said = wait_active(lambda: refusal(stage.cluster, pod("1m30s")), "a pod with a delay of 1m30s is refused")
+        need(f"{VARIABLE} must be less than terminationGracePeriodSeconds, which is {specs.GRACE}" in said, f"refused with: {said}")
+        malformed = refusal(stage.cluster, pod("10x")) or "nothing"
+        need(f"{VARIABLE} is not a duration" in malformed, f"a delay of 10x is refused with: {malformed}")
+        stage.apply(pod("1.5s"))
+    stage.delete()
+    _, code = stage.wait_end()
+    need(code != 137, "it had to be killed")
+    return f"a pod with a delay of 1m30s is refused: {said[said.find(VARIABLE):]}; one with 1.5s drained {stage.drained():.1f} s, exit code {code}"
+
+
+@row(f"{POLICIES}: a pod with the label")
+def policy_adds(stage):
+    if not has_image_volumes(stage.cluster):
+        raise Skip("this Kubernetes has no image volumes switched on")
+    manifest = specs.pod(stage.label, stage.label, specs.pod_spec(stage.container(specs.PUMA, **specs.answers())))
+    manifest["metadata"]["labels"]["drain-init-delay"] = "2"
+    with policy(stage.cluster, "Mutating"):
+        wait_active(lambda: stage.cluster.keeps(manifest, "spec", "volumes", 0, "image"), "the pod is given the image volume")
+        stage.apply(manifest)
+    return drains_from_the_volume(stage)
+
+
+EXAMPLES = ["pod.yaml", "deployment.yaml", "pod-image-volume.yaml", "deployment-image-volume.yaml", "pod-init-container.yaml"]
 
 
 def example(name):
@@ -304,7 +388,7 @@ def example(name):
             raise Skip("this Kubernetes has no image volumes switched on")
         # Nothing but the images is another: those names are nobody's, or not yet published.
         text = re.sub(r"image: (registry\.example\.com/web:1|debian:\S+)", f"image: {cluster.image}", text)
-        text = re.sub(r"reference: \S+", f"reference: {cluster.volume_image}", text)
+        text = re.sub(r"(reference|image): ghcr\.io/drain-init/drain-init:\S+", rf"\1: {cluster.volume_image}", text)
         text = text.replace("pullPolicy: IfNotPresent", f"pullPolicy: {cluster.pull_policy}")
         watch = Watch(cluster, "app=web")
         try:

@@ -133,7 +133,8 @@ def times(data):
         return f"| {words} | {statistics.median(numbers):.1f} s | {max(numbers):.1f} s |" if numbers else f"| {words} | – | – |"
 
     return "\n".join([
-        f"Seconds after a pod's deletion, {title(run)}, puma, {len(ours['pods'])} pods each:\n",
+        f"Seconds after a pod's deletion, {title(run)}, puma, {len(ours['pods'])} pods with drain-init and "
+        f"{len(theirs['pods'])} with dumb-init:\n",
         "| | median | latest |", "| --- | --: | --: |",
         line("drain-init receives TERM", [pod["draining"] for pod in ours["pods"]]),
         line("the last request that the pod received, and answered", map(last_answered, ours["pods"])),

@@ -9,5 +9,7 @@ apps        the servers, and what is installed for them
 ways        how a server is run: no init, dumb-init, the recipe, drain-init
 rows        the table: which server, run how, reached how
 experiment  one row of it, measured
+measured    whether drain-init's own measurement agrees with the load
+pools       a row of keep-alive clients without a proxy
 report      the table in Markdown, and the promises that did not hold
 """

@@ -13,6 +13,8 @@ from . import sandbox
 VENV = sandbox.REPOSITORY / "target/venv-e2e"
 # Pinned: what the figures were made with. honcho runs the Procfile.
 PYPI = ["gunicorn==27.0.1", "honcho==2.0.0", "matplotlib==3.11.2"]
+# For rows without published figures: the pool's clients use it.
+CHECKS = ["h11==0.16.0"]
 PACKAGES = ["busybox=busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
             "python3-venv", "ruby-bundler", "runc", "tini"]
 
@@ -21,21 +23,22 @@ def packages(full):
     """Debian's packages; its Node and runc only where the machine has none, and its
     npm, which is some 400 packages and takes minutes, only for the full form.
     Passenger calls ps, but its package does not ask for it."""
-    wanted = [*(name for name in PACKAGES if name != "runc"), "node=nodejs", "ps=procps", "runc=runc"]
+    wanted = [*(name for name in PACKAGES if name != "runc"), "ip=iproute2", "node=nodejs", "ps=procps", "runc=runc"]
     return wanted + (["npm=npm"] if full else [])
 
 
 def install():
     """The PyPI packages, in a virtual environment of the run's own."""
     stamp = VENV / "installed"
-    if stamp.is_file() and stamp.read_text() == "\n".join(PYPI):
+    pins = PYPI + CHECKS
+    if stamp.is_file() and stamp.read_text() == "\n".join(pins):
         return
-    print(f"e2e: installing {', '.join(PYPI)} into {VENV.relative_to(sandbox.REPOSITORY)}", flush=True)
+    print(f"e2e: installing {', '.join(pins)} into {VENV.relative_to(sandbox.REPOSITORY)}", flush=True)
     for argv in (["/usr/bin/python3", "-m", "venv", "--clear", VENV],
-                 [VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *PYPI]):
+                 [VENV / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *pins]):
         if subprocess.run(argv, check=False).returncode:
-            raise sandbox.Failure(f"could not install {', '.join(PYPI)}")
-    stamp.write_text("\n".join(PYPI))
+            raise sandbox.Failure(f"could not install {', '.join(pins)}")
+    stamp.write_text("\n".join(pins))
 
 
 def versions():
@@ -73,6 +76,8 @@ class Server:
     stop_command: str = ""
     # How many of its processes write each TERM to the file $TOLD.
     counting: int = 0
+    # While it exists, the app answers `Connection: close`.
+    close_file: str = ""
 
 
 def puma(directory, port, *options):
@@ -131,7 +136,8 @@ def prefork(directory, port):
 
 def node(directory, port):
     return Server(["node", str(sandbox.APPS / "app.js"), str(port)], directory, port,
-                  env={"DRAINING": str(directory / "draining")}, counting=1)
+                  env={"DRAINING": str(directory / "draining"), "CLOSE_FILE": str(directory / "close")}, counting=1,
+                  close_file=str(directory / "close"))
 
 
 def node_behind(*shell):

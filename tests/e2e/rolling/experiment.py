@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections import Counter
 
-from . import apps, sandbox
+from . import apps, measured, sandbox
 from .deploy import rolling_deploy
 from .load import OpenLoop, longest_gap, slow_request
 from .pod import Container, Pod
@@ -50,7 +50,9 @@ class Experiment:
         if row.container:
             pod = Container(argv, port, log, directory, [str(sandbox.REPOSITORY)], server.env)
         else:
-            pod = Pod(argv, port, log, directory, server.env)
+            server.env["HOSTNAME"] = directory.name
+            pod = Pod(argv, port, log, directory, server.env, row.own_network)
+        pod.name = directory.name
         pod.told_file, pod.counting = directory / "told", server.counting
         return pod
 
@@ -65,7 +67,7 @@ class Experiment:
             stack.add(pod.port)
         load = OpenLoop(stack.address, self._workdir, stack.keep_alive)
         time.sleep(1)
-        deploys, last = [], []
+        deploys, last, old_pods = [], [], []
 
         def last_request(port):
             """The last one that the balancer may send there, in flight at a drain's end."""
@@ -74,6 +76,7 @@ class Experiment:
 
         for number in range(1, self._deploys + 1):
             ports = self._sets[number % 2]
+            old_pods += pods
             pods, stops = rolling_deploy(
                 stack, pods, lambda index, p=ports: self.start_pod(p[index]), row.removal, row.grace,
                 row.delay if row.way.startswith("preStop") else 0, last_request)
@@ -85,7 +88,10 @@ class Experiment:
             pod.send(signal.SIGKILL)
             pod.wait(row.grace, time.monotonic())
         stack.stop()
-        return self._result(requests, deploys)
+        result = self._result(requests, deploys)
+        if "--measure-drain" in row.way:
+            result["disagreements"] = measured.disagreements(old_pods, sum(deploys, []), requests)
+        return result
 
     def _result(self, requests, deploys):
         failures = Counter(f"{r.kind}: {r.outcome}" for r in requests if not r.ok)

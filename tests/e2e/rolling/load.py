@@ -84,12 +84,14 @@ class OpenLoop:
 def slow_request(port):
     """One slow request to a pod itself; returns it when it has ended."""
     due = time.monotonic()
+    pod = ""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
     try:
         connection.request("GET", "/slow", headers={"Connection": "close"})
         answer = connection.getresponse()
         answer.read()
         outcome = "ok" if answer.status == 200 else str(answer.status)
+        pod = answer.getheader("X-Pod", "")
     except ConnectionRefusedError:
         outcome = "refused"
     except TimeoutError:
@@ -98,7 +100,7 @@ def slow_request(port):
         outcome = "connection closed"
     finally:
         connection.close()
-    return Request("GET /slow", due, 0, time.monotonic() - due, outcome)
+    return Request("GET /slow", due, 0, time.monotonic() - due, outcome, pod)
 
 
 def longest_gap(requests):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import sandbox
 from .sandbox import Failure, only_child
+from .stack import PublishedPort
 
 
 @dataclass
@@ -131,14 +132,19 @@ class _Replica:
 
 
 class Pod(_Replica):
-    """`argv` started as PID 1, listening on `port` of 127.0.0.1."""
+    """`argv` started as PID 1, listening on `port` of 127.0.0.1.
 
-    def __init__(self, argv, port, log, cwd=None, env=None):
+    With `own_network` it has a network namespace too, and `port` is published, as a
+    container's is. The kernel then counts this pod's connections apart from all others.
+    """
+
+    def __init__(self, argv, port, log, cwd=None, env=None, own_network=False):
         self.port = port
         self.log = log
+        network = ["--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if own_network else []
         with open(log, "ab") as output:
             self._unshare = subprocess.Popen(
-                ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *argv],
+                ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *network, *argv],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 cwd=cwd, env={**os.environ, **(env or {})}, start_new_session=True)
         init = None
@@ -146,10 +152,13 @@ class Pod(_Replica):
             init = only_child(self._unshare.pid)
         if init is None:
             raise Failure(f"unshare did not start {argv[0]}; see {log}")
+        self._published = PublishedPort(cwd, port, init) if own_network else None
         self._watch(init)
 
     def _status(self):
         status = self._unshare.wait()
+        if self._published:
+            self._published.stop()
         return status if status >= 0 else 128 - status
 
 

@@ -4,8 +4,10 @@ import json
 
 from .rows import PATHS
 
-HEADER = ("| server | run as | way to the pod | removal | delay | deploys | requests | failed "
-          "| in flight | told | longest gap | signal to exit | exit status |\n"
+HEADER = ("# Rolling deploys: every server and init\n\n"
+          "[e2e.md](../e2e.md) explains the run, the paths and the columns.\n\n"
+          "| server | run as | way to the pod | removal | delay | deploys | requests | failed "
+          "| in flight | TERMs received | longest gap | signal to exit | exit status |\n"
           "| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
 INITS = ("catatonit", "drain-init", "dumb-init", "tini")
 
@@ -86,8 +88,9 @@ def broken_promises(rows, results):
     for row, result in zip(rows, results["rows"]):
         name = row.words()
         if row.lossless and result["failed"]:
-            broken.append(f"{name}: {result['failed']} of {result['requests']:,} requests failed "
-                          f"({result['failures']})")
+            broken.append("\n".join([f"{name}: {result['failed']} of {result['requests']:,} requests failed "
+                                     f"({result['failures']})", *result.get("time_lines", ())]))
+        broken += [f"{name}: {line}" for line in result.get("disagreements", ())]
         if row.own_status:
             wrong = [s for s in result["stops"] if s["status"] != result["own_status"] or s["killed"]]
             if wrong:
@@ -102,7 +105,7 @@ def broken_promises(rows, results):
                               f"each process, but as often as {wrong[0]}")
             elif "--stop-cmd" not in row.way and not all(stop["in_flight"] for stop in result["stops"]):
                 broken.append(f"{name}: no request was in flight at a stop, so this run proves nothing")
-        if row.way == "dumb-init" and row.path in ("tcp", "http") and not result["failed"]:
+        if (row.loses or row.way == "dumb-init" and row.path in ("tcp", "http")) and not result["failed"]:
             broken.append(f"{name}: lost no request, so this run proves nothing")
         left = sum(stop["left"] for stop in result["stops"])
         if left:

@@ -8,6 +8,7 @@ PATHS = {
     "http": "HAProxy HTTP, no retries",
     "health": "HAProxy HTTP, health checks only",
     "nginx": "nginx balances, retries",
+    "pool": "keep-alive pool, straight to the server",
 }
 # Seconds by which a delay exceeds the removal. Less than a slow request takes,
 # so that some are in flight at the stop: a graceful server answers them. One that
@@ -30,8 +31,14 @@ class Row:
     # Promised where the server counts: each of its processes is told TERM once, and
     # requests are in flight then (but not how soon a stop command tells it).
     once: bool = False
+    # Must lose some, as otherwise the row proves nothing.
+    loses: bool = False
     # Also deployed in the short form.
     short: bool = False
+    # Only a check: not in the published table.
+    published: bool = True
+    # Each pod has a network namespace.
+    own_network: bool = False
     deploys: int = 3
     # The platform's grace period; Kubernetes' default.
     grace: float = 30
@@ -48,6 +55,11 @@ class Row:
         """The row in a few words, for progress, messages and ONLY."""
         place = " in podman" if self.container else ""
         return f"{self.server}{place}, {self.way}, {PATHS[self.path]}, removal {self.removal:g} s"
+
+
+def _check(server, way, path="tcp", **more):
+    """A row that is checked in the short form, too, and whose figures are not published."""
+    return Row(server, way, path, short=True, published=False, **more)
 
 
 def _peer(server, way, path="tcp", removal=1.0, **more):
@@ -169,4 +181,11 @@ def table():
         # The group is told, and npm tells the app as well, which bears it.
         _ours(server, "drain-init --delay-term D", once=False),
         _ours(server, "drain-init -c --delay-term D"))
+    rows += [
+        # Long enough for whole seconds with and without connections.
+        _check("puma", "drain-init --delay-term D --measure-drain", removal=2.0, margin=1.5,
+               lossless=True, own_network=True),
+        _check("Node", "drain-init --delay-term D", "pool", loses=True, deploys=1),
+        _check("Node", "drain-init --delay-term D --drain-file FILE", "pool", lossless=True),
+    ]
     return rows

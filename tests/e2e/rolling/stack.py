@@ -44,16 +44,16 @@ defaults
     timeout client 60s
     timeout server 60s
 listen service
-    bind 127.0.0.1:{port}
+    bind {bind}
     balance roundrobin
 {options}
 {servers}
 """
 
 
-def _start(argv, log, port):
+def _start(argv, log, port, pass_fds=()):
     with open(log, "ab") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=pass_fds)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
@@ -79,7 +79,7 @@ class Haproxy:
         servers = "\n".join(f"    server pod{p} 127.0.0.1:{p} {check} disabled" for p in pods)
         config = workdir / "haproxy.cfg"
         config.write_text(HAPROXY.format(
-            dir=workdir, mode=mode, port=port, options=options, servers=servers))
+            dir=workdir, mode=mode, bind=self.address, options=options, servers=servers))
         self._process = _start(
             ["haproxy", "-db", "-f", config], workdir / "haproxy.log", port)
 
@@ -114,6 +114,25 @@ class HealthCheckedHaproxy(Haproxy):
 
     def remove(self, port):
         """Nothing: nobody tells this balancer."""
+
+
+class PublishedPort:
+    """A port of this machine that leads to the same port in a pod's network namespace.
+
+    The socket is made here and handed to an HAProxy that runs there.
+    """
+
+    def __init__(self, workdir, port, init):
+        config = workdir / "published.cfg"
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            config.write_text(HAPROXY.format(dir=workdir, mode="tcp", bind=f"fd@{listener.fileno()}", options="",
+                                             servers=f"    server pod 127.0.0.1:{port}"))
+            self._process = _start(["nsenter", f"--net=/proc/{init}/ns/net", "haproxy", "-db", "-f", config],
+                                   workdir / "published.log", port, [listener.fileno()])
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
 
 
 class _Nginx:

@@ -1,7 +1,7 @@
 """The ways to run a server in a pod: each makes the pod's command line.
 
 A way takes the server and the delay in seconds, and returns argv. `{stop}` in
-an option becomes the server's own stop command.
+an option becomes the server's own stop command, `{close_file}` the file that it looks for.
 """
 
 import shlex
@@ -17,7 +17,7 @@ def plain(*init):
 def drain(*options):
     """drain-init --delay-term DELAY and options; the label says the same."""
     def way(server, delay):
-        filled = [option.format(stop=server.stop_command) for option in options]
+        filled = [option.format(stop=server.stop_command, close_file=server.close_file) for option in options]
         return [sandbox.drain_init(), "--delay-term", f"{delay:g}", *filled, "--", *server.argv]
     return way
 
@@ -67,6 +67,8 @@ WAYS = {
     "drain-init --delay-term D --rewrite TERM:QUIT": drain("--rewrite", "TERM:QUIT"),
     "drain-init -c --delay-term D --rewrite TERM:QUIT": drain("-c", "--rewrite", "TERM:QUIT"),
     "drain-init --delay-term D --drain-cmd FAIL-HEALTH": drain("--drain-cmd", 'touch "$DRAINING"'),
+    "drain-init --delay-term D --drain-file FILE": drain("--drain-file", "{close_file}"),
+    "drain-init --delay-term D --measure-drain": drain("--measure-drain"),
     "drain-init --delay-term D --drain-signal USR2": drain("--drain-signal", "USR2"),
     "honcho, Procfile: dumb-init": procfile(plain("/usr/bin/dumb-init", "--")),
     "honcho, Procfile: drain-init --delay-term D --stop-cmd STOP": procfile(drain("--stop-cmd", "{stop}")),
