@@ -35,7 +35,7 @@ pub enum Request {
 }
 
 /// How to run COMMAND.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// What the state machine needs to know.
     pub plan: Plan,
@@ -45,9 +45,6 @@ pub struct Config {
     pub drain_cmd: Option<NamedCmd>,
     /// The stop command.
     pub stop_cmd: Option<NamedCmd>,
-    /// The signals that an option or a variable names to be sent. COMMAND must not
-    /// inherit them ignored.
-    pub named_signals: SignalSet,
     /// How much to report.
     pub level: Level,
     /// Report each reaped orphan.
@@ -60,6 +57,22 @@ pub struct Config {
     pub remap_exit: ExitCodes,
     /// COMMAND's place in the argument list, counted from the program's name.
     pub command: usize,
+}
+
+impl Config {
+    /// The signals that an option or a variable names to be sent. COMMAND must not
+    /// inherit them ignored.
+    #[must_use]
+    pub fn named_signals(&self) -> SignalSet {
+        let plan = &self.plan;
+        let mut named = plan.rewrites.replacements();
+        // A stop signal that is rewritten is not sent; the drain signal is not rewritten.
+        let is_sent = |signal: &Signal| plan.rewrites.apply(*signal) == Some(*signal);
+        for signal in plan.stop_signals.iter().filter(is_sent).chain(plan.drain_signal) {
+            named.insert(signal);
+        }
+        named
+    }
 }
 
 /// A drain or stop command, and what asked for it.
@@ -112,7 +125,7 @@ pub fn parse<'a>(
     variables: &Variables,
     is_pid_1: bool,
 ) -> Result<Request, Error> {
-    let mut settings = Settings::default();
+    let mut settings = Settings::new();
     let command = match command_line::read(args, &mut settings)? {
         Asked::Help => return Ok(Request::Help),
         Asked::Version => return Ok(Request::Version),
@@ -120,7 +133,7 @@ pub fn parse<'a>(
         Asked::Command(place) => place,
     };
     variables.read(&mut settings)?;
-    Ok(Request::Run(Box::new(settings.complete(command, is_pid_1))))
+    Ok(Request::Run(settings.complete(command, is_pid_1)))
 }
 
 #[cfg(test)]

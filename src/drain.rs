@@ -18,7 +18,7 @@ use crate::time::Duration;
 const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
     /// `--delay-term`. Never zero.

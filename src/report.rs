@@ -9,11 +9,12 @@ use crate::sys;
 use crate::time::Duration;
 
 /// How much is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Errors only (`--quiet`).
     Error,
     /// The steps of a drain and warnings as well.
+    #[default]
     Notice,
     /// Every received and sent signal and every reaped child as well (`--verbose`).
     Verbose,

@@ -55,6 +55,13 @@ impl<'a> Variables<'a> {
 
     /// Applies the variables that are set and not empty.
     pub(super) fn read(&self, settings: &mut Settings) -> Result<(), Error> {
+        // drain-init's own, which follow, have priority.
+        if self.debug {
+            settings.target(Opt::Verbose, Source::Variable).level = Level::Verbose;
+        }
+        if self.no_setsid {
+            settings.target(Opt::SingleChild, Source::Variable).plan.group = false;
+        }
         for &(entry, value) in &self.own {
             if !value.is_empty() {
                 read_one(entry, value, settings)?;
@@ -71,12 +78,6 @@ impl<'a> Variables<'a> {
                 let wrong = b" contradict each other (set only one)";
                 return Err(Error::new(&[names[0], b" and ", names[1], wrong]));
             }
-        }
-        if self.debug {
-            settings.level.get_or_insert(Level::Verbose);
-        }
-        if self.no_setsid {
-            settings.single_child.get_or_insert(true);
         }
         Ok(())
     }
