@@ -1,6 +1,7 @@
 //! The command line: options up to COMMAND. lexopt(3) takes a word apart.
 
 use std::ffi::{CStr, OsString};
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::{Arg, Parser};
@@ -60,8 +61,9 @@ fn read_word<'a>(
     next: &mut dyn FnMut() -> Option<&'a [u8]>,
     settings: &mut Settings,
 ) -> Result<Option<Asked>, Error> {
-    // lexopt copies what it is given. COMMAND's arguments may be megabytes.
-    let mut parser = Parser::from_args([OsString::from_vec(word.to_vec())]);
+    // lexopt copies what it is given. COMMAND's arguments may be megabytes. The allocator
+    // frees nothing.
+    let mut parser = ManuallyDrop::new(Parser::from_args([OsString::from_vec(word.to_vec())]));
     while let Some(arg) = parser.next().map_err(|error| not_read(&error))? {
         let is_long = matches!(arg, Arg::Long(_));
         let entry = match arg {
@@ -77,9 +79,9 @@ fn read_word<'a>(
         };
         match entry.takes {
             Takes::Nothing => {
-                let attached = if is_long { parser.optional_value() } else { None };
+                let attached = if is_long { optional_value(&mut parser) } else { None };
                 if let Some(value) = attached {
-                    return Err(takes_no_value(entry.name(Source::Option), value.as_bytes()));
+                    return Err(takes_no_value(entry.name(Source::Option), value));
                 }
                 match entry.opt {
                     Opt::Help => return Ok(Some(Asked::Help)),
@@ -91,11 +93,7 @@ fn read_word<'a>(
                 let missing = || {
                     Error::new(&[entry.name(Source::Option), b" needs a value: ", what.as_bytes()])
                 };
-                let attached = parser.optional_value();
-                let value = match &attached {
-                    Some(value) => value.as_bytes(),
-                    None => next().ok_or_else(missing)?,
-                };
+                let value = optional_value(&mut parser).or_else(&mut *next).ok_or_else(missing)?;
                 if entry.opt == Opt::CopyTo {
                     return Ok(Some(Asked::CopyTo(sys::word(&[value]))));
                 }
@@ -104,6 +102,11 @@ fn read_word<'a>(
         }
     }
     Ok(None)
+}
+
+/// The value that is attached to the last option.
+fn optional_value(parser: &mut Parser) -> Option<&'static [u8]> {
+    parser.optional_value().map(|value| &*value.into_vec().leak())
 }
 
 /// The error about a letter that is not an option, or a whole name after one dash.
