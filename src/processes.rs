@@ -473,7 +473,7 @@ impl Members {
 /// still take by sigwait(3). Returns false if that cannot be read.
 fn ignores(pid: Pid, signals: SignalSet) -> bool {
     let mut path = [0; 24];
-    let Some(path) = numbered(b"/proc/", pid, b"/status", &mut path) else { return false };
+    let Some(path) = in_proc(pid, b"/status", &mut path) else { return false };
     // The Groups line before the masks can be longer than any buffer.
     let (mut line, mut mask) = (0_u64, 0_u64);
     let [mut blocked, mut ignored, mut caught] = [None; 3];
@@ -549,7 +549,7 @@ fn for_each_process(own_pid: Pid, act: &mut dyn FnMut(Pid, nix::Result<Process>)
 /// Those of open(2) and read(2): ENOENT or ESRCH if the process has exited.
 fn read_stat(pid: Pid) -> nix::Result<Process> {
     let mut path = [0; 24];
-    let path = numbered(b"/proc/", pid, b"/stat", &mut path).ok_or(Errno::ENAMETOOLONG)?;
+    let path = in_proc(pid, b"/stat", &mut path).ok_or(Errno::ENAMETOOLONG)?;
     // The longest name and twenty numbers take about 320 bytes.
     let mut stat = [0; 512];
     parse_stat(sys::read_file(path, &mut stat)?).ok_or(Errno::EINVAL)
@@ -571,12 +571,12 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
     Some(Process { parent, group, is_zombie, is_stopped: state == b"T" })
 }
 
-/// `before`, a process ID and `after` as a C string.
-fn numbered<'a>(before: &[u8], pid: Pid, after: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> {
+/// The path of a process's file in /proc, as a C string in a buffer of zeros.
+fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> {
     let digits = decimal::written(pid.as_raw().unsigned_abs().into());
-    let whole = before.iter().chain(digits.as_bytes()).chain(after).chain(&[0]);
-    for (place, &byte) in buffer.iter_mut().zip(whole) {
-        *place = byte;
+    let mut rest = &mut buffer[..];
+    for part in [b"/proc/", digits.as_bytes(), name] {
+        rest.split_off_mut(..part.len())?.copy_from_slice(part);
     }
     CStr::from_bytes_until_nul(buffer).ok()
 }
@@ -709,7 +709,7 @@ mod tests {
     #[test]
     fn a_path_that_does_not_fit_its_buffer_is_refused() {
         let path = |pid: i32, buffer: &mut [u8]| {
-            numbered(b"/proc/", Pid::from_raw(pid), b"/stat", buffer).map(CStr::to_owned)
+            in_proc(Pid::from_raw(pid), b"/stat", buffer).map(CStr::to_owned)
         };
         assert_eq!(path(4_194_303, &mut [0; 24]).as_deref(), Some(c"/proc/4194303/stat"));
         assert_eq!(path(1, &mut [0; 24]).as_deref(), Some(c"/proc/1/stat"));
