@@ -43,7 +43,7 @@ pub fn prepare(file: &mut NamedPath, is_pid_1: bool, reporter: Reporter) -> Resu
         b": '",
         file.path.to_bytes(),
         b"' cannot be created: ",
-        sys::error_text(error).unwrap_or_default().as_bytes(),
+        sys::error_text(error).unwrap_or_default(),
         b" (try a new file in a writable directory)",
     ]))
 }

@@ -119,7 +119,7 @@ impl Line {
     /// Adds an error's text, or `error 95` if it is not one that was expected.
     pub fn error(&mut self, error: Errno) -> &mut Self {
         match sys::error_text(error) {
-            Some(text) => self.text(text.as_bytes()),
+            Some(text) => self.text(text),
             None => self.text(b"error ").number((error as i32).unsigned_abs().into()),
         }
     }

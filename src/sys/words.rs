@@ -139,42 +139,50 @@ pub unsafe fn take_environment() -> Words {
     unsafe { Words::from_raw(environ) }
 }
 
-/// The texts of the errors that drain-init may have to report, as glibc's strerror(3) has
-/// them. The C library's own table would be four times as long.
-const ERRORS: [(Errno, &str); 27] = [
-    (Errno::EPERM, "Operation not permitted"),
-    (Errno::ENOENT, "No such file or directory"),
-    (Errno::ESRCH, "No such process"),
-    (Errno::EIO, "Input/output error"),
-    (Errno::E2BIG, "Argument list too long"),
-    (Errno::ENOEXEC, "Exec format error"),
-    (Errno::EBADF, "Bad file descriptor"),
-    (Errno::EAGAIN, "Resource temporarily unavailable"),
-    (Errno::ENOMEM, "Cannot allocate memory"),
-    (Errno::EACCES, "Permission denied"),
-    (Errno::EEXIST, "File exists"),
-    (Errno::ENODEV, "No such device"),
-    (Errno::ENOTDIR, "Not a directory"),
-    (Errno::EISDIR, "Is a directory"),
-    (Errno::EINVAL, "Invalid argument"),
-    (Errno::ENFILE, "Too many open files in system"),
-    (Errno::EMFILE, "Too many open files"),
-    (Errno::ETXTBSY, "Text file busy"),
-    (Errno::EFBIG, "File too large"),
-    (Errno::ENOSPC, "No space left on device"),
-    (Errno::EROFS, "Read-only file system"),
-    (Errno::EPIPE, "Broken pipe"),
-    (Errno::ENAMETOOLONG, "File name too long"),
-    (Errno::ENOSYS, "Function not implemented"),
-    (Errno::ELOOP, "Too many levels of symbolic links"),
-    (Errno::ETIMEDOUT, "Connection timed out"),
-    (Errno::ESTALE, "Stale file handle"),
-];
+macro_rules! errors {
+    ($($error:ident $text:literal)*) => {
+        const ERRORS: &[Errno] = &[$(Errno::$error),*];
+        const TEXTS: &str = concat!($($text, "\n"),*);
+    };
+}
+
+// The texts of the errors that drain-init may have to report, as glibc's strerror(3) has
+// them. The C library's own table would be four times as long, an array of pairs twice.
+errors! {
+    EPERM "Operation not permitted"
+    ENOENT "No such file or directory"
+    ESRCH "No such process"
+    EIO "Input/output error"
+    E2BIG "Argument list too long"
+    ENOEXEC "Exec format error"
+    EBADF "Bad file descriptor"
+    EAGAIN "Resource temporarily unavailable"
+    ENOMEM "Cannot allocate memory"
+    EACCES "Permission denied"
+    EEXIST "File exists"
+    ENODEV "No such device"
+    ENOTDIR "Not a directory"
+    EISDIR "Is a directory"
+    EINVAL "Invalid argument"
+    ENFILE "Too many open files in system"
+    EMFILE "Too many open files"
+    ETXTBSY "Text file busy"
+    EFBIG "File too large"
+    ENOSPC "No space left on device"
+    EROFS "Read-only file system"
+    EPIPE "Broken pipe"
+    ENAMETOOLONG "File name too long"
+    ENOSYS "Function not implemented"
+    ELOOP "Too many levels of symbolic links"
+    ETIMEDOUT "Connection timed out"
+    ESTALE "Stale file handle"
+}
 
 /// The text of an error, if it is one of [`ERRORS`].
 #[must_use]
-pub fn error_text(error: Errno) -> Option<&'static str> {
-    ERRORS.iter().find(|(known, _)| *known == error).map(|(_, text)| *text)
+pub fn error_text(error: Errno) -> Option<&'static [u8]> {
+    let mut texts = TEXTS.as_bytes().split(|&byte| byte == b'\n');
+    texts.nth(ERRORS.iter().position(|known| *known == error)?)
 }
 
 #[cfg(test)]
@@ -250,10 +258,10 @@ mod tests {
     #[cfg(target_env = "gnu")]
     #[cfg_attr(miri, ignore = "it has no strerror")]
     fn the_texts_are_those_of_glibc() {
-        for (error, text) in ERRORS {
+        for &error in ERRORS {
             // SAFETY: strerror returns a C string.
             let known = unsafe { CStr::from_ptr(libc::strerror(error as i32)) };
-            assert_eq!(known.to_str(), Ok(text));
+            assert_eq!(error_text(error), Some(known.to_bytes()));
         }
     }
 }
