@@ -12,7 +12,7 @@ use crate::wording;
 const SHOWN: usize = 60;
 
 /// A figure of a second that was missed.
-const MISSED: u32 = u32::MAX;
+pub const MISSED: u32 = u32::MAX;
 
 /// The new connections of each second.
 pub struct Series {
@@ -85,12 +85,8 @@ impl Series {
         if shown == 0 {
             return;
         }
-        reporter.say(Level::Notice, &|line| {
-            let figures = &self.figures[..shown];
-            let figures = figures.iter().map(|&it| (it != MISSED).then_some(it.into()));
-            let rest = (self.rest, (self.seconds - shown) as u64);
-            wording::series(line, &mut { figures }, rest);
-        });
+        let rest = (self.rest, (self.seconds - shown) as u64);
+        reporter.say(Level::Notice, &|line| wording::series(line, &self.figures[..shown], rest));
     }
 }
 

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::drain::{AfterDrain, Cause, Helper, Message, Phase};
+use crate::measure::MISSED;
 use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
@@ -216,15 +217,15 @@ pub fn cannot_measure(line: &mut Line, error: Option<Errno>) {
     };
 }
 
-/// What was measured in a drain: the first figures, `None` if a second was missed, and
-/// the sum of the rest, with how many seconds that is.
-pub fn series(line: &mut Line, figures: &mut dyn Iterator<Item = Option<u64>>, rest: (u64, u64)) {
+/// What was measured in a drain: the first figures, and the sum of the rest, with how many
+/// seconds that is.
+pub fn series(line: &mut Line, figures: &[u32], rest: (u64, u64)) {
     line.text(b"new connections in each second of the drain:");
-    for figure in figures {
+    for &figure in figures {
         line.text(b" ");
         match figure {
-            Some(figure) => line.number(figure),
-            None => line.text(b"-"),
+            MISSED => line.text(b"-"),
+            figure => line.number(figure.into()),
         };
     }
     if rest.1 > 0 {
