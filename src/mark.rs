@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use nix::errno::Errno;
-use nix::sys::stat::{self, SFlag};
+use nix::sys::stat;
 use nix::unistd::{self, AccessFlags};
 
 use crate::config::{Error, NamedPath};
@@ -49,26 +49,22 @@ pub fn prepare(file: &mut NamedPath, is_pid_1: bool, reporter: Reporter) -> Resu
 }
 
 fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
-    match stat::lstat(path) {
-        Ok(found) if found.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() => {
-            Err(Errno::EEXIST)
+    let found = match stat::lstat(path) {
+        // Only a directory's name ends with a slash.
+        Err(Errno::ENOENT) if !path.to_bytes().ends_with(b"/") => {
+            let directory = sys::word(&[sys::directory(path)]);
+            return unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK);
         }
-        Ok(found) if found.st_size != 0 => Err(Errno::EEXIST),
-        Ok(_) if is_pid_1 => unistd::unlink(path),
-        Ok(_) => {
-            reporter.say(Level::Notice, &|line| wording::drain_file_exists(line, path));
-            Ok(())
-        }
-        Err(Errno::ENOENT) => {
-            let directory = sys::directory(path);
-            // Only a directory's name ends with a slash.
-            if directory.len() == path.to_bytes().len() {
-                return Err(Errno::ENOENT);
-            }
-            unistd::access(sys::word(&[directory]), AccessFlags::W_OK | AccessFlags::X_OK)
-        }
-        Err(error) => Err(error),
+        found => found?,
+    };
+    if found.st_mode & libc::S_IFMT != libc::S_IFREG || found.st_size != 0 {
+        return Err(Errno::EEXIST);
     }
+    if is_pid_1 {
+        return unistd::unlink(path);
+    }
+    reporter.say(Level::Notice, &|line| wording::drain_file_exists(line, path));
+    Ok(())
 }
 
 /// Creates the drain file. One that exists is as good.
