@@ -89,9 +89,13 @@ fn read_word<'a>(
                     _ => settings.apply(entry, b"", Source::Option)?,
                 }
             }
-            Takes::Value(what) | Takes::Values(what) => {
+            Takes::Value(kind) | Takes::Values(kind) => {
                 let missing = || {
-                    Error::new(&[entry.name(Source::Option), b" needs a value: ", what.as_bytes()])
+                    Error::new(&[
+                        entry.name(Source::Option),
+                        b" needs a value: ",
+                        kind.example().as_bytes(),
+                    ])
                 };
                 let value = optional_value(&mut parser).or_else(&mut *next).ok_or_else(missing)?;
                 if entry.opt == Opt::CopyTo {

@@ -88,10 +88,36 @@ impl Opt {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     Nothing,
-    /// A value, and how to describe it if it is missing.
-    Value(&'static str),
+    Value(Kind),
     /// As `Value`, and the option may be repeated; its variable is a list.
-    Values(&'static str),
+    Values(Kind),
+}
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Duration,
+    Signal,
+    StopSignal,
+    Path,
+    Cmd,
+    Rewrite,
+    Code,
+}
+
+impl Kind {
+    /// How to describe a value that is missing.
+    pub(super) const fn example(self) -> &'static str {
+        match self {
+            Self::Duration => "DURATION, such as 10s",
+            Self::Signal => "SIGNAL, such as TERM",
+            Self::StopSignal => "SIGNAL, such as QUIT",
+            Self::Path => "PATH, such as /tmp/file",
+            Self::Cmd => "CMD, such as 'nginx -s quit'",
+            Self::Rewrite => "S:R, such as 15:3",
+            Self::Code => "CODE, such as 143",
+        }
+    }
 }
 
 /// What a value came from.
@@ -111,10 +137,10 @@ pub(super) struct Entry {
     abbreviable: bool,
 }
 
-const DURATION: Takes = Takes::Value("DURATION, such as 10s");
-const SIGNAL: Takes = Takes::Value("SIGNAL, such as TERM");
-const PATH: Takes = Takes::Value("PATH, such as /tmp/file");
-const CMD: Takes = Takes::Value("CMD, such as 'nginx -s quit'");
+const DURATION: Takes = Takes::Value(Kind::Duration);
+const SIGNAL: Takes = Takes::Value(Kind::Signal);
+const PATH: Takes = Takes::Value(Kind::Path);
+const CMD: Takes = Takes::Value(Kind::Cmd);
 
 const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
     Entry { opt, long, short: None, takes, abbreviable: false }
@@ -134,15 +160,15 @@ pub(super) const OPTIONS: &[Entry] = &[
     own(Opt::DrainCmd, b"drain-cmd", CMD),
     own(Opt::DrainFile, b"drain-file", PATH),
     own(Opt::StopCmd, b"stop-cmd", CMD),
-    own(Opt::StopSignal, b"stop-signal", Takes::Values("SIGNAL, such as QUIT")),
+    own(Opt::StopSignal, b"stop-signal", Takes::Values(Kind::StopSignal)),
     own(Opt::KillAfter, b"kill-after", DURATION),
     own(Opt::WaitAll, b"wait-all", Takes::Nothing),
     dumb_init(Opt::SingleChild, b"single-child", 'c', Takes::Nothing),
     tini(Opt::Group, b"group", 'g', Takes::Nothing),
-    dumb_init(Opt::Rewrite, b"rewrite", 'r', Takes::Values("S:R, such as 15:3")),
+    dumb_init(Opt::Rewrite, b"rewrite", 'r', Takes::Values(Kind::Rewrite)),
     tini(Opt::Pdeathsig, b"pdeathsig", 'p', SIGNAL),
     tini(Opt::Subreaper, b"subreaper", 's', Takes::Nothing),
-    tini(Opt::RemapExit, b"remap-exit", 'e', Takes::Values("CODE, such as 143")),
+    tini(Opt::RemapExit, b"remap-exit", 'e', Takes::Values(Kind::Code)),
     dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
     tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
     tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),

@@ -707,7 +707,7 @@ fn the_help_names_every_option_as_it_is_spelled() {
         let line = HELP.lines().find(|line| line.starts_with(&spelled));
         let value = match entry.takes {
             Takes::Nothing => "",
-            Takes::Value(what) | Takes::Values(what) => what.split(',').next().unwrap(),
+            Takes::Value(what) | Takes::Values(what) => what.example().split(',').next().unwrap(),
         };
         assert!(
             line.is_some_and(|line| line[spelled.len()..].trim_start().starts_with(value)),
