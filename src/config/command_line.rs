@@ -30,7 +30,9 @@ pub(super) fn read<'a>(
             b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)",
         ])
     };
-    let mut args = args.enumerate().skip(1);
+    let mut args = args.enumerate();
+    // The program's name.
+    args.next();
     loop {
         let (place, word) = args.next().ok_or_else(no_command)?;
         match word {
