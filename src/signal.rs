@@ -254,7 +254,12 @@ impl SignalSet {
 
     /// The signals of the set, lowest number first.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
-        (1..=MAX).map(Signal::numbered).filter(move |signal| self.contains(*signal))
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let lowest = Signal::new(rest.trailing_zeros().cast_signed() + 1)?;
+            rest &= rest - 1;
+            Some(lowest)
+        })
     }
 }
 
