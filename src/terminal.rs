@@ -12,7 +12,7 @@ use crate::sys;
 #[must_use]
 pub fn may_have_sent(signal: Signal) -> bool {
     (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH))
-        && sys::with_terminal(|_| ()).is_some()
+        && sys::with_terminal(&mut |_| true)
 }
 
 /// What can continue a process that this signal has suspended. `None` if a terminal's
@@ -24,28 +24,27 @@ pub fn continuer(signal: Signal) -> Option<Continuer> {
     }
     let own_pid = unistd::getpid();
     let leads_session = own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);
-    sys::with_terminal(|terminal| {
+    let mut continuer = None;
+    sys::with_terminal(&mut |terminal| {
         // A shell that brings a running job to the foreground sends no CONT.
         let in_foreground = || sys::foreground_group(terminal) == Some(unistd::getpgrp());
-        if leads_session || (signal != Signal::TSTP && in_foreground()) {
-            Continuer::Init
-        } else {
-            Continuer::Shell
-        }
-    })
+        let is_own = leads_session || (signal != Signal::TSTP && in_foreground());
+        continuer = Some(if is_own { Continuer::Init } else { Continuer::Shell });
+        true
+    });
+    continuer
 }
 
 /// Makes `to` the foreground group if `from` is.
 pub fn pass(from: Pid, to: Pid) {
-    sys::with_terminal(|terminal| {
-        if sys::foreground_group(terminal) == Some(from) {
-            let _ = sys::set_foreground_group(terminal, to);
-        }
+    sys::with_terminal(&mut |terminal| {
+        sys::foreground_group(terminal) == Some(from)
+            && sys::set_foreground_group(terminal, to).is_ok()
     });
 }
 
 /// Makes a group the foreground group. Returns whether that succeeded.
 #[must_use]
 pub fn give_to(group: Pid) -> bool {
-    sys::with_terminal(|terminal| sys::set_foreground_group(terminal, group).is_ok()) == Some(true)
+    sys::with_terminal(&mut |terminal| sys::set_foreground_group(terminal, group).is_ok())
 }

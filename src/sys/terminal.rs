@@ -42,18 +42,18 @@ pub fn set_foreground_group(descriptor: c_int, group: Pid) -> nix::Result<()> {
 }
 
 /// Calls `use_it` with a descriptor of the controlling terminal, stdin or /dev/tty, if
-/// there is one. See tty(4).
-pub fn with_terminal<T>(use_it: impl FnOnce(c_int) -> T) -> Option<T> {
+/// there is one. Returns false if there is none, or what that returns. See tty(4).
+pub fn with_terminal(use_it: &mut dyn FnMut(c_int) -> bool) -> bool {
     if foreground_group(0).is_some() {
-        return Some(use_it(0));
+        return use_it(0);
     }
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK;
     // SAFETY: a C string.
     let descriptor = unsafe { libc::open(c"/dev/tty".as_ptr(), flags) };
     // /dev/tty may be any file.
-    let used = foreground_group(descriptor).map(|_| use_it(descriptor));
+    let answer = foreground_group(descriptor).is_some() && use_it(descriptor);
     close(descriptor);
-    used
+    answer
 }
 
 /// Whether a descriptor is a terminal, and not the master of one. See isatty(3).
