@@ -562,7 +562,8 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     // The last part may be cut off, and a number that is cut off is a smaller one.
     let fields_end = stat.iter().rposition(|&byte| byte == b' ')?;
-    let mut fields = stat.get(name_end..fields_end)?.split(|&byte| byte == b' ').skip(1);
+    let mut fields = stat.get(name_end..fields_end)?.split(|&byte| byte == b' ');
+    fields.next();
     let state = fields.next()?;
     let parent = fields.next().and_then(number)?;
     let group = fields.next().and_then(number)?;
