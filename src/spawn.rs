@@ -219,16 +219,17 @@ pub fn start_helper(
     sys::empty_stdin();
     enter(given.directory, reporter);
 
+    let none = &mut core::iter::empty();
     let argv = match *cmd {
-        Cmd::Exec(words) => Words::of(&mut words.iter().copied()),
-        Cmd::Shell(line) => Words::of(&mut [SHELL, c"-c", line].into_iter()),
+        Cmd::Exec(words) => Words::of(words, none),
+        Cmd::Shell(line) => Words::of(&[SHELL, c"-c", line], none),
     };
     let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()]);
     let main_pid = variable(b"MAINPID", command);
-    let others = given.environment.iter().filter(|word| {
+    let mut others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
-    let environment = Words::of(&mut others.chain([main_pid, signal]));
+    let environment = Words::of(&[main_pid, signal], &mut others);
 
     sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let error = search_and_exec(&argv, &environment);
@@ -279,8 +280,7 @@ fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) ->
     match sys::exec(path, argv, environment) {
         Errno::ENOEXEC if is_binary(path) => Failure::Foreign,
         Errno::ENOEXEC => {
-            let script = [SHELL, path];
-            let script = Words::of(&mut script.into_iter().chain(argv.iter().skip(1)));
+            let script = Words::of(&[SHELL, path], &mut argv.iter().skip(1));
             let _ = sys::exec(SHELL, &script, environment);
             Failure::NoShell
         }

@@ -22,7 +22,7 @@ impl Words {
     #[must_use]
     pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
         if array.is_null() {
-            return Self::of(&mut core::iter::empty());
+            return Self::of(&[], &mut core::iter::empty());
         }
         let mut count = 0;
         // SAFETY: the caller promises that the array ends with NULL. No pointer after that
@@ -39,9 +39,12 @@ impl Words {
 
     /// An array of these words, which it does not copy.
     #[must_use]
-    pub fn of(words: &mut dyn Iterator<Item = &'static CStr>) -> Self {
+    pub fn of(first: &[&'static CStr], rest: &mut dyn Iterator<Item = &'static CStr>) -> Self {
         let mut pointers = Vec::new();
-        for word in words {
+        for &word in first {
+            pointers.push(word.as_ptr());
+        }
+        for word in rest {
             pointers.push(word.as_ptr());
         }
         pointers.push(ptr::null());
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn words_are_an_array_for_execve() {
-        let mut words = Words::of(&mut [c"a", c"b=1", c"c", c"b=2"].into_iter());
+        let mut words = Words::of(&[c"a", c"b=1"], &mut [c"c", c"b=2"].into_iter());
         words.retain(|word| word != c"c");
         words.replace(|word| (word == c"b=2").then_some(c"d"));
         assert_eq!(words.iter().collect::<Vec<_>>(), [c"a", c"b=1", c"d"]);
