@@ -68,18 +68,19 @@ impl<'a> Variables<'a> {
             }
         }
         // On the command line the last one wins. Variables have no order.
-        for pair in [[Opt::SingleChild, Opt::Group], [Opt::Verbose, Opt::Quiet]] {
-            let is_on = |opt| {
-                let found = self.own.iter().find(|(entry, _)| entry.opt == opt);
-                found.filter(|(_, value)| values::switch(value) == Ok(true))
-            };
-            if let [Some((one, _)), Some((other, _))] = pair.map(is_on) {
-                let names = [one, other].map(|entry| entry.name(Source::Variable));
+        for (one, other) in [(Opt::SingleChild, Opt::Group), (Opt::Verbose, Opt::Quiet)] {
+            if let (Some(one), Some(other)) = (self.switched_on(one), self.switched_on(other)) {
                 let wrong = b" contradict each other (set only one)";
-                return Err(Error::new(&[names[0], b" and ", names[1], wrong]));
+                return Err(Error::new(&[one, b" and ", other, wrong]));
             }
         }
         Ok(())
+    }
+
+    /// The name of an option's variable that is on.
+    fn switched_on(&self, opt: Opt) -> Option<&'static [u8]> {
+        let (entry, value) = self.own.iter().find(|(entry, _)| entry.opt == opt)?;
+        (values::switch(value) == Ok(true)).then(|| entry.name(Source::Variable))
     }
 }
 
