@@ -1,7 +1,8 @@
 //! What to do when: the state machine of a stop.
 //!
 //! Pure: an event and the time go in, actions come out. It makes no system call and
-//! allocates nothing. Times are [`Duration`]s since a fixed moment.
+//! allocates nothing. A new system call is an [`Action`], which `init.rs` carries out with
+//! `sys`; a new message is a [`Message`], whose text is in `wording.rs`. Times are [`Duration`]s since a fixed moment.
 //!
 //! ```text
 //! Running ─ stop signal ─► Draining ─ drain ends ─► Stopping ─ COMMAND exits ─► Ended ─► exit
@@ -13,8 +14,8 @@ use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
 use crate::time::Duration;
 
-/// If COMMAND exits this soon after a signal that bypassed the drain, that signal was
-/// probably meant as the stop signal.
+/// If COMMAND exits this soon after a signal that bypassed the drain, the sender probably
+/// meant that signal to stop it. A message says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop.
@@ -101,7 +102,7 @@ pub enum Event {
     CommandSuspended {
         /// The signal.
         signal: Signal,
-        /// What can continue it, if a terminal's job control has suspended it.
+        /// What can continue it. `None` if no terminal's job control suspended it.
         continuer: Option<Continuer>,
     },
     /// COMMAND was continued.
@@ -124,8 +125,8 @@ pub enum Event {
     HelperExited(Helper, Status),
     /// A drain or stop command could not be started. That was reported.
     HelperNotStarted(Helper),
-    /// It is time to look for further processes: a child was reaped, or a second has
-    /// passed.
+    /// It is time to look for further processes: a child was reaped, or a second has passed
+    /// since the last time.
     Scan,
     /// No child remains.
     NoChildren,
@@ -178,7 +179,7 @@ pub enum Action {
     },
     /// Send a signal to the group of a drain or stop command, if it exists.
     SendToHelper(Helper, Signal),
-    /// Send a signal to all of the processes that `--wait-all` waits for, except
+    /// Send a signal to all of the processes that `--wait-all` stops, except
     /// those that received one this way before. KILL is sent again.
     SendToAll {
         /// The signal to send.
@@ -263,7 +264,7 @@ pub enum Message {
     Exited {
         /// How.
         status: Status,
-        /// During which phase. The message is a step of a drain if the stop was.
+        /// During which phase. If the stop was reported, this is too.
         during: Phase,
         /// When.
         now: Duration,
@@ -284,7 +285,7 @@ pub enum Message {
 /// What asked COMMAND to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// This signal; if nothing was sent, the received one.
+    /// The signal that was sent, or the received one if it is rewritten to 0.
     Signal(Signal),
     /// The stop command.
     StopCommand,
@@ -309,7 +310,7 @@ pub enum Phase {
         /// How many seconds of it were measured, with `--measure-drain`.
         measured: Option<u64>,
     },
-    /// COMMAND was asked to stop.
+    /// The drain has ended: COMMAND was asked to stop, unless the signal is rewritten to 0.
     Stopping {
         /// The stop signal.
         received: Signal,
@@ -371,7 +372,7 @@ enum Suspended {
 enum DrainCommand {
     NotRunning,
     Running,
-    /// It was still running when COMMAND exited, and was sent TERM.
+    /// It was still running when COMMAND exited, and was signalled.
     Signalled,
 }
 
@@ -404,7 +405,7 @@ pub struct Drain {
     kill_clock: KillClock,
     /// The stop signals that were sent to COMMAND's group.
     sent_to_group: SignalSet,
-    /// Whether `--wait-all` has sent TERM to the group's members, too.
+    /// Whether `--wait-all` sends TERM to the group's members, too.
     sent_to_all: bool,
     suspended: Suspended,
     drain_command: DrainCommand,
@@ -453,7 +454,8 @@ impl Drain {
     }
 
     /// The stop signals that COMMAND's group was sent. If all remaining members ignore
-    /// all of them, the group gets TERM. `None` if it was sent TERM, KILL or nothing.
+    /// all of them, the group gets TERM. `None` if it was sent TERM or nothing, or if
+    /// `--kill-after` has sent KILL.
     #[must_use]
     pub fn sent_to_group(&self) -> Option<SignalSet> {
         let sent = self.sent_to_group;
@@ -472,7 +474,8 @@ impl Drain {
     }
 
     /// Takes in an event that happened at the time `now`, and passes the actions that
-    /// follow to `act`. An action that fails is the next event.
+    /// follow to `act`. If a drain or stop command cannot be started, that is the next
+    /// event.
     pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
         let actions = &mut Actions(act);
         match event {
@@ -509,7 +512,7 @@ impl Drain {
                 self.stop_command_exited(Some(status), now, actions);
             }
             Event::HelperNotStarted(Helper::Stop) => self.stop_command_exited(None, now, actions),
-            Event::Scan => self.stop_all(actions),
+            Event::Scan => self.signal_all(actions),
             Event::NoChildren => self.no_children(actions),
         }
     }
@@ -526,8 +529,7 @@ impl Drain {
         actions.report(Message::Received(signal));
         let suspends = about_terminal && signal.is_of_job_control();
         let forwarded = if suspends && self.plan.group {
-            // The three have no effect in an orphaned process group, which COMMAND's
-            // may be.
+            // COMMAND's group may be orphaned, and there the three have no effect.
             self.plan.rewrites.apply_or(signal, Signal::STOP)
         } else {
             self.plan.rewrites.apply(signal)
@@ -560,7 +562,7 @@ impl Drain {
             }
             Phase::Ended { .. } => self.forward_to_remaining(signal, forwarded, actions),
         }
-        // What suspends the job expects its init to stop as well.
+        // The shell that suspends the job waits for drain-init to stop as well.
         if suspends {
             actions.push(Action::SuspendSelf);
         }
@@ -691,7 +693,7 @@ impl Drain {
                 Cause::StopCommand
             }
             AfterDrain::Signal(signal) => {
-                // In the step of a drain signal that suspends, CONT would discard it.
+                // The drain signal was sent just now: if it suspends, CONT would discard it.
                 let suspends = |signal: Signal| signal.stops_by_default();
                 let just_suspended =
                     drained.is_none() && self.plan.drain_signal.is_some_and(suspends);
@@ -823,7 +825,7 @@ impl Drain {
             self.send_stop(signal, false, actions);
         }
         if let Phase::Ended { .. } = self.phase {
-            self.stop_all(actions);
+            self.signal_all(actions);
             self.exit_if_done(actions);
         }
     }
@@ -874,7 +876,7 @@ impl Drain {
         if let Phase::Stopping { reported, .. } = &mut self.phase {
             *reported = true;
         }
-        // As PID 1, --wait-all reaches all of the following by one kill(2).
+        // As PID 1 with --wait-all, one kill(2) reaches all of the following.
         if self.plan.wait_all != Some(WaitAll::Namespace) {
             if !matches!(self.phase, Phase::Ended { .. }) {
                 actions.push(Action::Send(Signal::KILL, self.recipient(Signal::KILL)));
@@ -885,7 +887,7 @@ impl Drain {
                 actions.push(Action::SendToHelper(helper, Signal::KILL));
             }
         }
-        self.stop_all(actions);
+        self.signal_all(actions);
     }
 
     // --------------------------------------------------------- COMMAND's exit, and after
@@ -900,8 +902,8 @@ impl Drain {
         self.measure(true, now, actions);
         let during = self.phase;
         let children = self.plan.wait_all.is_some();
-        // Under npm or a shell, which die of TERM at once, the server that received TERM
-        // in the same instant still answers.
+        // npm and shells die of TERM at once, while the server under them, which received
+        // TERM in the same instant, still answers.
         let stops = self.plan.drains() && matches!(during, Phase::Stopping { .. });
         let waiting_for = WaitingFor {
             group: self.plan.group && group_remains && (stops || children),
@@ -917,7 +919,7 @@ impl Drain {
         self.phase = Phase::Ended { status, waiting_for };
         self.start_kill_clock(now);
 
-        let all_follow = self.stops_all() && self.plan.wait_all == Some(WaitAll::Namespace);
+        let all_follow = self.signals_all() && self.plan.wait_all == Some(WaitAll::Namespace);
         if self.drain_command == DrainCommand::Running && !all_follow {
             self.drain_command = DrainCommand::Signalled;
             let (signal, ..) = self.signal_for_remaining();
@@ -926,7 +928,7 @@ impl Drain {
         if let Some(signal) = self.signal_for_group(all_follow) {
             self.stop_remaining(signal, None, actions);
         }
-        self.stop_all(actions);
+        self.signal_all(actions);
         self.exit_if_done(actions);
     }
 
@@ -943,7 +945,7 @@ impl Drain {
     }
 
     /// The signal that the remaining members of COMMAND's group get at its exit, if
-    /// any. `all_follow` says that every process gets one in a moment.
+    /// any. `all_follow`: every process is about to be sent one.
     fn signal_for_group(&self, all_follow: bool) -> Option<Signal> {
         let (signal, spare_command, _) = self.signal_for_remaining();
         // A plain command line does as dumb-init does, and sends TERM again.
@@ -959,15 +961,15 @@ impl Drain {
     /// Whether the processes that `--wait-all` waits for are to be signalled, and
     /// [`Event::Scan`] is wanted. The stop command is one of them, and may finish first.
     #[must_use]
-    pub const fn stops_all(&self) -> bool {
+    pub const fn signals_all(&self) -> bool {
         let waiting_for = self.waiting_for();
         waiting_for.children && !waiting_for.stop_command
             || self.was_killed() && self.plan.wait_all.is_some()
     }
 
     /// Signals the processes that `--wait-all` waits for, if it is time to.
-    fn stop_all(&mut self, actions: &mut Actions) {
-        if !self.stops_all() {
+    fn signal_all(&mut self, actions: &mut Actions) {
+        if !self.signals_all() {
             return;
         }
         let (signal, spare_command, spare_drain_cmd) = self.signal_for_remaining();
@@ -977,9 +979,9 @@ impl Drain {
 
     fn no_children(&mut self, actions: &mut Actions) {
         let Phase::Ended { waiting_for, .. } = &mut self.phase else { return };
-        // The stop command would be a child.
+        // While the stop command runs, there is a child again.
         if waiting_for.children && !waiting_for.stop_command {
-            // So would a member of the group, or the parent of one.
+            // A member of the group is a child, or descends from one.
             *waiting_for = WaitingFor::default();
             self.exit_if_done(actions);
         }
@@ -1027,7 +1029,7 @@ impl Drain {
                     _ => Action::Send(Signal::CONT, Recipient::Group),
                 });
             }
-            // In the background TTIN or TTOU would suspend it again at once.
+            // In the background its next read or write would suspend it again.
             Some(Continuer::Init) => actions.push(Action::ContinueInForeground),
         }
     }

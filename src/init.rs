@@ -1,5 +1,5 @@
-//! The loop: wait for a signal or the deadline, reap, ask the state machine
-//! what to do, do it. Allocates nothing.
+//! The loop: wait for a signal or the deadline, reap, ask the state machine what to do,
+//! and do it. It takes no memory from the allocator.
 
 use nix::errno::Errno;
 use nix::unistd;
@@ -18,8 +18,9 @@ use crate::terminal;
 use crate::time::Duration;
 use crate::wording;
 
-/// How often the remaining processes are checked. A member's CHLD can go to another
-/// living process, and an orphan can be adopted without one.
+/// How often the remaining processes are checked, and `--wait-all` looks for further ones.
+/// A member's CHLD can go to another living process, and an orphan can be adopted without
+/// one.
 const GROUP_POLL: Duration = Duration::from_secs(1);
 
 /// How long to sleep between checks if signals cannot be waited for, in milliseconds.
@@ -63,7 +64,7 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Runs until COMMAND has ended, and what is to be waited for. Returns
+    /// Runs until COMMAND has exited, and everything else that it waits for. Returns
     /// COMMAND's status.
     #[must_use]
     pub fn run(mut self) -> Status {
@@ -82,7 +83,7 @@ impl<'a> Init<'a> {
             if self.drain.waiting_for().group {
                 self.check_group();
             }
-            if self.drain.stops_all() {
+            if self.drain.signals_all() {
                 let now = sys::now();
                 if reaped || now >= self.scan_due {
                     self.scan_due = now.saturating_add(GROUP_POLL);
@@ -105,7 +106,7 @@ impl<'a> Init<'a> {
     fn wait(&mut self) -> Option<Signal> {
         let deadline = self.drain.deadline();
         let mut timeout = deadline.map(|deadline| deadline.saturating_sub(sys::now()));
-        if self.drain.waiting_for().group || self.drain.stops_all() {
+        if self.drain.waiting_for().group || self.drain.signals_all() {
             timeout = Some(timeout.map_or(GROUP_POLL, |timeout| timeout.min(GROUP_POLL)));
         }
         match sys::wait_for_signal(SignalSet::ALL, timeout) {
@@ -164,7 +165,7 @@ impl<'a> Init<'a> {
                 self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
             }
         }
-        // That no child remains was noticed when the last one exited.
+        // NoChildren follows the last exit, and not each wake after it.
         if !summary.any {
             return false;
         }
@@ -184,16 +185,16 @@ impl<'a> Init<'a> {
     /// Looks at what remains of COMMAND's group.
     fn check_group(&mut self) {
         let sent = self.drain.sent_to_group();
-        let group = self.executor.processes.group(sent);
+        let group = self.executor.processes.look_at_group(sent);
         let event = match group {
             Group::Gone => Event::GroupGone,
             Group::Forbidden => Event::GroupForbidden,
             Group::Remaining => return,
             Group::Zombies(_) | Group::Ignoring(_) => {
                 self.reap();
-                // No process survives KILL, whether /proc shows it or not.
+                // After KILL, /proc may hide only what is about to exit.
                 let is_proof = self.drain.was_killed() || processes::proc_lists_all();
-                if self.executor.processes.group(sent) != group || !is_proof {
+                if self.executor.processes.look_at_group(sent) != group || !is_proof {
                     return;
                 }
                 if matches!(group, Group::Zombies(_)) {
@@ -244,15 +245,15 @@ impl Executor<'_> {
         })
     }
 
-    /// Whoever shares drain-init's group had the terminal before.
+    /// Makes drain-init's own group the foreground group again, which may be a script's.
     fn take_terminal_back(&self) {
         if self.has_terminal {
             terminal::pass(self.processes.command.pid, unistd::getpgrp());
         }
     }
 
-    /// Returns the event that something could not be done of which the state
-    /// machine must know.
+    /// Does what an action says. Returns the event that follows if a drain or stop command
+    /// could not be started.
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         let command = &mut self.processes.command;
         match action {
@@ -306,8 +307,8 @@ impl Executor<'_> {
             }
             Action::Measure(step) => self.series.measure(step, self.reporter),
             Action::SuspendSelf => {
-                // PID 1 cannot stop. A STOP discards a pending CONT, which came later than
-                // the signal that asked for this.
+                // PID 1 cannot stop. If a CONT is pending, it came later than the signal that
+                // asked for this, and STOP would discard it.
                 let pid = unistd::getpid();
                 let continued =
                     || sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT));
@@ -321,7 +322,7 @@ impl Executor<'_> {
         None
     }
 
-    /// Starts the drain or stop command; returns the event that it could not be.
+    /// Starts the drain or stop command. Returns the event that follows if that fails.
     fn start(&mut self, helper: Helper, received: Signal) -> Option<Event> {
         let cmd = match helper {
             Helper::Drain => &self.config.drain_cmd,

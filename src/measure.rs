@@ -6,13 +6,10 @@ use crate::decimal;
 use crate::drain::Measure;
 use crate::report::{Level, Reporter};
 use crate::sys;
-use crate::wording;
+use crate::wording::{self, MISSED};
 
 /// How many figures a line shows by themselves: it is not to be longer than 1,024 bytes.
 const SHOWN: usize = 60;
-
-/// A figure of a second that was missed.
-pub const MISSED: u32 = u32::MAX;
 
 /// The new connections of each second.
 pub struct Series {

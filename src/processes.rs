@@ -56,7 +56,7 @@ impl Child {
     pub fn group_exists(&mut self) -> nix::Result<bool> {
         // Before the child is reaped, the group may not exist yet.
         if self.reaped && !self.gone {
-            let answer = sys::kill(self.group(), None);
+            let answer = sys::kill(self.negated_pid(), None);
             self.gone = answer == Err(Errno::ESRCH);
             if !self.gone {
                 answer?;
@@ -66,7 +66,7 @@ impl Child {
     }
 
     /// The group as kill(2) takes it.
-    fn group(&self) -> Pid {
+    fn negated_pid(&self) -> Pid {
         Pid::from_raw(-self.pid.as_raw())
     }
 
@@ -85,9 +85,9 @@ impl Child {
         if self.gone {
             return Err(Errno::ESRCH);
         }
-        match sys::kill(self.group(), Some(signal)) {
+        match sys::kill(self.negated_pid(), Some(signal)) {
             // Between fork and setsid the group does not exist. The child has blocked
-            // the signal, which stays pending until the exec.
+            // signals, so this one stays pending until the exec.
             Err(Errno::ESRCH) if !self.reaped => sys::kill(self.pid, Some(signal)),
             result => {
                 self.gone = result == Err(Errno::ESRCH);
@@ -167,7 +167,7 @@ impl Processes {
             let (pid, status) = match sys::reap() {
                 Reaped::Child(pid, status) => (pid, status),
                 Reaped::Stopped(pid, signal) => {
-                    if is_running(Some(&self.command), pid) {
+                    if is_unreaped(Some(&self.command), pid) {
                         summary.job = Some(JobChange::Stopped(signal));
                     } else if unistd::getpgid(Some(pid)) == Ok(self.command.pid) {
                         summary.member_stopped = Some(signal);
@@ -175,7 +175,7 @@ impl Processes {
                     continue;
                 }
                 Reaped::Continued(pid) => {
-                    if is_running(Some(&self.command), pid) {
+                    if is_unreaped(Some(&self.command), pid) {
                         summary.job = Some(JobChange::Continued);
                     }
                     continue;
@@ -188,11 +188,11 @@ impl Processes {
             };
             summary.any = true;
             self.signalled.forget(pid);
-            if is_running(Some(&self.command), pid) {
+            if is_unreaped(Some(&self.command), pid) {
                 summary.command = Some(status);
-            } else if is_running(self.drain_cmd.as_ref(), pid) {
+            } else if is_unreaped(self.drain_cmd.as_ref(), pid) {
                 summary.drain_cmd = Some(status);
-            } else if is_running(self.stop_cmd.as_ref(), pid) {
+            } else if is_unreaped(self.stop_cmd.as_ref(), pid) {
                 summary.stop_cmd = Some(status);
             } else {
                 on_orphan(pid, status);
@@ -204,7 +204,7 @@ impl Processes {
         summary
     }
 
-    /// Notes which groups are gone, before their IDs can be reused.
+    /// Notes which groups are gone, so that nothing is sent to a reused ID.
     fn refresh_groups(&mut self, summary: &ReapSummary) {
         for (status, child) in [
             (summary.command, Some(&mut self.command)),
@@ -222,14 +222,14 @@ impl Processes {
     /// the signals in `sent`. [`Group::Zombies`] and [`Group::Ignoring`] are
     /// proof only if a second look, with a reap in between, has the same result, and
     /// if [`proc_lists_all`]: a member can fork and exit while /proc is read.
-    pub fn group(&mut self, sent: Option<SignalSet>) -> Group {
+    pub fn look_at_group(&mut self, sent: Option<SignalSet>) -> Group {
         let has_members = match self.command.group_exists() {
             Ok(false) => return Group::Gone,
             Err(Errno::EPERM) => return Group::Forbidden,
             answer => answer.is_ok(),
         };
         match Members::of(self.command.pid, sent) {
-            // If the group has members, a scan without any has missed them.
+            // If kill(2) says that it has members, a scan without any proves nothing.
             Some(Members { ids, running: false, .. }) if ids != 0 || !has_members => {
                 Group::Zombies(ids)
             }
@@ -256,16 +256,18 @@ impl Processes {
             [group(spare[0], Some(&mut self.command)), group(spare[1], self.drain_cmd.as_mut())];
         match self.signalled.sweep(signal, only_children, spared) {
             Some(sent) => sent,
-            // Without a list of processes, the spared groups would be signalled again:
-            // that waits until they are gone.
-            None if may_use_kill_all && spared == [None; 2] => self.signalled.kill_all(signal),
+            // kill(-1) would also signal the spared groups again, and waits until they are
+            // gone.
+            None if may_use_kill_all && spared == [None; 2] => {
+                self.signalled.signal_by_one_kill(signal)
+            }
             None => false,
         }
     }
 }
 
 /// Whether that process is the child, and was not reaped before.
-fn is_running(child: Option<&Child>, pid: Pid) -> bool {
+fn is_unreaped(child: Option<&Child>, pid: Pid) -> bool {
     child.is_some_and(|child| child.pid == pid && !child.reaped)
 }
 
@@ -285,7 +287,7 @@ struct Signalled {
     bits: Option<&'static mut [u64]>,
     /// Whether the processes that were there when the wait began are signalled.
     swept: bool,
-    /// Whether every process was signalled by one kill(2).
+    /// Whether every process was sent TERM by one kill(2).
     all: bool,
 }
 
@@ -340,8 +342,8 @@ impl Signalled {
     ///
     /// First all that exist are noted, then they are signalled: what a process starts
     /// in its TERM handler must not be taken for one of them. A later process is
-    /// signalled if it is an orphan, or if none of its ancestors was. Otherwise it is
-    /// their business: the `pg_ctl stop` of a TERM handler, for example.
+    /// signalled if it is an orphan, or if none of its ancestors was. Otherwise it is left
+    /// to that ancestor: it may be the `pg_ctl stop` of a TERM handler.
     fn sweep(
         &mut self,
         signal: Signal,
@@ -428,7 +430,7 @@ impl Signalled {
     }
 
     /// Signals every other process in one call, once. Returns whether it was sent.
-    fn kill_all(&mut self, signal: Signal) -> bool {
+    fn signal_by_one_kill(&mut self, signal: Signal) -> bool {
         self.all = true;
         sys::kill(EVERY_PROCESS, Some(signal)).is_ok()
     }
@@ -469,12 +471,13 @@ impl Members {
 }
 
 /// Whether a process ignores all of the signals: by its disposition, or because it does
-/// not catch a signal whose default is to be ignored. A signal that it blocks it can
-/// still take by sigwait(3). Returns false if that cannot be read.
+/// not catch a signal whose default is to be ignored. A blocked signal does not count as
+/// ignored, because sigwait(3) may take it. Returns false if that cannot be read.
 fn ignores(pid: Pid, signals: SignalSet) -> bool {
     let mut path = [0; 24];
     let Some(path) = in_proc(pid, b"/status", &mut path) else { return false };
-    // The Groups line before the masks can be longer than any buffer.
+    // The Groups line before the masks can be longer than any buffer. `line` holds the
+    // first eight bytes of a line, and `mask` what follows, as a hexadecimal number.
     let (mut line, mut mask) = (0_u64, 0_u64);
     let [mut blocked, mut ignored, mut caught] = [None; 3];
     let read = sys::for_each_byte(path, &mut |byte| match byte {
@@ -577,7 +580,9 @@ fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> 
     let digits = decimal::written(pid.as_raw().unsigned_abs().into());
     let mut rest = &mut buffer[..];
     for part in [b"/proc/", digits.as_bytes(), name] {
-        rest.split_off_mut(..part.len())?.copy_from_slice(part);
+        let (place, after) = core::mem::take(&mut rest).split_at_mut_checked(part.len())?;
+        place.copy_from_slice(part);
+        rest = after;
     }
     CStr::from_bytes_until_nul(buffer).ok()
 }

@@ -20,7 +20,7 @@ const SHELL: &CStr = c"/bin/sh";
 /// The search path if PATH is not set, as Docker sets it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What to ask if a program that does not exist [`is_one_string`].
+/// The hint for a program that was not found and has a blank in its name.
 const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
 
 /// What drain-init inherited, and passes on to the programs that it starts.
@@ -31,8 +31,8 @@ pub struct Inheritance {
     pub environment: Words,
     /// Whether CHLD was ignored.
     pub sigchld_ignored: bool,
-    /// The signals that an option or a variable names to be sent: they must not reach
-    /// COMMAND ignored.
+    /// The signals that an option or a variable names to be sent. COMMAND must not start
+    /// with them ignored.
     pub named_signals: SignalSet,
     /// The working directory's path, if there is a drain or stop command to run in it.
     pub directory: Option<&'static CStr>,
@@ -174,7 +174,7 @@ pub fn start_command(
 }
 
 /// Gives the calling child a session, or if a filter refuses that at least a process
-/// group: otherwise signals would reach one process of it.
+/// group: without its own group only its first process would receive signals.
 fn lead_session() {
     if unistd::setsid().is_err() {
         let own_pid = unistd::getpid();
@@ -259,7 +259,7 @@ fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
         }
         match failure {
             Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
-            // The search continues. If nothing else is found, this is the better reason.
+            // The search continues. If nothing runs, this is the better reason.
             Failure::Error(Errno::EACCES | Errno::EISDIR) => met = failure,
             Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
             | Failure::NoInterpreter => {
@@ -301,7 +301,8 @@ fn is_binary(path: &CStr) -> bool {
 /// Ends a child whose program cannot be executed, with the status that sh(1),
 /// env(1) and Docker use.
 fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
-    // Without a reader, PIPE must not end the child before it exits with its status.
+    // If stderr has no reader, PIPE must not end the child before it exits with its
+    // status.
     sys::set_signal_mask(SignalSet::ALL);
     let program = argv.iter().next().unwrap_or_default();
     let hint = if is_one_string(program) { ONE_STRING } else { b"" };

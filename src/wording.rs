@@ -6,7 +6,6 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::drain::{AfterDrain, Cause, Helper, Message, Phase};
-use crate::measure::MISSED;
 use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
@@ -216,6 +215,9 @@ pub fn cannot_measure(line: &mut Line, error: Option<Errno>) {
         None => line.text(b"no PassiveOpens"),
     };
 }
+
+/// The figure of a second that was missed.
+pub const MISSED: u32 = u32::MAX;
 
 /// What was measured in a drain: the first figures, and the sum of the rest, with how many
 /// seconds that is.

@@ -291,7 +291,7 @@ impl<'a> World<'a> {
             )?;
         }
         self.look_at_group(turn)?;
-        if self.drain.stops_all() && !matches!(turn.what, Move::Receive(_)) {
+        if self.drain.signals_all() && !matches!(turn.what, Move::Receive(_)) {
             self.feed(Event::Scan, turn)?;
         }
         match turn.what {
