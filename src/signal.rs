@@ -256,7 +256,7 @@ impl SignalSet {
     pub fn iter(self) -> impl Iterator<Item = Signal> {
         let mut rest = self.0;
         core::iter::from_fn(move || {
-            let lowest = Signal::new(rest.trailing_zeros().cast_signed() + 1)?;
+            let lowest = i32::try_from(rest.trailing_zeros() + 1).ok().and_then(Signal::new)?;
             rest &= rest - 1;
             Some(lowest)
         })
