@@ -155,10 +155,10 @@ pub enum Recipient {
 pub enum Measure {
     /// The drain begins.
     Begin,
-    /// So many seconds were missed, because drain-init did not wake. Their connections
-    /// count in the figure that follows.
+    /// No figure was taken for so many seconds, because drain-init woke late. The next
+    /// figure includes them.
     Missed(u64),
-    /// A second is over, or the drain.
+    /// Take a figure: a second has passed, or the drain has ended.
     Figure,
     /// The drain has ended: report the figures.
     End,
@@ -643,7 +643,7 @@ impl Drain {
         if measured.is_some() {
             actions.push(Action::Measure(Measure::Begin));
         }
-        // It is there when the signal or the command makes a program look for it.
+        // It must exist before the drain signal or the drain command.
         if self.plan.drain_file {
             actions.push(Action::CreateDrainFile);
         }
@@ -844,8 +844,8 @@ impl Drain {
         }
     }
 
-    /// With `--measure-drain`, takes a figure for a second that is over, and at the end
-    /// for what there is of the last one.
+    /// With `--measure-drain`, takes a figure for each second that has passed, and at the
+    /// end of the drain for the incomplete last one.
     fn measure(&mut self, ends: bool, now: Duration, actions: &mut Actions) {
         let Phase::Draining { since, measured: Some(measured), .. } = &mut self.phase else {
             return;

@@ -76,7 +76,7 @@ impl<'a> Init<'a> {
             let is_idle = received.is_none();
             let reaped = (is_idle
                 || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD)))
-                && self.reap();
+                && self.handle_exits();
             if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
                 self.feed(Event::Time, sys::now());
             }
@@ -141,8 +141,8 @@ impl<'a> Init<'a> {
 
     /// Reaps every child that has exited. COMMAND's exit counts before the others.
     /// Returns whether any child was reaped.
-    fn reap(&mut self) -> bool {
-        let summary = self.executor.reap();
+    fn handle_exits(&mut self) -> bool {
+        let summary = self.executor.reap_and_report();
         if let Some(change) = summary.job {
             let event = match change {
                 JobChange::Stopped(signal) => {
@@ -191,7 +191,7 @@ impl<'a> Init<'a> {
             Group::Forbidden => Event::GroupForbidden,
             Group::Remaining => return,
             Group::Zombies(_) | Group::Ignoring(_) => {
-                self.reap();
+                self.handle_exits();
                 // After KILL, /proc may hide only what is about to exit.
                 let is_proof = self.drain.was_killed() || processes::proc_lists_all();
                 if self.executor.processes.look_at_group(sent) != group || !is_proof {
@@ -237,7 +237,7 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    fn reap(&mut self) -> ReapSummary {
+    fn reap_and_report(&mut self) -> ReapSummary {
         let (config, reporter) = (self.config, self.reporter);
         self.processes.reap(&|pid, status| {
             let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };

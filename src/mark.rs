@@ -24,7 +24,7 @@ pub fn prepare(file: &mut NamedPath, is_pid_1: bool, reporter: Reporter) -> Resu
         file.path = sys::word(&[directory.to_bytes(), b"/", file.path.to_bytes()]);
     }
     let Err(error) = check(file.path, is_pid_1, reporter) else { return Ok(()) };
-    // Another error may be over by the time of the stop.
+    // Any other error may be gone by the time of the stop.
     if !matches!(
         error,
         Errno::EACCES

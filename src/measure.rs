@@ -8,12 +8,13 @@ use crate::report::{Level, Reporter};
 use crate::sys;
 use crate::wording::{self, MISSED};
 
-/// How many figures a line shows by themselves: it is not to be longer than 1,024 bytes.
+/// How many figures are shown one by one. The line must not exceed 1,024 bytes.
 const SHOWN: usize = 60;
 
 /// The new connections of each second.
 pub struct Series {
-    /// The last state of the counter. None before the first, and once it went backwards.
+    /// The counter at the last figure. `None` before the first one, and after it went
+    /// backwards.
     counter: Option<u64>,
     figures: [u32; SHOWN],
     /// How many seconds there were.
@@ -48,7 +49,7 @@ impl Series {
         }
     }
 
-    /// Adds the figure that a state of the counter leads to.
+    /// Adds the figure that follows from the counter.
     fn take(&mut self, counter: Option<u64>) {
         match (self.counter, counter) {
             // Its connections count in the next one.
@@ -87,8 +88,8 @@ impl Series {
     }
 }
 
-/// How many TCP connections the network namespace has accepted. The error is None if the
-/// file does not say so.
+/// How many TCP connections the network namespace has accepted. The error is `None` if the
+/// file does not have that counter.
 fn passive_opens() -> Result<u64, Option<Errno>> {
     let mut reader = Reader::new();
     sys::for_each_byte(c"/proc/net/snmp", &mut |byte| reader.read(byte)).map_err(Some)?;
@@ -103,7 +104,7 @@ struct Reader {
     /// How many words there are before this one in its line.
     place: usize,
     is_tcp: bool,
-    /// Where the field is.
+    /// The field's place in its line.
     field: Option<usize>,
     value: Option<u64>,
 }

@@ -9,7 +9,7 @@ use nix::unistd::{self, Pid};
 use crate::decimal;
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
-use crate::sys::{self, Reaped};
+use crate::sys::{self, WaitOutcome};
 
 /// The target of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,9 +164,9 @@ impl Processes {
     pub fn reap(&mut self, on_orphan: &dyn Fn(Pid, Status)) -> ReapSummary {
         let mut summary = ReapSummary::default();
         loop {
-            let (pid, status) = match sys::reap() {
-                Reaped::Child(pid, status) => (pid, status),
-                Reaped::Stopped(pid, signal) => {
+            let (pid, status) = match sys::wait_for_child() {
+                WaitOutcome::Child(pid, status) => (pid, status),
+                WaitOutcome::Stopped(pid, signal) => {
                     if is_unreaped(Some(&self.command), pid) {
                         summary.job = Some(JobChange::Stopped(signal));
                     } else if unistd::getpgid(Some(pid)) == Ok(self.command.pid) {
@@ -174,14 +174,14 @@ impl Processes {
                     }
                     continue;
                 }
-                Reaped::Continued(pid) => {
+                WaitOutcome::Continued(pid) => {
                     if is_unreaped(Some(&self.command), pid) {
                         summary.job = Some(JobChange::Continued);
                     }
                     continue;
                 }
-                Reaped::NoneYet => break,
-                Reaped::NoChildren => {
+                WaitOutcome::NoneYet => break,
+                WaitOutcome::NoChildren => {
                     summary.no_children = true;
                     break;
                 }

@@ -9,9 +9,9 @@ use super::words::{Words, word};
 use crate::signal::Signal;
 use crate::status::Status;
 
-/// What [`reap`] found.
+/// What [`wait_for_child`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reaped {
+pub enum WaitOutcome {
     /// This child had exited, and was reaped.
     Child(Pid, Status),
     /// This child was stopped by this signal.
@@ -28,7 +28,7 @@ pub enum Reaped {
 /// stopped or continued. A child that asked to be traced is released first. See
 /// waitpid(2).
 #[must_use]
-pub fn reap() -> Reaped {
+pub fn wait_for_child() -> WaitOutcome {
     const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
     let mut status: c_int = 0;
     loop {
@@ -36,21 +36,21 @@ pub fn reap() -> Reaped {
         let pid = unsafe { libc::waitpid(-1, &raw mut status, OPTIONS) };
         return match Errno::result(pid) {
             Err(Errno::EINTR) => continue,
-            Err(_) => Reaped::NoChildren,
-            Ok(0) => Reaped::NoneYet,
+            Err(_) => WaitOutcome::NoChildren,
+            Ok(0) => WaitOutcome::NoneYet,
             Ok(pid) => {
                 let pid = Pid::from_raw(pid);
                 if libc::WIFCONTINUED(status) {
-                    Reaped::Continued(pid)
+                    WaitOutcome::Continued(pid)
                 } else if libc::WIFSTOPPED(status) {
                     let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f);
                     let signal = signal.unwrap_or(Signal::STOP);
                     if stop_tracing(pid, signal) {
                         continue;
                     }
-                    Reaped::Stopped(pid, signal)
+                    WaitOutcome::Stopped(pid, signal)
                 } else {
-                    Reaped::Child(pid, decode(status))
+                    WaitOutcome::Child(pid, decode(status))
                 }
             }
         };
