@@ -201,10 +201,7 @@ pub fn drain_file_exists(line: &mut Line, path: &CStr) {
 
 /// `--drain-file` or `--measure-drain` with a drain that ends at once.
 pub fn ends_at_once(line: &mut Line) {
-    line.text(
-        b"--drain-file and --measure-drain need --delay-term or --drain-cmd: \
-          the drain ends at once",
-    );
+    line.text(b"the drain ends at once without --delay-term or --drain-cmd");
 }
 
 /// A drain cannot be measured: the file has no such counter, or cannot be read.

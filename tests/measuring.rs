@@ -189,7 +189,7 @@ fn without_it_nothing_wakes_drain_init_in_the_delay() {
 
 #[test]
 fn with_neither_a_delay_nor_a_drain_command_it_warns_at_the_start() {
-    let warning = "[drain-init] --drain-file and --measure-drain need --delay-term or --drain-cmd: the drain ends at once\n";
+    let warning = "[drain-init] the drain ends at once without --delay-term or --drain-cmd\n";
     for (args, said) in [
         (&[][..], warning),
         (&["--drain-signal=USR1"], warning),
