@@ -45,6 +45,9 @@ pub struct Config {
     pub drain_cmd: Option<NamedCmd>,
     /// The stop command.
     pub stop_cmd: Option<NamedCmd>,
+    /// The signals that an option or a variable names to be sent. COMMAND must not
+    /// inherit them ignored.
+    pub named_signals: SignalSet,
     /// How much to report.
     pub level: Level,
     /// Report each reaped orphan.
@@ -60,10 +63,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The signals that an option or a variable names to be sent. COMMAND must not
-    /// inherit them ignored.
-    #[must_use]
-    pub fn named_signals(&self) -> SignalSet {
+    fn find_named_signals(&self) -> SignalSet {
         let plan = &self.plan;
         let mut named = plan.rewrites.replacements();
         // A stop signal that is rewritten is not sent; the drain signal is not rewritten.

@@ -115,7 +115,7 @@ fn start(
         argv: argv.skip(config.command),
         environment,
         sigchld_ignored: sys::reset_sigchld(),
-        named_signals: config.named_signals(),
+        named_signals: config.named_signals,
         directory: runs_helpers.then(sys::working_directory).flatten(),
         one_thread,
     };

@@ -52,6 +52,8 @@ impl Settings {
     /// The configuration: what has been set, and what follows from that.
     pub(super) fn complete(self, command: usize, is_pid_1: bool) -> Box<Config> {
         let mut config = self.config;
+        // The default stop signal is not named.
+        config.named_signals = config.find_named_signals();
         let plan = &mut config.plan;
         plan.drain_file = config.drain_file.is_some();
         plan.drain_cmd = config.drain_cmd.is_some();
