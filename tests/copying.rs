@@ -18,7 +18,7 @@ fn succeeds(setup: Setup) {
 
 fn fails(setup: Setup, path: &Path, reason: &str) {
     let path = path.display();
-    let said = format!("[drain-init] cannot copy /proc/self/exe to '{path}': {reason}\n");
+    let said = format!("{}cannot copy /proc/self/exe to '{path}': {reason}\n", init_name());
     let run = setup.finish();
     assert_eq!((run.status, run.stderr), (1, said));
 }
@@ -188,8 +188,8 @@ fn command_or_another_option_with_it_is_an_error_and_copies_nothing() {
         &[&joined, &joined],
     ] {
         let run = init(words).command([""; 0]).finish();
-        let said = "[drain-init] --copy-to works without COMMAND and other options\n";
-        assert_eq!((run.status, run.stderr.as_str()), (1, said), "{words:?}");
+        let said = format!("{}--copy-to works without COMMAND and other options\n", init_name());
+        assert_eq!((run.status, run.stderr), (1, said), "{words:?}");
     }
     assert_eq!(names(&dir.path(".")), [""; 0]);
     succeeds(init([joined]).command([""; 0]));
@@ -207,6 +207,7 @@ fn variables_are_ignored() {
     assert_eq!(names(&dir.path(".")), ["drain-init"]);
     // It is not a variable itself.
     let run = init([""; 0]).env("DRAIN_INIT_COPY_TO", &mark).command(["true"]).finish();
-    let said = "[drain-init] ignoring unknown variable 'DRAIN_INIT_COPY_TO' (see --help)\n";
-    assert_eq!((run.status, run.stderr.as_str()), (0, said));
+    let said =
+        format!("{}ignoring unknown variable 'DRAIN_INIT_COPY_TO' (see --help)\n", init_name());
+    assert_eq!((run.status, run.stderr), (0, said));
 }

@@ -22,7 +22,7 @@ fn with_file(file: impl AsRef<Path>) -> (i32, String) {
 fn refusal(path: &Path, reason: &str) -> (i32, String) {
     let path = path.display();
     let right = "(try a new file in a writable directory)";
-    (1, format!("[drain-init] --drain-file: '{path}' cannot be created: {reason} {right}\n"))
+    (1, format!("{}--drain-file: '{path}' cannot be created: {reason} {right}\n", init_name()))
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn not_as_pid_1_it_leaves_an_empty_file_and_reports_it() {
     let file = dir.path("draining");
     fs::write(&file, "").unwrap();
     let said =
-        format!("[drain-init] '{}' exists already (only PID 1 removes it)\n", file.display());
+        format!("{}'{}' exists already (only PID 1 removes it)\n", init_name(), file.display());
     assert_eq!(with_file(&file), (0, said));
     assert!(file.exists());
 }

@@ -86,7 +86,7 @@ fn the_connections_of_each_second_are_counted_exactly() {
         until_slept(pid, before, 4);
         connect(six, 3);
     });
-    assert_eq!(run.message(SERIES), format!("[drain-init] {SERIES} 7 5 0 1 3\n"));
+    assert_eq!(run.message(SERIES), format!("{}{SERIES} 7 5 0 1 3\n", init_name()));
     run.message("drained for 4.5s: sending TERM");
     assert_eq!(run.status(), 0);
 }
@@ -189,15 +189,16 @@ fn without_it_nothing_wakes_drain_init_in_the_delay() {
 
 #[test]
 fn with_neither_a_delay_nor_a_drain_command_it_warns_at_the_start() {
-    let warning = "[drain-init] the drain ends at once without --delay-term or --drain-cmd\n";
+    let warning =
+        format!("{}the drain ends at once without --delay-term or --drain-cmd\n", init_name());
     for (args, said) in [
-        (&[][..], warning),
+        (&[][..], warning.clone()),
         (&["--drain-signal=USR1"], warning),
-        (&["--delay-term=1"], ""),
-        (&["--drain-cmd=true"], ""),
+        (&["--delay-term=1"], String::new()),
+        (&["--drain-cmd=true"], String::new()),
     ] {
         let setup = init(args.iter().copied()).env("DRAIN_INIT_MEASURE_DRAIN", "1");
         let run = setup.command(["true"]).finish();
-        assert_eq!((run.status, run.stderr.as_str()), (0, said), "{args:?}");
+        assert_eq!((run.status, run.stderr), (0, said), "{args:?}");
     }
 }
