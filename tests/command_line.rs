@@ -949,7 +949,7 @@ fn another_drain_init_variable_is_reported_once_and_not_changed() {
 
 #[test]
 fn a_typo_that_occurs_twice_is_reported_once() {
-    needs!(native("qemu-user hands on one variable of a test_name!()"));
+    needs!(native("qemu-user passes on only one variable of a name"));
     let entries = ["DRAIN_INIT_DELAY=1", "DRAIN_INIT_DELAYS=1", "DRAIN_INIT_DELAY=2"];
     let mut run = init(NONE).raw_env(entries).exits_on(SIGTERM, 0).start();
     assert_eq!(run.ask("main", "env").len(), 3);

@@ -213,7 +213,8 @@ fn it_works_in_a_root_with_nothing_but_the_program() {
         exec chroot \"$0\" \"$@\"";
     let probe = setup.probe_words("main", &[]);
     let words = ["sh", "-c", script, root.path(".").to_str().unwrap()].map(str::to_string);
-    let programs = [setup.path("drain-init"), probe[0].clone().into()];
+    let name = init_path().file_name().unwrap().to_str().unwrap().to_string();
+    let programs = [setup.path(&name), probe[0].clone().into()];
     let programs = programs.map(|path| path.to_str().unwrap().to_string());
     let setup = setup.pid1().wrapped(words).wrapped(programs).exits_on(SIGTERM, 7);
     let mut run = setup.start();

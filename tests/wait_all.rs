@@ -106,7 +106,7 @@ fn without_free_descriptors_every_process_receives_term() {
 
 #[test]
 fn without_memory_every_process_receives_term() {
-    needs!(pid_namespace());
+    needs!(pid_namespace(), native("the emulator needs memory of its own"));
     let (run, init) = with_an_orphan(init(["--wait-all"]).pid1());
     limit(init, libc::RLIMIT_AS, 1);
     limit(init, libc::RLIMIT_DATA, 0);
