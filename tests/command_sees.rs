@@ -1,4 +1,4 @@
-//! WHAT COMMAND SEES in the manual page: nothing of drain-init.
+//! STOP SEQUENCE, "What COMMAND sees" in the manual page: nothing of drain-init.
 
 mod support;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! COMPATIBILITY in the manual page: what a user of dumb-init relies on. These
+//! NOTES in the manual page: what a user of dumb-init relies on. These
 //! tests pass against Debian's dumb-init 1.2.5
 //! (`INIT_UNDER_TEST=/usr/bin/dumb-init`) and against drain-init.
 

@@ -1,4 +1,4 @@
-//! COMPATIBILITY in the manual page, its end: what a user of tini relies on.
+//! NOTES in the manual page, its end: what a user of tini relies on.
 //! These tests pass against Debian's tini 0.19 (`INIT_UNDER_TEST=/usr/bin/tini`)
 //! and against drain-init.
 //!

@@ -3,7 +3,7 @@
 //! scripts of signals must have the same effect on the same processes.
 //!
 //! What differs on purpose is [`DIFFERENCES`], and listed in the manual page,
-//! under COMPATIBILITY.
+//! under NOTES.
 //! Thousands of rounds with FULL=1; SEED=n for other ones.
 
 #![allow(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Job control, in the manual page a part of THE STOP, STEP BY STEP, and what
+//! Job control, in the manual page a part of STOP SEQUENCE, and what
 //! terminals do.
 
 mod support;

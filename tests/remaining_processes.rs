@@ -1,5 +1,5 @@
 //! The wait for COMMAND's process group after a stop, in the manual page a part of
-//! THE STOP, STEP BY STEP: which processes still count as alive, and which of them
+//! STOP SEQUENCE: which processes still count as alive, and which of them
 //! get TERM or CONT, so that no answer is cut and no container hangs.
 
 #![allow(unsafe_code)]

@@ -1,5 +1,5 @@
 //! Storms: signals, orphans, fork bombs and races, by the thousand. Counted:
-//! nothing may be lost of what DESCRIPTION and THE STOP, STEP BY STEP in the
+//! nothing may be lost of what DESCRIPTION and STOP SEQUENCE in the
 //! manual page promise.
 //!
 //! A short form by default, the full counts with FULL=1, one after the other

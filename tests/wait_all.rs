@@ -1,4 +1,4 @@
-//! `--wait-all`, in the manual page a part of THE STOP, STEP BY STEP: which processes
+//! `--wait-all`, in the manual page a part of STOP SEQUENCE: which processes
 //! receive TERM when COMMAND has exited, and which do not.
 
 #![allow(unsafe_code)]

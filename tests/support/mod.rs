@@ -7,19 +7,19 @@
 //! Every wait is for an event and fails after [`PATIENCE`], showing what was
 //! seen until then.
 //!
-//! The map. The manual page's chapters, and the files of tests/ that hold them:
+//! The manual page's sections, and the files of tests/ that test them:
 //!
 //! - DESCRIPTION: pid1 (the duties of PID 1)
 //! - OPTIONS, ENVIRONMENT: `command_line`
-//! - THE STOP, STEP BY STEP: `signal_delivery`, draining, `stop_command`,
+//! - STOP SEQUENCE: `signal_delivery`, draining, `stop_command`,
 //!   `drain_and_stop_commands`, `kill_after`, `order_of_events`; its Job control:
 //!   `job_control`; the wait for COMMAND's group: `after_command_exits` and
 //!   `remaining_processes`; `--wait-all`: `wait_all`
-//! - WHAT COMMAND SEES: `command_sees`
+//! - STOP SEQUENCE, "What COMMAND sees": `command_sees`
 //! - `--drain-file`: marking; `--measure-drain`: measuring; `--copy-to`: copying
 //! - EXIT STATUS: `exit_status`
 //! - DIAGNOSTICS: messages
-//! - COMPATIBILITY: `compliance_dumb_init`, `compliance_tini`, which those inits
+//! - NOTES: `compliance_dumb_init`, `compliance_tini`, which those inits
 //!   pass as well, and differential (dumb-init beside drain-init, at random)
 //! - all of it at the limits of a machine: `resource_limits`, `stderr_that_blocks`,
 //!   `kernel_refusals`, `traced_commands`, `unusual_environments`, clocks; by the
