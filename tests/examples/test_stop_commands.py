@@ -346,7 +346,7 @@ class InFront(servers.StopCommand):
         run = self.node("drain-init --delay-term 100ms -- node server.js")
         run.write("stop.js", "process.on('SIGTERM', () => server.close());\n")
         run.start()
-        busy = Pool(self, size=1, interval=0.2, first="/late")
+        busy = Pool(self.addCleanup, size=1, interval=0.2, first="/late")
         wait_for("the late request", (run.dir / "begun-late").exists)
         run.signal(signal.SIGTERM)
         run.said("server got TERM")
