@@ -15,7 +15,7 @@ use crate::status::Status;
 use crate::time::Duration;
 
 /// If COMMAND exits this soon after a signal that bypassed the drain, the sender probably
-/// meant that signal to stop it. A message says so.
+/// meant that signal to stop it, which is reported.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop.

@@ -77,8 +77,11 @@ impl<'a> Init<'a> {
             let reaped = (is_idle
                 || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD)))
                 && self.handle_exits();
-            if self.drain.deadline().is_some_and(|deadline| sys::now() >= deadline) {
-                self.feed(Event::Time, sys::now());
+            if let Some(deadline) = self.drain.deadline() {
+                let now = sys::now();
+                if now >= deadline {
+                    self.feed(Event::Time, now);
+                }
             }
             if self.drain.waiting_for().group {
                 self.check_group();
@@ -192,9 +195,11 @@ impl<'a> Init<'a> {
             Group::Remaining => return,
             Group::Zombies(_) | Group::Ignoring(_) => {
                 self.handle_exits();
+                if self.executor.processes.look_at_group(sent) != group {
+                    return;
+                }
                 // After KILL, /proc may hide only what is about to exit.
-                let is_proof = self.drain.was_killed() || processes::proc_lists_all();
-                if self.executor.processes.look_at_group(sent) != group || !is_proof {
+                if !self.drain.was_killed() && !processes::proc_lists_all() {
                     return;
                 }
                 if matches!(group, Group::Zombies(_)) {

@@ -240,7 +240,7 @@ impl Processes {
 
     /// Signals every other process of the PID namespace, or with `only_children` every
     /// child, that was not signalled before; KILL is sent again. The groups of COMMAND
-    /// and of the drain command are left out, if `spare` says so. Returns whether
+    /// and of the drain command are left out if `spare` is true for them. Returns whether
     /// anything was sent.
     pub fn signal_all(&mut self, signal: Signal, only_children: bool, spare: [bool; 2]) -> bool {
         let may_use_kill_all = !only_children && unistd::getpid().as_raw() == 1;

@@ -18,7 +18,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The defaults, but for those that [`Settings::complete`] sets.
+    /// The defaults, except those that [`Settings::complete`] sets.
     pub(super) fn new() -> Self {
         let mut config = Box::<Config>::default();
         config.plan.group = true;

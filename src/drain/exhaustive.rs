@@ -48,7 +48,7 @@ fn plans() -> Vec<(Plan, bool)> {
         };
         let term = [Some(Signal::TERM), Some(Signal::INT), None][choose(3)];
         plan.rewrites.set(Signal::TERM, term);
-        // Where a delay or a drain command makes no other difference.
+        // If a delay or a drain command makes no other difference.
         plan.measure = !plan.group;
         // With the drain signal, so that there are as many plans as without it.
         plan.drain_file = plan.drain_signal.is_some();

@@ -573,7 +573,7 @@ impl<'a> World<'a> {
                 let of_end = !matches!(self.phase, Phase::Draining { .. });
                 rule(
                     *seconds == passed || of_end && *seconds == passed + 1,
-                    "a figure is taken when a second is over, or the drain",
+                    "a figure is taken when a second has passed, or the drain has ended",
                 )?;
             }
             Measure::End => {
