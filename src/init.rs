@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::unistd;
 
 use crate::config::Config;
-use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
+use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, SignalForRemaining, WaitAll};
 use crate::mark;
 use crate::measure::Series;
 use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
@@ -152,7 +152,7 @@ impl<'a> Init<'a> {
                     // After its end there is nothing to continue.
                     let runs = summary.command.is_none();
                     let continuer = runs.then(|| terminal::continuer(signal)).flatten();
-                    Event::CommandSuspended { signal, continuer }
+                    Event::Suspended { signal, continuer }
                 }
                 JobChange::Continued => Event::CommandContinued,
             };
@@ -165,7 +165,7 @@ impl<'a> Init<'a> {
         if let Some(signal) = summary.member_stopped {
             if self.executor.processes.command.reaped {
                 let continuer = terminal::continuer(signal);
-                self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
+                self.feed(Event::Suspended { signal, continuer }, sys::now());
             }
         }
         // NoChildren follows the last exit, and not each wake after it.
@@ -174,10 +174,10 @@ impl<'a> Init<'a> {
         }
         let now = sys::now();
         if let Some(status) = summary.drain_cmd {
-            self.feed(Event::HelperExited(Helper::Drain, status), now);
+            self.feed(Event::HelperEnded(Helper::Drain, Some(status)), now);
         }
         if let Some(status) = summary.stop_cmd {
-            self.feed(Event::HelperExited(Helper::Stop, status), now);
+            self.feed(Event::HelperEnded(Helper::Stop, Some(status)), now);
         }
         if summary.no_children {
             self.feed(Event::NoChildren, now);
@@ -284,7 +284,7 @@ impl Executor<'_> {
                     let _ = child.signal(Target::Group(child.pid), signal);
                 }
             }
-            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
+            Action::SendToAll(SignalForRemaining { signal, spare_command, spare_drain_cmd }) => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
                 let spare = [spare_command, spare_drain_cmd];
                 if self.processes.signal_all(signal, children, spare) {
@@ -341,7 +341,7 @@ impl Executor<'_> {
             }
             Err(error) => {
                 self.reporter.say(Level::Error, &|line| wording::cannot_start(line, helper, error));
-                Some(Event::HelperNotStarted(helper))
+                Some(Event::HelperEnded(helper, None))
             }
         }
     }

@@ -86,12 +86,12 @@ impl Signal {
     /// signal(7).
     #[must_use]
     pub const fn ends_by_default(self) -> bool {
-        !self.stops_by_default() && !self.is_ignored_by_default()
+        !self.suspends_by_default() && !self.is_ignored_by_default()
     }
 
     /// Whether it suspends a process that neither catches nor ignores it.
     #[must_use]
-    pub const fn stops_by_default(self) -> bool {
+    pub const fn suspends_by_default(self) -> bool {
         self.is_of_job_control() || matches!(self, Self::STOP)
     }
 

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::drain::{AfterDrain, Cause, Helper, Message, Phase};
+use crate::drain::{Helper, Message, Phase, StopBy};
 use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
@@ -45,9 +45,9 @@ pub fn describe(line: &mut Line, message: Message, target: Target) {
             };
             line.text(b", then ");
             match then {
-                AfterDrain::StopCommand => line.text(RUNNING_THE_STOP_COMMAND),
-                AfterDrain::Signal(signal) => line.text(b"sending ").signal(signal),
-                AfterDrain::Nothing(signal) => sending_nothing(line, signal),
+                StopBy::Command => line.text(RUNNING_THE_STOP_COMMAND),
+                StopBy::Signal(signal) => line.text(b"sending ").signal(signal),
+                StopBy::Nothing(signal) => sending_nothing(line, signal),
             };
             line.text(b" (the grace period must be longer)");
         }
@@ -57,16 +57,16 @@ pub fn describe(line: &mut Line, message: Message, target: Target) {
         Message::IgnoredStopping(signal) => {
             received(line, signal).text(b": ignored, the stop command is still running");
         }
-        Message::Stopping { received: signal, drained, then } => {
+        Message::Stopping { received: signal, drained, by } => {
             match drained {
                 Some(drained) => line.text(b"drained for ").elapsed(drained),
                 None => received(line, signal),
             };
             line.text(b": ");
-            match then {
-                AfterDrain::StopCommand => line.text(RUNNING_THE_STOP_COMMAND),
-                AfterDrain::Signal(signal) => signal_to(line.text(b"sending "), signal, target),
-                AfterDrain::Nothing(signal) => sending_nothing(line, signal),
+            match by {
+                StopBy::Command => line.text(RUNNING_THE_STOP_COMMAND),
+                StopBy::Signal(signal) => signal_to(line.text(b"sending "), signal, target),
+                StopBy::Nothing(signal) => sending_nothing(line, signal),
             };
         }
         Message::HelperSucceeded(helper) => {
@@ -157,11 +157,13 @@ fn ended_during(line: &mut Line, during: Phase, now: Duration) {
         Phase::Draining { since, .. } => {
             line.text(b" during the drain, after ").elapsed(now.saturating_sub(since));
         }
-        Phase::Stopping { since, cause, .. } => {
+        Phase::Stopping { since, by, .. } => {
             line.text(b", ").elapsed(now.saturating_sub(since)).text(b" after ");
-            match cause {
-                Cause::Signal(signal) => line.text(b"it was sent ").signal(signal),
-                Cause::StopCommand => line.text(b"the stop command was started"),
+            match by {
+                StopBy::Signal(signal) | StopBy::Nothing(signal) => {
+                    line.text(b"it was sent ").signal(signal)
+                }
+                StopBy::Command => line.text(b"the stop command was started"),
             };
         }
         Phase::Running { .. } | Phase::Ended { .. } => {}
