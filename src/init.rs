@@ -5,15 +5,15 @@ use nix::errno::Errno;
 use nix::unistd;
 
 use crate::config::Config;
-use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, SignalForRemaining, WaitAll};
+use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
 use crate::mark;
 use crate::measure::Series;
-use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
+use crate::processes::{self, Child, Processes, ReapSummary, Remaining, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::status::Status;
-use crate::sys;
+use crate::sys::{self, JobChange};
 use crate::terminal;
 use crate::time::Duration;
 use crate::wording;
@@ -146,69 +146,62 @@ impl<'a> Init<'a> {
     /// Returns whether any child was reaped.
     fn handle_exits(&mut self) -> bool {
         let summary = self.executor.reap_and_report();
-        if let Some(change) = summary.job {
-            let event = match change {
-                JobChange::Stopped(signal) => {
-                    // After its end there is nothing to continue.
-                    let runs = summary.command.is_none();
-                    let continuer = runs.then(|| terminal::continuer(signal)).flatten();
-                    Event::Suspended { signal, continuer }
-                }
-                JobChange::Continued => Event::CommandContinued,
-            };
-            self.feed(event, sys::now());
-        }
-        if let Some(status) = summary.command {
-            let group_remains = self.executor.processes.command.group_exists() != Ok(false);
-            self.feed(Event::CommandExited { status, group_remains }, sys::now());
-        }
-        if let Some(signal) = summary.member_stopped {
-            if self.executor.processes.command.reaped {
-                let continuer = terminal::continuer(signal);
-                self.feed(Event::Suspended { signal, continuer }, sys::now());
-            }
-        }
-        // NoChildren follows the last exit, and not each wake after it.
-        if !summary.any {
+        if !summary.any && summary.job.is_none() && summary.member_suspended.is_none() {
             return false;
         }
         let now = sys::now();
-        if let Some(status) = summary.drain_cmd {
-            self.feed(Event::HelperEnded(Helper::Drain, Some(status)), now);
+        match summary.job {
+            Some(JobChange::Suspended(signal)) => {
+                // After its end there is nothing to continue.
+                let runs = summary.command.is_none();
+                let continuer = runs.then(|| terminal::continuer(signal)).flatten();
+                self.feed(Event::Suspended { signal, continuer }, now);
+            }
+            Some(JobChange::Continued) => self.feed(Event::CommandContinued, now),
+            None => {}
         }
-        if let Some(status) = summary.stop_cmd {
-            self.feed(Event::HelperEnded(Helper::Stop, Some(status)), now);
+        let command = &mut self.executor.processes.command;
+        let member_suspended = summary.member_suspended.filter(|_| command.reaped);
+        if let Some(status) = summary.command {
+            let group_remains = command.group().is_some();
+            self.feed(Event::CommandExited { status, group_remains }, now);
         }
-        if summary.no_children {
+        if let Some(signal) = member_suspended {
+            let continuer = terminal::continuer(signal);
+            self.feed(Event::Suspended { signal, continuer }, now);
+        }
+        for helper in [Helper::Drain, Helper::Stop] {
+            if let Some(status) = summary.helpers[helper as usize] {
+                self.feed(Event::HelperEnded(helper, Some(status)), now);
+            }
+        }
+        // It follows the last exit, and not each wake after it.
+        if summary.any && summary.no_children {
             self.feed(Event::NoChildren, now);
         }
-        true
+        summary.any
     }
 
-    /// Looks at what remains of COMMAND's group.
+    /// Checks what remains of COMMAND's group.
     fn check_group(&mut self) {
         let sent = self.drain.sent_to_group();
-        let group = self.executor.processes.look_at_group(sent);
-        let event = match group {
-            Group::Gone => Event::GroupGone,
-            Group::Forbidden => Event::GroupForbidden,
-            Group::Remaining => return,
-            Group::Zombies(_) | Group::Ignoring(_) => {
-                self.handle_exits();
-                if self.executor.processes.look_at_group(sent) != group {
-                    return;
-                }
-                // After KILL, /proc may hide only what is about to exit.
-                if !self.drain.was_killed() && !processes::proc_lists_all() {
-                    return;
-                }
-                if matches!(group, Group::Zombies(_)) {
-                    Event::GroupGone
-                } else {
-                    Event::GroupIgnores
-                }
-            }
+        let remaining = self.executor.processes.remaining(sent);
+        let (event, needs_proof) = match remaining {
+            Remaining::Running => return,
+            Remaining::Gone => (Event::GroupGone, false),
+            Remaining::Forbidden => (Event::GroupForbidden, false),
+            Remaining::Zombies(_) => (Event::GroupGone, true),
+            Remaining::Ignoring(_) => (Event::GroupIgnores, true),
         };
+        if needs_proof {
+            self.handle_exits();
+            // After KILL, /proc may hide only what is about to exit.
+            let is_proof = self.executor.processes.remaining(sent) == remaining
+                && (self.drain.was_killed() || processes::proc_lists_all());
+            if !is_proof {
+                return;
+            }
+        }
         self.feed(event, sys::now());
     }
 
@@ -279,24 +272,22 @@ impl Executor<'_> {
                 }
             }
             Action::SendToHelper(helper, signal) => {
-                if let Some(child) = self.helper(helper) {
+                if let Some(child) = &mut self.processes.helpers[helper as usize] {
                     // It may have exited.
                     let _ = child.signal(Target::Group(child.pid), signal);
                 }
             }
-            Action::SendToAll(SignalForRemaining { signal, spare_command, spare_drain_cmd }) => {
+            Action::SendToAll(sent) => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
-                let spare = [spare_command, spare_drain_cmd];
-                if self.processes.signal_all(signal, children, spare) {
+                if self.processes.signal_all(sent, children) {
                     self.reporter.say(Level::Verbose, &|line| {
-                        wording::sent_to_all(line, signal, children);
+                        wording::sent_to_all(line, sent.signal, children);
                     });
                 }
             }
             Action::PassTerminal => {
-                // Once the group is gone its ID may be reused.
-                if command.group_exists() != Ok(false) {
-                    terminal::pass(unistd::getpgrp(), command.pid);
+                if let Some(group) = command.group() {
+                    terminal::pass(unistd::getpgrp(), group);
                 }
             }
             Action::ContinueInForeground => {
@@ -336,21 +327,13 @@ impl Executor<'_> {
         let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
         match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
             Ok(pid) => {
-                *self.helper(helper) = Some(Child::new(pid));
+                self.processes.helpers[helper as usize] = Some(Child::new(pid));
                 None
             }
             Err(error) => {
                 self.reporter.say(Level::Error, &|line| wording::cannot_start(line, helper, error));
                 Some(Event::HelperEnded(helper, None))
             }
-        }
-    }
-
-    /// The drain or stop command, if it was started.
-    const fn helper(&mut self, helper: Helper) -> &mut Option<Child> {
-        match helper {
-            Helper::Drain => &mut self.processes.drain_cmd,
-            Helper::Stop => &mut self.processes.stop_cmd,
         }
     }
 
