@@ -27,7 +27,7 @@ const GROUP_POLL: Duration = Duration::from_secs(1);
 const SIGNAL_POLL: i32 = 100;
 
 /// The init, once COMMAND has been started.
-pub struct Init<'a> {
+struct Init<'a> {
     /// The state machine, which decides and does nothing.
     drain: Drain,
     /// What carries its decisions out.
@@ -38,36 +38,30 @@ pub struct Init<'a> {
     said: bool,
 }
 
-impl<'a> Init<'a> {
-    /// An init whose COMMAND was just started.
-    #[must_use]
-    pub fn new(
-        config: &'a Config,
-        given: &'a Inheritance,
-        reporter: Reporter<'a>,
-        command: &spawn::Command,
-    ) -> Self {
-        let executor = Executor {
-            config,
-            given,
-            reporter,
-            processes: Processes::new(Child::new(command.pid)),
-            series: Series::new(),
-            has_terminal: command.has_terminal,
-            exit: None,
-        };
-        Self {
-            drain: Drain::new(config.plan.clone()),
-            executor,
-            scan_due: Duration::ZERO,
-            said: false,
-        }
-    }
+/// Runs until COMMAND, which was just started, has exited, and everything else that
+/// drain-init waits for. Returns COMMAND's status.
+#[must_use]
+pub fn run(
+    config: &Config,
+    given: &Inheritance,
+    reporter: Reporter,
+    command: &spawn::Command,
+) -> Status {
+    let executor = Executor {
+        config,
+        given,
+        reporter,
+        processes: Processes::new(Child::new(command.pid)),
+        series: Series::new(),
+        has_terminal: command.has_terminal,
+        exit: None,
+    };
+    let drain = Drain::new(config.plan.clone());
+    Init { drain, executor, scan_due: Duration::ZERO, said: false }.run()
+}
 
-    /// Runs until COMMAND has exited, and everything else that it waits for. Returns
-    /// COMMAND's status.
-    #[must_use]
-    pub fn run(mut self) -> Status {
+impl Init<'_> {
+    fn run(mut self) -> Status {
         let mut received = None;
         loop {
             // Exited children come first: sigtimedwait returns the lowest signal, not
@@ -303,12 +297,12 @@ impl Executor<'_> {
             }
             Action::Measure(step) => self.series.measure(step, self.reporter),
             Action::SuspendSelf => {
-                // PID 1 cannot stop. If a CONT is pending, it came later than the signal that
-                // asked for this, and STOP would discard it.
+                // PID 1 cannot be suspended. If a CONT is pending, it came later than the signal
+                // that asked for this, and STOP would discard it.
                 let pid = unistd::getpid();
-                let continued =
-                    || sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT));
-                if pid.as_raw() != 1 && !continued() {
+                if pid.as_raw() != 1
+                    && !sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT))
+                {
                     let _ = sys::kill(pid, Some(Signal::STOP));
                 }
             }

@@ -14,7 +14,6 @@ use crate::sys::{self, JobChange, WaitOutcome};
 
 /// The target of a signal: a process, or the process group with this ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Target {
     Process(Pid),
     Group(Pid),
@@ -22,7 +21,6 @@ pub enum Target {
 
 impl Target {
     /// The process ID, or that of the group's leader.
-    #[must_use]
     pub const fn pid(self) -> Pid {
         match self {
             Self::Process(pid) | Self::Group(pid) => pid,
@@ -42,17 +40,12 @@ pub struct Child {
 
 impl Child {
     /// A child that was just started.
-    #[must_use]
     pub const fn new(pid: Pid) -> Self {
         Self { pid, reaped: false, gone: false }
     }
 
-    /// Whether its group has members. Once false, it stays false.
-    ///
-    /// # Errors
-    ///
-    /// Those of kill(2) except ESRCH: EPERM if it has members, and none of them may be
-    /// signalled.
+    /// Whether its group has members. Once false, it stays false. See kill(2): EPERM if it
+    /// has members, and none of them may be signalled.
     pub fn group_exists(&mut self) -> nix::Result<bool> {
         // Before the child is reaped, the group may not exist yet.
         if self.reaped && !self.gone {
@@ -74,11 +67,8 @@ impl Child {
         Pid::from_raw(-self.pid.as_raw())
     }
 
-    /// Signals the process, if that is the target, and otherwise the group.
-    ///
-    /// # Errors
-    ///
-    /// Those of kill(2): ESRCH if the target has exited.
+    /// Signals the process, if that is the target, and otherwise the group. See kill(2):
+    /// ESRCH if the target has exited.
     pub fn signal(&mut self, target: Target, signal: Signal) -> nix::Result<()> {
         if let Target::Group(_) = target {
             if self.gone {
@@ -155,7 +145,6 @@ pub struct Processes {
 
 impl Processes {
     /// COMMAND was just started.
-    #[must_use]
     pub const fn new(command: Child) -> Self {
         Self { command, helpers: [None, None], signalled: Signalled::new() }
     }
@@ -471,7 +460,6 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
 
 /// Whether /proc lists every process of the PID namespace: no mount option hides any.
 /// False if that cannot be read. See proc(5), `hidepid` and `subset`.
-#[must_use]
 pub fn proc_lists_all() -> bool {
     // The last eight bytes.
     let mut last = 0_u64;
@@ -509,11 +497,7 @@ fn for_each_process(own_pid: Pid, act: &mut dyn FnMut(Pid, nix::Result<Process>)
         })
 }
 
-/// Reads /proc/PID/stat.
-///
-/// # Errors
-///
-/// Those of open(2) and read(2): ENOENT or ESRCH if the process has exited.
+/// Reads /proc/PID/stat. ENOENT or ESRCH if the process has exited.
 fn read_stat(pid: Pid) -> nix::Result<Process> {
     let mut path = [0; 24];
     let path = in_proc(pid, b"/stat", &mut path).ok_or(Errno::ENAMETOOLONG)?;

@@ -146,31 +146,24 @@ pub fn start_command(
     let foreground = sys::foreground_group(0);
     let stays = single_child || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
     let has_terminal = stays && foreground == Some(unistd::getpgrp());
+    let child = sys::fork(&given.one_thread)?;
+    let pid = child.unwrap_or_else(unistd::getpid);
     // Parent and child both do this, so that it is done before the exec and before the
     // first signal is forwarded.
-    let place = |pid: Pid| {
+    if stays {
         let _ = unistd::setpgid(pid, pid);
         if has_terminal {
             // It fails if the terminal has hung up meanwhile.
             let _ = sys::set_foreground_group(0, pid);
         }
-    };
-    if let Some(pid) = sys::fork(&given.one_thread)? {
-        if stays {
-            place(pid);
-        }
-        name_command(&mut given.environment, own_pid, pid);
-        return Ok(Command { pid, has_terminal, on_terminal: foreground.is_some() });
-    }
-    if stays {
-        place(unistd::getpid());
-    } else {
+    } else if child.is_none() {
         lead_session();
     }
-    name_command(&mut given.environment, own_pid, unistd::getpid());
-    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
-    let error = search_and_exec(&given.argv, &given.environment);
-    fail(&given.argv, error, reporter)
+    name_command(&mut given.environment, own_pid, pid);
+    if child.is_some() {
+        return Ok(Command { pid, has_terminal, on_terminal: foreground.is_some() });
+    }
+    run(&given.argv, &given.environment, given, reporter)
 }
 
 /// Gives the calling child a session, or if a filter refuses that at least a process
@@ -217,7 +210,13 @@ pub fn start_helper(
     }
     lead_session();
     sys::empty_stdin();
-    enter(given.directory, reporter);
+    // drain-init itself is in /.
+    let directory = given.directory.unwrap_or_default();
+    if let Err(error) = unistd::chdir(directory) {
+        reporter.say(Level::Notice, &|line| {
+            wording::cannot_enter(line, directory.to_bytes(), error);
+        });
+    }
 
     let none = &mut core::iter::empty();
     let argv = match *cmd {
@@ -230,35 +229,36 @@ pub fn start_helper(
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
     let environment = Words::of(&[main_pid, signal], &mut others);
-
-    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
-    let error = search_and_exec(&argv, &environment);
-    fail(&argv, error, reporter)
+    run(&argv, &environment, given, reporter)
 }
 
-/// Enters the directory in which drain-init was started. drain-init itself is in /.
-fn enter(directory: Option<&CStr>, reporter: Reporter) {
-    let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
-    if let Err(error) = entered {
-        let directory = directory.map_or(&b""[..], CStr::to_bytes);
-        reporter.say(Level::Notice, &|line| wording::cannot_enter(line, directory, error));
-    }
+/// Executes a program in a child. If that fails, ends it with the status that sh(1), env(1)
+/// and Docker use.
+fn run(argv: &Words, environment: &Words, given: &Inheritance, reporter: Reporter) -> ! {
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
+    let program = argv.iter().next().unwrap_or_default();
+    let failure = search_and_exec(program, argv, environment);
+    // If stderr has no reader, PIPE must not end the child before it exits with its
+    // status.
+    sys::set_signal_mask(SignalSet::ALL);
+    let hint = if is_one_string(program) { ONE_STRING } else { b"" };
+    reporter.say(Level::Error, &|line| {
+        wording::cannot_run(line, program.to_bytes(), failure, hint);
+    });
+    sys::exit(match failure {
+        Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
+        _ => 126,
+    })
 }
 
 /// Executes a program as glibc's execvp(3) does. Returns only if that fails.
-fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
-    let mut met = Failure::Error(Errno::ENOENT);
-    let Some(program) = argv.iter().next() else {
-        return met;
-    };
+fn search_and_exec(program: &'static CStr, argv: &Words, environment: &Words) -> Failure {
     let searches = !program.to_bytes().contains(&b'/');
+    let mut met = Failure::Error(Errno::ENOENT);
     for path in candidates(program, environment) {
         let failure = exec_or_run_script(path, argv, environment);
-        if !searches {
-            return failure;
-        }
         match failure {
-            Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
+            Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) if searches => {}
             // The search continues. If nothing runs, this is the better reason.
             Failure::Error(Errno::EACCES | Errno::EISDIR) => met = failure,
             Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
@@ -296,21 +296,4 @@ fn is_binary(path: &CStr) -> bool {
     let mut buffer = [0; 256];
     let start = sys::read_file(path, &mut buffer).unwrap_or_default();
     start.starts_with(b"\x7fELF") || start.iter().take_while(|&&it| it != b'\n').any(|&it| it == 0)
-}
-
-/// Ends a child whose program cannot be executed, with the status that sh(1),
-/// env(1) and Docker use.
-fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
-    // If stderr has no reader, PIPE must not end the child before it exits with its
-    // status.
-    sys::set_signal_mask(SignalSet::ALL);
-    let program = argv.iter().next().unwrap_or_default();
-    let hint = if is_one_string(program) { ONE_STRING } else { b"" };
-    reporter.say(Level::Error, &|line| {
-        wording::cannot_run(line, program.to_bytes(), failure, hint);
-    });
-    sys::exit(match failure {
-        Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
-        _ => 126,
-    })
 }
