@@ -241,45 +241,21 @@ pub enum Message {
     Dropped(Signal),
 }
 
-/// How far the stop is.
+/// How far the stop is. `received` is the stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a variant's comment says what its fields are")]
 pub enum Phase {
-    /// No stop signal was received.
-    Running {
-        /// The last signal that bypassed the drain, and when.
-        bypassed: Option<(Signal, Duration)>,
-    },
-    /// The stop signal is held back.
-    Draining {
-        /// The stop signal.
-        received: Signal,
-        /// When the drain began.
-        since: Duration,
-        /// When it ends. Without a delay it ends with the drain command.
-        ends: Option<Duration>,
-        /// How many seconds of it were measured, with `--measure-drain`.
-        measured: Option<u64>,
-    },
-    /// The drain has ended: COMMAND was asked to stop, unless the signal is rewritten to 0.
-    Stopping {
-        /// The stop signal.
-        received: Signal,
-        /// When COMMAND was last asked.
-        since: Duration,
-        /// What asked it.
-        by: StopBy,
-        /// Whether the stop command is running.
-        stop_command: bool,
-        /// Whether the stop was reported: it follows a drain, or KILL was sent.
-        reported: bool,
-    },
-    /// COMMAND has exited.
-    Ended {
-        /// How.
-        status: Status,
-        /// What drain-init still waits for.
-        waiting_for: WaitingFor,
-    },
+    /// No stop signal was received. The last signal that bypassed the drain, and when.
+    Running { bypassed: Option<(Signal, Duration)> },
+    /// The stop signal is held back, until `ends` or without a delay until the drain command
+    /// has ended. With `--measure-drain`, so many seconds of it were measured.
+    Draining { received: Signal, since: Duration, ends: Option<Duration>, measured: Option<u64> },
+    /// The drain has ended: COMMAND was asked to stop, for the last time `since` then. Whether
+    /// the stop command is running, and whether the stop was reported: it follows a drain, or
+    /// KILL was sent.
+    Stopping { received: Signal, since: Duration, by: StopBy, stop_command: bool, reported: bool },
+    /// COMMAND has exited with this status.
+    Ended { status: Status, waiting_for: WaitingFor },
 }
 
 /// What drain-init waits for after COMMAND's exit. It exits when the set is empty.
@@ -315,7 +291,6 @@ enum Suspended {
     Group,
 }
 
-/// The drain command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DrainCommand {
     NotRunning,
@@ -364,18 +339,15 @@ impl Drain {
     /// When [`Event::Time`] is due next.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        let (drain_ends, figure_due) = match self.phase {
-            Phase::Draining { since, ends, measured, .. } => {
-                let due = |seconds| since.saturating_add(Duration::from_secs(seconds + 1));
-                (ends, measured.map(due))
-            }
-            _ => (None, None),
-        };
-        let kill_due = match self.kill_clock {
-            KillClock::Due(at) => Some(at),
-            KillClock::Unset | KillClock::Fired => None,
-        };
-        [drain_ends, figure_due, kill_due].into_iter().flatten().min()
+        let mut due = [None; 3];
+        if let Phase::Draining { since, ends, measured, .. } = self.phase {
+            let figure = |seconds| since.saturating_add(Duration::from_secs(seconds + 1));
+            due = [ends, measured.map(figure), None];
+        }
+        if let KillClock::Due(at) = self.kill_clock {
+            due[2] = Some(at);
+        }
+        due.into_iter().flatten().min()
     }
 
     /// What drain-init waits for after COMMAND's exit. While that includes the group,
@@ -460,13 +432,13 @@ impl Step<'_> {
             }
             Event::Suspended { signal, continuer } => self.suspended(signal, continuer),
             Event::CommandContinued => self.drain.suspended = Suspended::No,
-            Event::GroupGone => self.stop_waiting_for_group(),
-            Event::GroupForbidden => {
+            Event::GroupGone | Event::GroupForbidden => {
+                let waiting_for = self.drain.waiting_for();
                 // --wait-all still waits for them if they are children.
-                if !self.drain.waiting_for().children {
+                if event == Event::GroupForbidden && !waiting_for.children {
                     self.report(Message::GroupForbidden);
                 }
-                self.stop_waiting_for_group();
+                self.wait_for(WaitingFor { group: false, ..waiting_for });
             }
             Event::GroupIgnores => {
                 if self.drain.waiting_for().group && self.drain.sent_to_group().is_some() {
@@ -807,10 +779,6 @@ impl Step<'_> {
             self.drain.sent_to_all |= !signal.spare_command;
             self.push(Action::SendToAll(signal));
         }
-    }
-
-    fn stop_waiting_for_group(&mut self) {
-        self.wait_for(WaitingFor { group: false, ..self.drain.waiting_for() });
     }
 
     /// After COMMAND's exit, waits only for these from now on.

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
 use crate::mark;
 use crate::measure::Series;
-use crate::processes::{self, Child, Processes, ReapSummary, Remaining, Target};
+use crate::processes::{self, Child, Processes, Remaining, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
@@ -41,16 +41,11 @@ struct Init<'a> {
 /// Runs until COMMAND, which was just started, has exited, and everything else that
 /// drain-init waits for. Returns COMMAND's status.
 #[must_use]
-pub fn run(
-    config: &Config,
-    given: &Inheritance,
-    reporter: Reporter,
-    command: &spawn::Command,
-) -> Status {
+pub fn run(config: &Config, given: &Inheritance, command: &spawn::Command) -> Status {
     let executor = Executor {
         config,
         given,
-        reporter,
+        reporter: given.reporter,
         processes: Processes::new(Child::new(command.pid)),
         series: Series::new(),
         has_terminal: command.has_terminal,
@@ -67,10 +62,9 @@ impl Init<'_> {
             // Exited children come first: sigtimedwait returns the lowest signal, not
             // the oldest, and so TERM before CHLD. If another signal woke us and no CHLD
             // is pending, no child has exited; to ask that is cheaper than a waitpid.
-            let is_idle = received.is_none();
-            let reaped = (is_idle
-                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD)))
-                && self.handle_exits();
+            let may_reap = received.is_none()
+                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD));
+            let reaped = may_reap && self.handle_exits();
             if let Some(deadline) = self.drain.deadline() {
                 let now = sys::now();
                 if now >= deadline {
@@ -88,7 +82,10 @@ impl Init<'_> {
                 }
             }
             if let Some(status) = self.executor.exit {
-                self.executor.take_terminal_back();
+                if self.executor.has_terminal {
+                    // drain-init's own group may be a script's, which continues now.
+                    terminal::pass(self.executor.processes.command.pid, unistd::getpgrp());
+                }
                 return status;
             }
             if let Some(signal) = received {
@@ -139,7 +136,11 @@ impl Init<'_> {
     /// Reaps every child that has exited. COMMAND's exit counts before the others.
     /// Returns whether any child was reaped.
     fn handle_exits(&mut self) -> bool {
-        let summary = self.executor.reap_and_report();
+        let Executor { config, reporter, processes, .. } = &mut self.executor;
+        let summary = processes.reap(&|pid, status| {
+            let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
+            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
+        });
         if !summary.any && summary.job.is_none() && summary.member_suspended.is_none() {
             return false;
         }
@@ -218,7 +219,7 @@ impl Init<'_> {
 struct Executor<'a> {
     config: &'a Config,
     given: &'a Inheritance,
-    reporter: Reporter<'a>,
+    reporter: Reporter<'static>,
     processes: Processes,
     /// The figures of `--measure-drain`.
     series: Series,
@@ -229,21 +230,6 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    fn reap_and_report(&mut self) -> ReapSummary {
-        let (config, reporter) = (self.config, self.reporter);
-        self.processes.reap(&|pid, status| {
-            let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
-            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
-        })
-    }
-
-    /// Makes drain-init's own group the foreground group again, which may be a script's.
-    fn take_terminal_back(&self) {
-        if self.has_terminal {
-            terminal::pass(self.processes.command.pid, unistd::getpgrp());
-        }
-    }
-
     /// Does what an action says. Returns the event that follows if a drain or stop command
     /// could not be started.
     fn carry_out(&mut self, action: Action) -> Option<Event> {
@@ -319,7 +305,7 @@ impl Executor<'_> {
             Helper::Stop => &self.config.stop_cmd,
         };
         let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
-        match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
+        match spawn::start_helper(cmd, self.given, command, received) {
             Ok(pid) => {
                 self.processes.helpers[helper as usize] = Some(Child::new(pid));
                 None

@@ -56,7 +56,7 @@ fn run(
     argv: Words,
     mut environment: Words,
     one_thread: OneThread,
-    reporter: Reporter,
+    reporter: Reporter<'static>,
 ) -> Result<u8, Error> {
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
@@ -97,12 +97,14 @@ fn run(
         named_signals: config.named_signals,
         directory: runs_helpers.then(sys::working_directory).flatten(),
         one_thread,
+        reporter,
     };
-    Ok(start(&config, is_pid_1, given, reporter))
+    Ok(start(&config, is_pid_1, given))
 }
 
 /// From the configuration to COMMAND's status.
-fn start(config: &Config, is_pid_1: bool, mut given: Inheritance, reporter: Reporter) -> u8 {
+fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
+    let reporter = given.reporter;
     if let Some(signal) = config.pdeathsig {
         let parent = unistd::getppid();
         warn_on_error(sys::set_parent_death_signal(signal), b"--pdeathsig", reporter);
@@ -118,7 +120,7 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance, reporter: Repo
         // drain-init still checks once a second.
         let _ = prctl::set_child_subreaper(true);
     }
-    let command = match spawn::start_command(&mut given, !config.plan.group, reporter) {
+    let command = match spawn::start_command(&mut given, !config.plan.group) {
         Ok(command) => command,
         Err(error) => {
             reporter.say(Level::Error, &|line| wording::cannot_fork(line, error));
@@ -135,7 +137,7 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance, reporter: Repo
     }
     let _ = unistd::chdir(c"/");
 
-    let code = init::run(config, &given, reporter, &command).code();
+    let code = init::run(config, &given, &command).code();
     if config.remap_exit.contains(code) { 0 } else { code }
 }
 

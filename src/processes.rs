@@ -39,7 +39,6 @@ pub struct Child {
 }
 
 impl Child {
-    /// A child that was just started.
     pub const fn new(pid: Pid) -> Self {
         Self { pid, reaped: false, gone: false }
     }
@@ -127,16 +126,15 @@ pub enum Remaining {
     Forbidden,
     /// Some may be running.
     Running,
-    /// A scan saw none that is running. The number is [`Members::ids`].
+    /// A scan saw none that is running. The sum of their process IDs tells whether two scans
+    /// saw the same ones.
     Zombies(u32),
-    /// In a scan each that is running ignored the signals that it was sent. The number
-    /// is [`Members::ids`].
+    /// In a scan each that is running ignored the signals that it was sent.
     Ignoring(u32),
 }
 
 /// COMMAND, and the drain and stop commands.
 pub struct Processes {
-    /// COMMAND.
     pub command: Child,
     /// The drain command and the stop command, each once it was started.
     pub helpers: [Option<Child>; 2],
@@ -144,7 +142,6 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// COMMAND was just started.
     pub const fn new(command: Child) -> Self {
         Self { command, helpers: [None, None], signalled: Signalled::new() }
     }
@@ -202,13 +199,10 @@ impl Processes {
             Err(Errno::EPERM) => return Remaining::Forbidden,
             answer => answer.is_ok(),
         };
-        match Members::of(self.command.pid, sent) {
+        match scan_group(self.command.pid, sent) {
             // If kill(2) says that it has members, a scan without any proves nothing.
-            Some(Members { ids, running: false, .. }) if ids != 0 || !has_members => {
-                Remaining::Zombies(ids)
-            }
-            Some(Members { ids, running: true, ignoring: true }) => Remaining::Ignoring(ids),
-            _ => Remaining::Running,
+            Remaining::Zombies(0) if has_members => Remaining::Running,
+            remaining => remaining,
         }
     }
 
@@ -390,37 +384,24 @@ fn scan(own_pid: Pid, act: &mut dyn FnMut(Pid, &Process)) -> Option<bool> {
     is_listed.then_some(is_whole)
 }
 
-/// What one scan of /proc saw of a process group.
-struct Members {
-    /// The sum of the members' process IDs, to tell whether two scans saw the same. 0 if
-    /// the scan saw none.
-    ids: u32,
-    /// Whether a member is not a zombie.
-    running: bool,
-    /// Whether every member that is not a zombie ignores the signals.
-    ignoring: bool,
-}
-
-impl Members {
-    /// Looks at a group's members. Returns `None` if the scan proves nothing, because
-    /// some process could not be read.
-    fn of(group: Pid, sent: Option<SignalSet>) -> Option<Self> {
-        let mut members = Self { ids: 0, running: false, ignoring: sent.is_some() };
-        let mut is_whole = true;
-        is_whole &= for_each_process(unistd::getpid(), &mut |pid, process| {
-            let Ok(process) = process else {
-                is_whole = false;
-                return;
-            };
-            if process.group == group {
-                members.ids = members.ids.wrapping_add(pid.as_raw().unsigned_abs());
-                if !process.is_zombie {
-                    members.running = true;
-                    members.ignoring = members.ignoring && sent.is_some_and(|it| ignores(pid, it));
-                }
+/// Looks for the members of a process group, in one scan. What cannot be read may be one.
+fn scan_group(group: Pid, sent: Option<SignalSet>) -> Remaining {
+    let (mut ids, mut any_runs, mut all_ignore, mut is_whole) = (0_u32, false, true, true);
+    is_whole &= for_each_process(unistd::getpid(), &mut |pid, process| match process {
+        Ok(process) if process.group == group => {
+            ids = ids.wrapping_add(pid.as_raw().unsigned_abs());
+            if !process.is_zombie {
+                any_runs = true;
+                all_ignore = all_ignore && sent.is_some_and(|sent| ignores(pid, sent));
             }
-        });
-        is_whole.then_some(members)
+        }
+        Ok(_) => {}
+        Err(_) => is_whole = false,
+    });
+    match (is_whole, any_runs, all_ignore) {
+        (true, false, _) => Remaining::Zombies(ids),
+        (true, true, true) => Remaining::Ignoring(ids),
+        _ => Remaining::Running,
     }
 }
 
@@ -709,8 +690,13 @@ mod tests {
         };
         // A scan proves nothing if another process exits meanwhile.
         let ids = |group| {
-            let mut scans = (0..1000).filter_map(|_| Members::of(Pid::from_raw(group), None));
-            scans.next().expect("a whole scan").ids
+            let nothing = Some(SignalSet::EMPTY);
+            let mut scans =
+                (0..1000).filter_map(|_| match scan_group(Pid::from_raw(group), nothing) {
+                    Remaining::Zombies(ids) | Remaining::Ignoring(ids) => Some(ids),
+                    _ => None,
+                });
+            scans.next().expect("a whole scan")
         };
         let (mut first, group) = cat(0);
         let alone = ids(group);

@@ -38,6 +38,8 @@ pub struct Inheritance {
     pub directory: Option<&'static CStr>,
     /// The promise that makes fork(2) safe.
     pub one_thread: OneThread,
+    /// What reports that a program cannot run.
+    pub reporter: Reporter<'static>,
 }
 
 /// Whether a program's name has a blank in it, as an unsplit command line has.
@@ -76,8 +78,7 @@ fn candidates(
 }
 
 /// The type of a file, if it exists. See inode(7).
-#[must_use]
-pub fn file_type(path: &CStr) -> Option<SFlag> {
+pub(crate) fn file_type(path: &CStr) -> Option<SFlag> {
     let mode = stat::stat(path).ok()?.st_mode;
     Some(SFlag::from_bits_truncate(mode) & SFlag::S_IFMT)
 }
@@ -137,11 +138,7 @@ pub struct Command {
 /// # Errors
 ///
 /// Of fork(2).
-pub fn start_command(
-    given: &mut Inheritance,
-    single_child: bool,
-    reporter: Reporter,
-) -> nix::Result<Command> {
+pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = sys::foreground_group(0);
     let stays = single_child || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
@@ -163,7 +160,7 @@ pub fn start_command(
     if child.is_some() {
         return Ok(Command { pid, has_terminal, on_terminal: foreground.is_some() });
     }
-    run(&given.argv, &given.environment, given, reporter)
+    run(&given.argv, &given.environment, given)
 }
 
 /// Gives the calling child a session, or if a filter refuses that at least a process
@@ -194,16 +191,11 @@ fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
 
 /// Starts a drain or stop command in a new session. Its environment names COMMAND's
 /// process ID and the received signal.
-///
-/// # Errors
-///
-/// Of fork(2).
-pub fn start_helper(
+pub(crate) fn start_helper(
     cmd: &Cmd,
     given: &Inheritance,
     command: Pid,
     received: Signal,
-    reporter: Reporter,
 ) -> nix::Result<Pid> {
     if let Some(pid) = sys::fork(&given.one_thread)? {
         return Ok(pid);
@@ -213,7 +205,7 @@ pub fn start_helper(
     // drain-init itself is in /.
     let directory = given.directory.unwrap_or_default();
     if let Err(error) = unistd::chdir(directory) {
-        reporter.say(Level::Notice, &|line| {
+        given.reporter.say(Level::Notice, &|line| {
             wording::cannot_enter(line, directory.to_bytes(), error);
         });
     }
@@ -229,12 +221,12 @@ pub fn start_helper(
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
     let environment = Words::of(&[main_pid, signal], &mut others);
-    run(&argv, &environment, given, reporter)
+    run(&argv, &environment, given)
 }
 
 /// Executes a program in a child. If that fails, ends it with the status that sh(1), env(1)
 /// and Docker use.
-fn run(argv: &Words, environment: &Words, given: &Inheritance, reporter: Reporter) -> ! {
+fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
     sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let program = argv.iter().next().unwrap_or_default();
     let failure = search_and_exec(program, argv, environment);
@@ -242,7 +234,7 @@ fn run(argv: &Words, environment: &Words, given: &Inheritance, reporter: Reporte
     // status.
     sys::set_signal_mask(SignalSet::ALL);
     let hint = if is_one_string(program) { ONE_STRING } else { b"" };
-    reporter.say(Level::Error, &|line| {
+    given.reporter.say(Level::Error, &|line| {
         wording::cannot_run(line, program.to_bytes(), failure, hint);
     });
     sys::exit(match failure {
