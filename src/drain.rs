@@ -9,6 +9,7 @@
 //! ```
 //!
 //! The manual page's section STOP SEQUENCE has the table of states and events.
+#![allow(missing_docs, reason = "a type's or a variant's comment says what its fields are")]
 
 use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
@@ -18,9 +19,8 @@ use crate::time::Duration;
 /// meant that signal to stop it, which is reported.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What the command line asks of a stop.
+/// What the command line asks of a stop, with the names of the options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each has its option's name")]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
     /// Never zero.
@@ -88,7 +88,6 @@ pub enum StopBy {
 
 /// A command that drain-init runs during a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Helper {
     Drain,
     Stop,
@@ -96,7 +95,6 @@ pub enum Helper {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a variant's comment says what its fields are")]
 pub enum Event {
     /// A signal was received, which is never CHLD. Whether it is about the controlling
     /// terminal: it is TSTP, TTIN, TTOU, CONT or WINCH, and drain-init has one.
@@ -173,7 +171,6 @@ pub enum Measure {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a variant's comment says what its fields are")]
 pub enum Action {
     /// Send a signal to COMMAND or its group.
     Send(Signal, Recipient),
@@ -207,7 +204,6 @@ pub enum Action {
 
 /// What to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a variant's comment says what its fields are")]
 pub enum Message {
     /// A signal was received. (Verbose.)
     Received(Signal),
@@ -243,7 +239,6 @@ pub enum Message {
 
 /// How far the stop is. `received` is the stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "a variant's comment says what its fields are")]
 pub enum Phase {
     /// No stop signal was received. The last signal that bypassed the drain, and when.
     Running { bypassed: Option<(Signal, Duration)> },

@@ -95,18 +95,14 @@ fn is_executable(path: &CStr) -> bool {
 ///
 /// A usage error that names the program.
 pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
-    let program = match named.cmd {
-        Cmd::Shell(_) => SHELL,
-        Cmd::Exec(words) => words[0],
+    let (program, right): (_, &[u8]) = match named.cmd {
+        Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
+        Cmd::Exec([program, ..]) if is_one_string(program) => (program, ONE_STRING),
+        Cmd::Exec(words) => (words[0], b"try the path of a program in the image"),
     };
     if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
-    let right: &[u8] = match named.cmd {
-        Cmd::Shell(_) => b"a JSON array of strings needs no shell",
-        Cmd::Exec(_) if is_one_string(program) => ONE_STRING,
-        Cmd::Exec(_) => b"try the path of a program in the image",
-    };
     Err(Error::new(&[
         named.asked_by,
         b": '",

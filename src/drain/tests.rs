@@ -721,7 +721,7 @@ fn a_stop_command_that_kill_after_killed_is_followed_by_no_signal() {
 }
 
 #[test]
-fn deadlines_that_passed_while_stopped_are_acted_on_late_and_in_their_order() {
+fn deadlines_that_passed_while_suspended_are_acted_on_late_and_in_their_order() {
     let mut sim = Sim::new(killing(delayed()));
     sim.term(0);
     // Much later than both would have been: the kill clock starts only now.
@@ -914,19 +914,19 @@ fn on_a_terminal_they_are_delivered_as_stop_and_then_drain_init_stops() {
 
 #[test]
 fn a_stop_reaches_a_command_that_is_suspended() {
-    let stopped = Event::Suspended { signal: Signal::STOP, continuer: None };
+    let suspended = Event::Suspended { signal: Signal::STOP, continuer: None };
     let mut sim = Sim::new(plan());
-    assert_eq!(sim.at(0, stopped), []);
+    assert_eq!(sim.at(0, suspended), []);
     assert_eq!(sim.all_at(1, received(Signal::TERM)), [send(Signal::TERM), CONT]);
     assert_eq!(sim.all_at(2, received(Signal::TERM)), deliver(Signal::TERM));
     // Before the stop command, which may ask it to do something.
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
-    sim.at(0, stopped);
+    sim.at(0, suspended);
     assert_eq!(sim.term(1), [CONT, Action::Start(Helper::Stop, Signal::TERM)]);
     // Not if it already runs again.
     for event in [Event::CommandContinued, received(Signal::CONT)] {
         let mut sim = Sim::new(plan());
-        sim.at(0, stopped);
+        sim.at(0, suspended);
         sim.at(1, event);
         assert_eq!(sim.all_at(2, received(Signal::TERM)), deliver(Signal::TERM));
     }
@@ -1059,27 +1059,27 @@ fn remaining_processes_that_a_terminal_suspended_continue_if_no_shell_can_do_tha
 
 #[test]
 fn with_wait_all_the_stop_reaches_the_rest_of_a_suspended_group() {
-    let stopped = Event::Suspended { signal: Signal::STOP, continuer: None };
+    let suspended = Event::Suspended { signal: Signal::STOP, continuer: None };
     for wait_all in [WaitAll::Namespace, WaitAll::Children] {
         // Signalled with all others, as the group would receive nothing (in a namespace
         // nothing else).
         let sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan() });
         let mut silent = Sim::new(rewriting(sim.drain.plan.clone(), Signal::TERM, None));
-        silent.at(0, stopped);
+        silent.at(0, suspended);
         assert_eq!(silent.command_ends(1), [everyone(Signal::TERM)]);
     }
     // The stop command was to end first.
     let plan = Plan { wait_all: Some(WaitAll::Namespace), stop_cmd: true, ..plan() };
     let mut sim = Sim::new(rewriting(plan, Signal::TERM, None));
     sim.term(0);
-    sim.at(1, stopped);
+    sim.at(1, suspended);
     assert_eq!(sim.command_ends(2), []);
     let failed = Event::HelperEnded(Helper::Stop, Some(Status::Exited(1)));
     assert_eq!(sim.at(3, failed), [everyone(Signal::TERM)]);
 }
 
 #[test]
-fn a_command_that_a_terminal_stopped_is_continued_if_no_shell_can_continue_it() {
+fn a_command_that_a_terminal_suspended_is_continued_if_no_shell_can_continue_it() {
     for signal in STOPS {
         let event = |continuer| Event::Suspended { signal, continuer };
         assert_eq!(Sim::new(plan()).at(0, event(None)), []);
@@ -1088,8 +1088,8 @@ fn a_command_that_a_terminal_stopped_is_continued_if_no_shell_can_continue_it() 
         let expected = if signal == Signal::TSTP { CONT } else { Action::ContinueInForeground };
         assert_eq!(own, [expected]);
     }
-    let stopped = Event::Suspended { signal: Signal::STOP, continuer: Some(Continuer::Init) };
-    assert_eq!(Sim::new(plan()).at(0, stopped), []);
+    let suspended = Event::Suspended { signal: Signal::STOP, continuer: Some(Continuer::Init) };
+    assert_eq!(Sim::new(plan()).at(0, suspended), []);
     let cont = on_terminal(Signal::CONT);
     assert_eq!(Sim::new(plan()).at(0, cont), [Action::PassTerminal, CONT]);
 }

@@ -55,7 +55,7 @@ pub struct Process {
     pub signalled_with_all: bool,
     /// It received KILL as a stop.
     pub killed: bool,
-    /// A signal stopped it, and no CONT has come since.
+    /// A signal suspended it, and no CONT has come since.
     pub suspended: bool,
     /// It ignores every stop signal but TERM.
     pub ignores: bool,
@@ -95,14 +95,14 @@ pub enum Move {
     End([Option<Status>; ALL.len()]),
     /// An orphan becomes drain-init's child, because its parent ended.
     Adopt,
-    /// A signal stops COMMAND.
+    /// A signal suspends COMMAND.
     Suspend(Signal, Option<Continuer>),
     /// COMMAND is continued.
     Continue,
-    /// A signal stops the other members of COMMAND's group, which drain-init does not
+    /// A signal suspends the other members of COMMAND's group, which drain-init does not
     /// notice.
     SuspendUnseen,
-    /// A terminal stops the remaining processes.
+    /// A terminal suspends the remaining processes.
     SuspendRemaining(Signal, Continuer),
 }
 
@@ -177,7 +177,7 @@ pub struct World<'a> {
     pub awaits_group: bool,
     /// The status that drain-init exits with.
     pub exited: Option<Status>,
-    /// Whether a stop signal of this plan stops, continues or kills a process. The
+    /// Whether a stop signal of this plan suspends, continues or kills a process. The
     /// rules about signalling do not cover that.
     pub unusual: bool,
     pub step: Step,
@@ -368,7 +368,7 @@ impl<'a> World<'a> {
             }
             Event::Suspended { signal, .. } if self.processes[COMMAND].alive => {
                 self.processes[COMMAND].suspended = true;
-                // Ctrl-Z stops the whole group.
+                // Ctrl-Z suspends the whole group.
                 let group = signal.is_of_job_control() && self.plan.group;
                 self.processes[REMAINING].suspended |= group && self.processes[REMAINING].alive;
             }
@@ -508,7 +508,7 @@ impl<'a> World<'a> {
                     Event::Suspended { continuer, .. } => continuer == Some(Continuer::Shell),
                     _ => false,
                 },
-                "drain-init stops itself only on a terminal, as part of a shell's job",
+                "drain-init suspends itself only on a terminal, as part of a shell's job",
             )?,
             Action::PassTerminal => rule(
                 event == Event::Received { signal: Signal::CONT, about_terminal: true },
@@ -682,7 +682,7 @@ impl<'a> World<'a> {
                 rule(kill || it != STOP_CMD, "the stop command may finish")?;
                 rule(kill || it != COMMAND, "all are signalled once COMMAND has ended")?;
                 self.signal(it, signal, true, false)?;
-                // What is stopped gets CONT at once.
+                // What is suspended gets CONT at once.
                 self.processes[it].suspended = false;
                 self.step.owes_cont = false;
                 self.processes[it].signalled_with_all |= !kill;
