@@ -551,8 +551,7 @@ impl Step<'_> {
         if self.drain.plan.group {
             self.drain.sent_to_group.insert(signal);
         }
-        // Any process that drain-init waits for may be suspended, and not only COMMAND, of
-        // which it is known.
+        // Of COMMAND it is known. Any other process that drain-init waits for may be.
         let may_be_suspended = self.drain.suspended != Suspended::No
             || !self.drain.plan.is_plain() && !self.just_suspended;
         // CONT would discard a signal that suspends.
@@ -599,7 +598,7 @@ impl Step<'_> {
         }
     }
 
-    /// Ends the drain.
+    /// Ends the drain and asks COMMAND to stop.
     fn begin_stop(&mut self) {
         let Phase::Draining { received, since, .. } = self.drain.phase else { return };
         self.measure(true);
