@@ -10,6 +10,7 @@
 mod arena;
 
 use core::ffi::{CStr, c_char, c_int};
+use std::io;
 
 use arena::Arena;
 
@@ -147,7 +148,7 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     let text = parts.concat();
     let mut rest = &text[..];
     while !rest.is_empty() {
-        match sys::write(1, rest) {
+        match unistd::write(io::stdout(), rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) => {
                 reporter.say(Level::Error, &|line| wording::cannot_print(line, error));

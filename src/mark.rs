@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use nix::errno::Errno;
-use nix::sys::stat;
+use nix::sys::stat::{self, Mode};
 use nix::unistd::{self, AccessFlags};
 
 use crate::config::{Error, NamedPath};
@@ -69,9 +69,8 @@ fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
 
 /// Creates the drain file. One that exists is as good.
 pub fn create(path: &CStr, reporter: Reporter) {
-    match sys::create(path, 0o644) {
-        Ok(descriptor) => sys::close(descriptor),
-        Err(Errno::EEXIST) => {}
+    match sys::create(path, Mode::from_bits_truncate(0o644)) {
+        Ok(_) | Err(Errno::EEXIST) => {}
         Err(error) => {
             reporter.say(Level::Error, &|line| {
                 wording::cannot_make(line, wording::CANNOT_CREATE, path, error);

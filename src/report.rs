@@ -1,6 +1,9 @@
 //! Messages: one line each, in one write, which never blocks and never fails.
 
+use std::io;
+
 use nix::errno::Errno;
+use nix::unistd;
 
 use crate::decimal;
 use crate::signal::{Signal, SignalSet};
@@ -212,10 +215,8 @@ fn put_nowait(line: &[u8]) -> nix::Result<()> {
 /// Through a file description of its own. Not possible without /proc, or if the pipe
 /// belongs to another user.
 fn reopened(line: &[u8]) -> Option<nix::Result<()>> {
-    let descriptor = sys::reopen_stderr()?;
-    let result = sys::write(descriptor, line);
-    sys::close(descriptor);
-    Some(result.map(drop))
+    let stderr = sys::reopen_stderr()?;
+    Some(unistd::write(stderr, line).map(drop))
 }
 
 /// Not possible on some kernels, in emulators and with some filters.
@@ -239,7 +240,7 @@ fn to_socket(line: &[u8]) -> Option<nix::Result<()>> {
 }
 
 fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
-    sys::is_writable(STDERR).then(|| sys::write(STDERR, line).map(drop))
+    sys::is_writable(STDERR).then(|| unistd::write(io::stderr(), line).map(drop))
 }
 
 /// `None` if a kernel, filter or emulator cannot do this, or not with this kind of file.

@@ -1,23 +1,4 @@
-//! Files of `--copy-to`.
-
-use core::ffi::{CStr, c_int};
-
-use nix::errno::Errno;
-
-/// Makes a new file complete: its mode, whatever the umask, its bytes on the disk, and its
-/// name, in place of what had that name. See fchmod(2), fsync(2) and rename(2).
-///
-/// # Errors
-///
-/// Those of the three calls.
-pub fn publish(file: c_int, mode: libc::mode_t, from: &CStr, to: &CStr) -> nix::Result<()> {
-    // SAFETY: two numbers.
-    Errno::result(unsafe { libc::syscall(libc::SYS_fchmod, file, mode) })?;
-    // SAFETY: a number.
-    Errno::result(unsafe { libc::syscall(libc::SYS_fsync, file) })?;
-    // SAFETY: two C strings.
-    Errno::result(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
-}
+//! A random number. See getrandom(2).
 
 /// A random number; without getrandom(2) at least another one each time.
 #[must_use]
