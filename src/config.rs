@@ -65,10 +65,11 @@ pub struct Config {
 impl Config {
     fn find_named_signals(&self) -> SignalSet {
         let plan = &self.plan;
-        let mut named = plan.rewrites.replacements();
         // A stop signal that is rewritten is not sent; the drain signal is not rewritten.
         let is_sent = |signal: &Signal| plan.rewrites.apply(*signal) == Some(*signal);
-        for signal in plan.stop_signals.iter().filter(is_sent).chain(plan.drain_signal) {
+        let stop_signals = plan.stop_signals.iter().filter(is_sent);
+        let mut named = SignalSet::EMPTY;
+        for signal in plan.rewrites.replacements().chain(stop_signals).chain(plan.drain_signal) {
             named.insert(signal);
         }
         named

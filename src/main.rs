@@ -10,7 +10,6 @@
 mod arena;
 
 use core::ffi::{CStr, c_char, c_int};
-use std::io;
 
 use arena::Arena;
 
@@ -148,7 +147,7 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     let text = parts.concat();
     let mut rest = &text[..];
     while !rest.is_empty() {
-        match unistd::write(io::stdout(), rest) {
+        match unistd::write(sys::STDOUT, rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) => {
                 reporter.say(Level::Error, &|line| wording::cannot_print(line, error));

@@ -2,10 +2,10 @@
 
 use nix::errno::Errno;
 
-use crate::decimal;
 use crate::drain::Measure;
 use crate::report::{Level, Reporter};
 use crate::sys;
+use crate::text;
 use crate::wording::{self, MISSED};
 
 /// How many figures are shown one by one. The line must not exceed 1,024 bytes.
@@ -97,10 +97,16 @@ fn passive_opens() -> Result<u64, Option<Errno>> {
 
 /// A line that begins with `Tcp:` names the fields, the next such line has their values.
 fn find_passive_opens(snmp: &[u8]) -> Option<u64> {
-    let lines = snmp.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"Tcp:"));
-    let mut tcp = lines.map(|line| line.split(|&byte| byte == b' '));
-    let place = tcp.next()?.position(|name| name == b"PassiveOpens")?;
-    decimal::read(tcp.next()?.nth(place)?)
+    let mut place = None;
+    for line in text::split(snmp, b'\n') {
+        let mut words = text::split(line, b' ');
+        match place {
+            _ if words.next() != Some(b"Tcp:") => {}
+            None => place = Some(words.position(|name| name == b"PassiveOpens")?),
+            Some(place) => return text::number(words.nth(place)?),
+        }
+    }
+    None
 }
 
 #[cfg(test)]

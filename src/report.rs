@@ -5,10 +5,10 @@ use std::io;
 use nix::errno::Errno;
 use nix::unistd;
 
-use crate::decimal;
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys;
+use crate::text;
 use crate::time::Duration;
 
 /// How much is printed.
@@ -63,7 +63,7 @@ impl Line {
 
     /// Adds a decimal number.
     pub fn number(&mut self, number: u64) -> &mut Self {
-        self.text(decimal::written(number).as_bytes())
+        self.text(text::digits(number).as_bytes())
     }
 
     /// Adds a process ID.
@@ -73,7 +73,7 @@ impl Line {
 
     /// Adds a signal's name.
     pub fn signal(&mut self, signal: Signal) -> &mut Self {
-        self.text(signal.name().as_bytes())
+        self.text(signal.name())
     }
 
     /// Adds the names of a set's signals.

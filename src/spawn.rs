@@ -9,10 +9,10 @@ use nix::unistd::{self, AccessFlags, Pid};
 
 use crate::config::exec_form::Cmd;
 use crate::config::{self, Error, NamedCmd};
-use crate::decimal;
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::text;
 use crate::wording::{self, Failure};
 
 const SHELL: &CStr = c"/bin/sh";
@@ -52,7 +52,7 @@ fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
 
 /// A variable for [`Words`], with a decimal value.
 fn variable(name: &[u8], pid: Pid) -> &'static CStr {
-    let digits = decimal::written(pid.as_raw().unsigned_abs().into());
+    let digits = text::digits(pid.as_raw().unsigned_abs().into());
     sys::word(&[name, b"=", digits.as_bytes()])
 }
 
@@ -69,7 +69,7 @@ fn candidates(
         let set = environment.iter().find_map(|word| value_of(word, b"PATH"));
         set.unwrap_or(DEFAULT_PATH)
     };
-    path.split(|&byte| byte == b':').map(move |directory| {
+    text::split(path, b':').map(move |directory| {
         let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
         sys::word(&[directory, slash, program])
     })
@@ -224,7 +224,7 @@ pub fn start_helper(
         Cmd::Exec(words) => Words::of(words, none),
         Cmd::Shell(line) => Words::of(&[SHELL, c"-c", line], none),
     };
-    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()]);
+    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name()]);
     let main_pid = variable(b"MAINPID", command);
     let mut others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()

@@ -254,7 +254,7 @@ pub fn signal(data: &[u8]) {
     let found = Signal::parse(data).map(Signal::number);
     assert_eq!(found, reference_signal(data), "{:?}", data.escape_ascii().to_string());
     if let Some(signal) = Signal::parse(data) {
-        assert_eq!(Signal::parse(signal.name().as_bytes()), Some(signal));
+        assert_eq!(Signal::parse(signal.name()), Some(signal));
     }
 }
 

@@ -9,7 +9,7 @@ use lexopt::{Arg, Parser};
 use super::Error;
 use super::options::{Entry, Opt, Source, Takes, unknown};
 use super::settings::Settings;
-use crate::sys;
+use crate::{sys, text};
 
 /// What the command line asks for.
 pub(super) enum Asked {
@@ -117,7 +117,7 @@ fn optional_value(parser: &mut Parser) -> Option<&'static [u8]> {
 
 /// The error about a letter that is not an option, or a whole name after one dash.
 fn unknown_short(word: &[u8], letter: char) -> Error {
-    let name = word[1..].split(|&byte| byte == b'=').next().unwrap_or_default();
+    let name = text::split(&word[1..], b'=').next().unwrap_or_default();
     // Shorter ones are rather a cluster.
     if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
         return unknown_option(b"-", name);

@@ -6,6 +6,7 @@ use super::options::{Entry, Opt, PREFIX, Source, Takes, unknown};
 use super::settings::Settings;
 use super::values;
 use crate::report::Level;
+use crate::text;
 
 /// The name of the variable that names the received signal to a drain or stop command.
 pub const SIGNAL_VARIABLE: &[u8] = b"DRAIN_INIT_SIGNAL";
@@ -91,7 +92,7 @@ fn read_one(entry: &Entry, value: &[u8], settings: &mut Settings) -> Result<(), 
     match entry.takes {
         Takes::Value(_) => settings.apply(entry, value, source)?,
         Takes::Values(_) => {
-            for element in value.split(|&byte| byte == b',').map(values::trim_blanks) {
+            for element in text::split(value, b',').map(values::trim_blanks) {
                 match element {
                     [] => return Err(refuse(["has an empty element", "remove the extra comma"])),
                     // S:R itself accepts it, as dumb-init does.

@@ -4,14 +4,18 @@ use core::ffi::{CStr, c_int, c_long};
 use core::ops::Range;
 use core::ptr;
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::{self, Mode};
 use nix::unistd;
 
-use crate::decimal;
+use crate::text;
+
+/// Standard output.
+// SAFETY: nothing closes it.
+pub const STDOUT: BorrowedFd = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
 
 /// Closes every descriptor from `first` on. See `close_range(2)`. If that fails, closes
 /// what /proc/self/fd lists, and without /proc all numbers up to 65,535.
@@ -68,7 +72,7 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
             let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
             entries = rest;
             let name = entry.get(NAME..).and_then(|name| CStr::from_bytes_until_nul(name).ok());
-            let number = name.and_then(|name| decimal::read(name.to_bytes()));
+            let number = name.and_then(|name| text::number(name.to_bytes()));
             if let Some(number) = number.and_then(|number| number.try_into().ok()) {
                 act(directory, number);
             }

@@ -5,6 +5,8 @@ use core::ptr;
 
 use nix::errno::Errno;
 
+use crate::text;
+
 /// A NULL-terminated array of C strings that live as long as the process, as
 /// execve(2) takes it: an argument list or an environment.
 pub struct Words {
@@ -184,7 +186,7 @@ errors! {
 /// The text of an error, if it is one of [`ERRORS`].
 #[must_use]
 pub fn error_text(error: Errno) -> Option<&'static [u8]> {
-    let mut texts = TEXTS.as_bytes().split(|&byte| byte == b'\n');
+    let mut texts = text::split(TEXTS.as_bytes(), b'\n');
     texts.nth(ERRORS.iter().position(|known| *known == error)?)
 }
 
