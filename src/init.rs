@@ -307,7 +307,7 @@ impl Executor<'_> {
             Action::Start(helper, received) => return self.start(helper, received),
             Action::CreateDrainFile => {
                 if let Some(file) = self.config.drain_file {
-                    mark::create(file.path, self.reporter);
+                    mark::create(file.value, self.reporter);
                 }
             }
             Action::Measure(step) => self.series.measure(step, self.reporter),
@@ -333,7 +333,7 @@ impl Executor<'_> {
             Helper::Drain => &self.config.drain_cmd,
             Helper::Stop => &self.config.stop_cmd,
         };
-        let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
+        let (cmd, command) = (&cmd.as_ref()?.value, self.processes.command.pid);
         match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
             Ok(pid) => {
                 *self.helper(helper) = Some(Child::new(pid));

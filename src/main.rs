@@ -52,7 +52,7 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
-    let mut config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
+    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
         Ok(Request::Help) => {
             return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
         }
@@ -83,7 +83,7 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     for warning in variables.warnings() {
         say(Level::Notice, warning, reporter);
     }
-    start(&config, is_pid_1, argv, environment, one_thread, reporter)
+    start(config, is_pid_1, argv, environment, one_thread, reporter)
 }
 
 /// From the configuration to COMMAND's status.
@@ -137,7 +137,7 @@ fn start(
     let _ = unistd::chdir(c"/");
 
     let code = Init::new(config, &given, reporter, &command).run().code();
-    if config.remap_exit.contains(code) { 0 } else { code }
+    if config.remap_exit.contains(&code) { 0 } else { code }
 }
 
 /// Prints to stdout. The write may wait for a reader: signals end drain-init then, except

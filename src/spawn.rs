@@ -8,7 +8,7 @@ use nix::sys::stat::{self, SFlag};
 use nix::unistd::{self, AccessFlags, Pid};
 
 use crate::config::exec_form::Cmd;
-use crate::config::{self, Error, NamedCmd};
+use crate::config::{self, Error, Named};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
@@ -93,15 +93,15 @@ fn is_executable(path: &CStr) -> bool {
 /// # Errors
 ///
 /// A usage error that names the program.
-pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
-    let program = match named.cmd {
+pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
+    let program = match named.value {
         Cmd::Shell(_) => SHELL,
         Cmd::Exec(words) => words[0],
     };
     if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
-    let right: &[u8] = match named.cmd {
+    let right: &[u8] = match named.value {
         Cmd::Shell(_) => b"a JSON array of strings needs no shell",
         Cmd::Exec(_) if is_one_string(program) => ONE_STRING,
         Cmd::Exec(_) => b"try the path of a program in the image",

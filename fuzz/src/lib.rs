@@ -24,7 +24,7 @@ fn parse(words: &[&[u8]], variables: &[&[u8]]) -> Result<Request, Error> {
     config::parse(words.iter().copied(), &taken, false)
 }
 
-fn run(words: &[&[u8]], variables: &[&[u8]]) -> Option<Box<Config>> {
+fn run(words: &[&[u8]], variables: &[&[u8]]) -> Option<&'static mut Config> {
     match parse(words, variables) {
         Ok(Request::Run(config)) => Some(config),
         _ => None,
@@ -45,7 +45,7 @@ fn check_config(config: &Config) {
     assert_eq!(plan.stop_cmd, config.stop_cmd.is_some());
     assert_ne!(plan.wait_all, Some(WaitAll::Namespace), "it is not PID 1");
     for named in [&config.drain_cmd, &config.stop_cmd].into_iter().flatten() {
-        check_cmd(&named.cmd);
+        check_cmd(&named.value);
     }
 }
 

@@ -10,22 +10,6 @@ use crate::sys;
 use crate::text;
 use crate::time::Duration;
 
-/// A set of exit statuses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExitCodes([u64; 4]);
-
-impl ExitCodes {
-    pub(super) fn insert(&mut self, code: u8) {
-        self.0[usize::from(code >> 6)] |= 1 << (code & 63);
-    }
-
-    /// Whether the status is in the set.
-    #[must_use]
-    pub const fn contains(self, code: u8) -> bool {
-        self.0[(code >> 6) as usize] & (1 << (code & 63)) != 0
-    }
-}
-
 /// The text without spaces and tabs around it. A carriage return is not a blank.
 pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
