@@ -20,9 +20,8 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };
     let target = sys::word(&[path.to_bytes(), name]);
     let Err(error) = copy(target, sys::random()) else { return 0 };
-    reporter.say(Level::Error, &|line| {
-        wording::cannot_make(line, wording::CANNOT_COPY, target, error);
-    });
+    reporter
+        .say(Level::Error, &|line| wording::cannot_make(line, wording::CANNOT_COPY, target, error));
     1
 }
 

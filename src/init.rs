@@ -135,9 +135,8 @@ impl<'a> Init<'a> {
         };
         let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
         if !core::mem::replace(&mut self.said, true) {
-            self.executor.reporter.say(Level::Error, &|line| {
-                wording::cannot_wait(line, is_refused, error);
-            });
+            let what = if is_refused { wording::CANNOT_RECEIVE } else { wording::CANNOT_WAIT };
+            self.executor.reporter.say(Level::Error, &|line| wording::because(line, what, error));
         }
         taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
@@ -288,9 +287,8 @@ impl Executor<'_> {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
                 let spare = [spare_command, spare_drain_cmd];
                 if self.processes.signal_all(signal, children, spare) {
-                    self.reporter.say(Level::Verbose, &|line| {
-                        wording::sent_to_all(line, signal, children);
-                    });
+                    self.reporter
+                        .say(Level::Verbose, &|line| wording::sent_to_all(line, signal, children));
                 }
             }
             Action::PassTerminal => {
@@ -363,8 +361,7 @@ impl Executor<'_> {
         let command = self.processes.command.pid;
         let target =
             if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
-        self.reporter.say(wording::level(message), &|line| {
-            wording::describe(line, message, target);
-        });
+        self.reporter
+            .say(wording::level(message), &|line| wording::describe(line, message, target));
     }
 }

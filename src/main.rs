@@ -122,7 +122,7 @@ fn start(
     let command = match spawn::start_command(&mut given, !config.plan.group, reporter) {
         Ok(command) => command,
         Err(error) => {
-            reporter.say(Level::Error, &|line| wording::cannot_fork(line, error));
+            reporter.say(Level::Error, &|line| wording::because(line, wording::CANNOT_FORK, error));
             return FAILURE;
         }
     };
@@ -150,7 +150,9 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
         match unistd::write(sys::STDOUT, rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) => {
-                reporter.say(Level::Error, &|line| wording::cannot_print(line, error));
+                reporter.say(Level::Error, &|line| {
+                    wording::because(line, wording::CANNOT_PRINT, error)
+                });
                 return FAILURE;
             }
         }
@@ -165,9 +167,7 @@ fn refuse(error: Error, reporter: Reporter) -> u8 {
 }
 
 fn say(level: Level, error: Error, reporter: Reporter) {
-    reporter.say(level, &|line| {
-        line.text(error.as_bytes());
-    });
+    reporter.say(level, &|line| line.text(error.as_bytes()));
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

@@ -73,7 +73,7 @@ pub fn create(path: &CStr, reporter: Reporter) {
         Ok(_) | Err(Errno::EEXIST) => {}
         Err(error) => {
             reporter.say(Level::Error, &|line| {
-                wording::cannot_make(line, wording::CANNOT_CREATE, path, error);
+                wording::cannot_make(line, wording::CANNOT_CREATE, path, error)
             });
         }
     }

@@ -134,6 +134,9 @@ impl Line {
     }
 }
 
+/// Builds a line.
+type Write<'a> = &'a dyn Fn(&mut Line) -> &mut Line;
+
 /// Prints messages to stderr.
 #[derive(Clone, Copy)]
 pub struct Reporter<'a> {
@@ -163,7 +166,7 @@ impl<'a> Reporter<'a> {
 
     /// Prints the line that `write` builds, if it is of this level.
     #[inline]
-    pub fn say(&self, level: Level, write: &dyn Fn(&mut Line)) {
+    pub fn say(&self, level: Level, write: Write) {
         if level <= self.level {
             self.write(write);
         }
@@ -172,7 +175,7 @@ impl<'a> Reporter<'a> {
     /// Never inlined: only a caller that prints needs a kilobyte of stack.
     #[cold]
     #[inline(never)]
-    fn write(&self, write: &dyn Fn(&mut Line)) {
+    fn write(&self, write: Write) {
         let mut line = Line::new(self.name);
         write(&mut line);
         put(line.end());

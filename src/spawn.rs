@@ -306,9 +306,8 @@ fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
     sys::set_signal_mask(SignalSet::ALL);
     let program = argv.iter().next().unwrap_or_default();
     let hint = if is_one_string(program) { ONE_STRING } else { b"" };
-    reporter.say(Level::Error, &|line| {
-        wording::cannot_run(line, program.to_bytes(), failure, hint);
-    });
+    reporter
+        .say(Level::Error, &|line| wording::cannot_run(line, program.to_bytes(), failure, hint));
     sys::exit(match failure {
         Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
         _ => 126,
