@@ -91,14 +91,12 @@ impl Line {
     pub fn duration(&mut self, duration: Duration) -> &mut Self {
         self.number(duration.as_secs());
         let mut rest = duration.as_millis() % 1000;
-        let mut place = 100;
         if rest > 0 {
             self.text(b".");
         }
         while rest > 0 {
-            self.number(rest / place);
-            rest %= place;
-            place /= 10;
+            self.number(rest / 100);
+            rest = rest % 100 * 10;
         }
         self.text(b"s")
     }
@@ -233,13 +231,9 @@ fn less_than_half_full(line: &[u8]) -> Option<nix::Result<()>> {
     if sys::unread(STDERR) < size / 2 { if_writable(line) } else { None }
 }
 
-/// Not possible if stderr is not a socket.
+/// Not possible if stderr is not a socket. Without a reader no signal is raised.
 fn to_socket(line: &[u8]) -> Option<nix::Result<()>> {
-    match unless_refused(sys::send_without_blocking(STDERR, line))? {
-        Err(Errno::ENOTSOCK) => None,
-        // Without a reader no signal was raised.
-        _ => Some(Ok(())),
-    }
+    unless_refused(sys::send_without_blocking(STDERR, line)).and(Some(Ok(())))
 }
 
 fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
@@ -249,7 +243,9 @@ fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
 /// `None` if a kernel, filter or emulator cannot do this, or not with this kind of file.
 const fn unless_refused(result: nix::Result<()>) -> Option<nix::Result<()>> {
     match result {
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => None,
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM | Errno::ENOTSOCK) => {
+            None
+        }
         result => Some(result),
     }
 }

@@ -86,11 +86,6 @@ pub fn pending_signals() -> Option<SignalSet> {
 /// A kernel `sigaction`: the handler, then flags, restorer and mask.
 type Action = [usize; 5];
 
-/// The action of a signal that is ignored or has its default.
-const fn without_handler(disposition: libc::sighandler_t) -> Action {
-    [disposition, 0, 0, 0, 0]
-}
-
 /// Sets the action of a signal, and returns the one before. See sigaction(2); the C
 /// library's own refuses signals 32 to 34.
 ///
@@ -98,7 +93,7 @@ const fn without_handler(disposition: libc::sighandler_t) -> Action {
 ///
 /// A handler in `action` may run at any time.
 unsafe fn sigaction(signal: Signal, action: Action) -> Action {
-    let mut before = without_handler(libc::SIG_DFL);
+    let mut before = [libc::SIG_DFL; 5];
     // SAFETY: the kernel reads and writes one sigaction, which has at most five words.
     unsafe {
         libc::syscall(
@@ -115,7 +110,7 @@ unsafe fn sigaction(signal: Signal, action: Action) -> Action {
 /// Makes a signal ignored or gives it its default, and returns the action before.
 fn set_disposition(signal: Signal, disposition: libc::sighandler_t) -> Action {
     // SAFETY: there is no handler.
-    unsafe { sigaction(signal, without_handler(disposition)) }
+    unsafe { sigaction(signal, [disposition, 0, 0, 0, 0]) }
 }
 
 /// Discards a pending signal without sigtimedwait(2), by ignoring it for a moment.
@@ -173,8 +168,7 @@ pub fn sleep(millis: c_int) {
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
-    let failed = unsafe { libc::kill(target.as_raw(), number) } != 0;
-    if failed { Err(Errno::last()) } else { Ok(()) }
+    Errno::result(unsafe { libc::kill(target.as_raw(), number) }).map(drop)
 }
 
 /// Sets CHLD's disposition to the default, under which the kernel keeps an exited child
