@@ -89,8 +89,8 @@ impl Series {
 /// file does not have that counter.
 #[inline(never)] // Only this call needs the buffer on the stack.
 fn passive_opens() -> Result<u64, Option<Errno>> {
-    // The file has less than a quarter of that, unless all 256 types of ICMP have come.
-    let mut buffer = [0; 8192];
+    // Enough even if all 256 types of ICMP have come, whose counters are before those of TCP.
+    let mut buffer = [0; 16 * 1024];
     let snmp = sys::read_file(c"/proc/net/snmp", &mut buffer).map_err(Some)?;
     find_passive_opens(snmp).ok_or(None)
 }
