@@ -126,9 +126,8 @@ impl Init<'_> {
         };
         let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
         if !core::mem::replace(&mut self.said, true) {
-            self.executor.reporter.say(Level::Error, &|line| {
-                wording::cannot_wait(line, is_refused, error);
-            });
+            let what = if is_refused { wording::CANNOT_RECEIVE } else { wording::CANNOT_WAIT };
+            self.executor.reporter.say(Level::Error, &|line| wording::because(line, what, error));
         }
         taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
@@ -261,7 +260,7 @@ impl Executor<'_> {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
                 if self.processes.signal_all(sent, children) {
                     self.reporter.say(Level::Verbose, &|line| {
-                        wording::sent_to_all(line, sent.signal, children);
+                        wording::sent_to_all(line, sent.signal, children)
                     });
                 }
             }
@@ -278,7 +277,7 @@ impl Executor<'_> {
             Action::Start(helper, received) => return self.start(helper, received),
             Action::CreateDrainFile => {
                 if let Some(file) = self.config.drain_file {
-                    mark::create(file.path, self.reporter);
+                    mark::create(file.value, self.reporter);
                 }
             }
             Action::Measure(step) => self.series.measure(step, self.reporter),
@@ -304,7 +303,7 @@ impl Executor<'_> {
             Helper::Drain => &self.config.drain_cmd,
             Helper::Stop => &self.config.stop_cmd,
         };
-        let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
+        let (cmd, command) = (&cmd.as_ref()?.value, self.processes.command.pid);
         match spawn::start_helper(cmd, self.given, command, received) {
             Ok(pid) => {
                 self.processes.helpers[helper as usize] = Some(Child::new(pid));
@@ -326,8 +325,7 @@ impl Executor<'_> {
         let command = self.processes.command.pid;
         let target =
             if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
-        self.reporter.say(wording::level(message), &|line| {
-            wording::describe(line, message, target);
-        });
+        self.reporter
+            .say(wording::level(message), &|line| wording::describe(line, message, target));
     }
 }

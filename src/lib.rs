@@ -6,7 +6,6 @@
 
 pub mod config;
 pub mod copy;
-pub mod decimal;
 pub mod drain;
 pub mod init;
 pub mod mark;
@@ -18,5 +17,6 @@ pub mod spawn;
 pub mod status;
 pub mod sys;
 mod terminal;
+pub mod text;
 pub mod time;
 pub mod wording;

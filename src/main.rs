@@ -61,7 +61,7 @@ fn run(
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
-    let mut config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
+    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
         Request::Help => {
             return Ok(print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter));
         }
@@ -99,7 +99,7 @@ fn run(
         one_thread,
         reporter,
     };
-    Ok(start(&config, is_pid_1, given))
+    Ok(start(config, is_pid_1, given))
 }
 
 /// From the configuration to COMMAND's status.
@@ -123,7 +123,7 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
     let command = match spawn::start_command(&mut given, !config.plan.group) {
         Ok(command) => command,
         Err(error) => {
-            reporter.say(Level::Error, &|line| wording::cannot_fork(line, error));
+            reporter.say(Level::Error, &|line| wording::because(line, wording::CANNOT_FORK, error));
             return FAILURE;
         }
     };
@@ -138,7 +138,7 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
     let _ = unistd::chdir(c"/");
 
     let code = init::run(config, &given, &command).code();
-    if config.remap_exit.contains(code) { 0 } else { code }
+    if config.remap_exit.contains(&code) { 0 } else { code }
 }
 
 /// Prints to stdout. The write may wait for a reader: signals end drain-init then, except
@@ -148,10 +148,12 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     let text = parts.concat();
     let mut rest = &text[..];
     while !rest.is_empty() {
-        match sys::write(1, rest) {
+        match unistd::write(sys::STDOUT, rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) => {
-                reporter.say(Level::Error, &|line| wording::cannot_print(line, error));
+                reporter.say(Level::Error, &|line| {
+                    wording::because(line, wording::CANNOT_PRINT, error)
+                });
                 return FAILURE;
             }
         }
@@ -160,9 +162,7 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
 }
 
 fn say(level: Level, error: Error, reporter: Reporter) {
-    reporter.say(level, &|line| {
-        line.text(error.as_bytes());
-    });
+    reporter.say(level, &|line| line.text(error.as_bytes()));
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

@@ -6,11 +6,11 @@ use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::unistd::{self, Pid};
 
-use crate::decimal;
 use crate::drain::SignalForRemaining;
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys::{self, JobChange, WaitOutcome};
+use crate::text;
 
 /// The target of a signal: a process, or the process group with this ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -417,7 +417,7 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
     let [mut blocked, mut ignored, mut caught] = [None; 3];
     let read = sys::for_each_byte(path, &mut |byte| match byte {
         b'\n' => {
-            let set = Some(SignalSet::from_bits(mask));
+            let set = Some(SignalSet(mask));
             match &line.to_be_bytes() {
                 b"SigBlk:\t" => blocked = set,
                 b"SigIgn:\t" => ignored = set,
@@ -494,19 +494,19 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     // The last part may be cut off, and a number that is cut off is a smaller one.
     let fields_end = stat.iter().rposition(|&byte| byte == b' ')?;
-    let mut fields = stat.get(name_end..fields_end)?.split(|&byte| byte == b' ');
+    let mut fields = text::split(stat.get(name_end..fields_end)?, b' ');
     fields.next();
     let state = fields.next()?;
     let parent = fields.next().and_then(number)?;
     let group = fields.next().and_then(number)?;
-    let threads = fields.nth(THREADS_AFTER_GROUP).and_then(decimal::read)?;
+    let threads = fields.nth(THREADS_AFTER_GROUP).and_then(text::number)?;
     let is_zombie = matches!(state, b"Z" | b"X") && threads < 2;
     Some(Process { parent, group, is_zombie, is_suspended: state == b"T" })
 }
 
 /// The path of a process's file in /proc, as a C string in a buffer of zeros.
 fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> {
-    let digits = decimal::written(pid.as_raw().unsigned_abs().into());
+    let digits = text::digits(pid.as_raw().unsigned_abs().into());
     let mut rest = &mut buffer[..];
     for part in [b"/proc/", digits.as_bytes(), name] {
         let (place, after) = core::mem::take(&mut rest).split_at_mut_checked(part.len())?;
@@ -518,7 +518,7 @@ fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> 
 
 /// A process ID in decimal.
 fn number(digits: &[u8]) -> Option<Pid> {
-    decimal::read(digits).and_then(|number| number.try_into().ok()).map(Pid::from_raw)
+    text::number(digits).and_then(|number| number.try_into().ok()).map(Pid::from_raw)
 }
 
 #[cfg(test)]

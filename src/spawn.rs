@@ -8,11 +8,11 @@ use nix::sys::stat::{self, SFlag};
 use nix::unistd::{self, AccessFlags, Pid};
 
 use crate::config::exec_form::Cmd;
-use crate::config::{self, Error, NamedCmd};
-use crate::decimal;
+use crate::config::{self, Error, Named};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::text;
 use crate::wording::{self, Failure};
 
 const SHELL: &CStr = c"/bin/sh";
@@ -54,7 +54,7 @@ fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
 
 /// A variable for [`Words`], with a decimal value.
 fn variable(name: &[u8], pid: Pid) -> &'static CStr {
-    let digits = decimal::written(pid.as_raw().unsigned_abs().into());
+    let digits = text::digits(pid.as_raw().unsigned_abs().into());
     sys::word(&[name, b"=", digits.as_bytes()])
 }
 
@@ -71,7 +71,7 @@ fn candidates(
         let set = environment.iter().find_map(|word| value_of(word, b"PATH"));
         set.unwrap_or(DEFAULT_PATH)
     };
-    path.split(|&byte| byte == b':').map(move |directory| {
+    text::split(path, b':').map(move |directory| {
         let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
         sys::word(&[directory, slash, program])
     })
@@ -94,8 +94,8 @@ fn is_executable(path: &CStr) -> bool {
 /// # Errors
 ///
 /// A usage error that names the program.
-pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
-    let (program, right): (_, &[u8]) = match named.cmd {
+pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
+    let (program, right): (_, &[u8]) = match named.value {
         Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
         Cmd::Exec([program, ..]) if is_one_string(program) => (program, ONE_STRING),
         Cmd::Exec(words) => (words[0], b"try the path of a program in the image"),
@@ -201,9 +201,9 @@ pub(crate) fn start_helper(
     // drain-init itself is in /.
     let directory = given.directory.unwrap_or_default();
     if let Err(error) = unistd::chdir(directory) {
-        given.reporter.say(Level::Notice, &|line| {
-            wording::cannot_enter(line, directory.to_bytes(), error);
-        });
+        given
+            .reporter
+            .say(Level::Notice, &|line| wording::cannot_enter(line, directory.to_bytes(), error));
     }
 
     let none = &mut core::iter::empty();
@@ -211,7 +211,7 @@ pub(crate) fn start_helper(
         Cmd::Exec(words) => Words::of(words, none),
         Cmd::Shell(line) => Words::of(&[SHELL, c"-c", line], none),
     };
-    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()]);
+    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name()]);
     let main_pid = variable(b"MAINPID", command);
     let mut others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
@@ -230,9 +230,9 @@ fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
     // status.
     sys::set_signal_mask(SignalSet::ALL);
     let hint = if is_one_string(program) { ONE_STRING } else { b"" };
-    given.reporter.say(Level::Error, &|line| {
-        wording::cannot_run(line, program.to_bytes(), failure, hint);
-    });
+    given
+        .reporter
+        .say(Level::Error, &|line| wording::cannot_run(line, program.to_bytes(), failure, hint));
     sys::exit(match failure {
         Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
         _ => 126,
