@@ -9,7 +9,6 @@ mod values;
 mod variables;
 
 pub use options::HELP;
-pub use values::ExitCodes;
 pub use variables::{SIGNAL_VARIABLE, Variables};
 
 use core::ffi::CStr;
@@ -17,12 +16,12 @@ use core::ffi::CStr;
 use crate::drain::Plan;
 use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
-use command_line::Asked;
 use exec_form::Cmd;
 use settings::Settings;
 
-/// What the command line and the environment ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the command line and the environment ask for. Like everything that is parsed, it is
+/// leaked: the program's allocator frees nothing, and code that frees would only be in the way.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// Print the help.
     Help,
@@ -31,7 +30,7 @@ pub enum Request {
     /// Copy the program to this path.
     CopyTo(&'static CStr),
     /// Run COMMAND.
-    Run(Box<Config>),
+    Run(&'static mut Config),
 }
 
 /// How to run COMMAND.
@@ -40,11 +39,11 @@ pub struct Config {
     /// What the state machine needs to know.
     pub plan: Plan,
     /// The drain file.
-    pub drain_file: Option<NamedPath>,
+    pub drain_file: Option<Named<&'static CStr>>,
     /// The drain command.
-    pub drain_cmd: Option<NamedCmd>,
+    pub drain_cmd: Option<Named<Cmd>>,
     /// The stop command.
-    pub stop_cmd: Option<NamedCmd>,
+    pub stop_cmd: Option<Named<Cmd>>,
     /// The signals that an option or a variable names to be sent. COMMAND must not
     /// inherit them ignored.
     pub named_signals: SignalSet,
@@ -57,44 +56,21 @@ pub struct Config {
     /// The signal to receive when the parent dies.
     pub pdeathsig: Option<Signal>,
     /// Statuses of COMMAND that become 0.
-    pub remap_exit: ExitCodes,
+    pub remap_exit: Vec<u8>,
     /// COMMAND's place in the argument list, counted from the program's name.
     pub command: usize,
 }
 
-impl Config {
-    fn find_named_signals(&self) -> SignalSet {
-        let plan = &self.plan;
-        let mut named = plan.rewrites.replacements();
-        // A stop signal that is rewritten is not sent; the drain signal is not rewritten.
-        let is_sent = |signal: &Signal| plan.rewrites.apply(*signal) == Some(*signal);
-        for signal in plan.stop_signals.iter().filter(is_sent).chain(plan.drain_signal) {
-            named.insert(signal);
-        }
-        named
-    }
-}
-
-/// A drain or stop command, and what asked for it.
+/// A value, and what asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamedCmd {
-    /// The command.
-    pub cmd: Cmd,
+pub struct Named<T> {
+    /// The value.
+    pub value: T,
     /// The name of the option or variable, for an error that names it.
     pub asked_by: &'static [u8],
 }
 
-/// The path of a drain file, and what asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamedPath {
-    /// The path.
-    pub path: &'static CStr,
-    /// The name of the option or variable, for an error that names it.
-    pub asked_by: &'static [u8],
-}
-
-/// A usage error: one line, without its end. Like everything that is parsed, it is leaked:
-/// the program's allocator frees nothing, and code that frees would only be in the way.
+/// A usage error: one line, without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(&'static [u8]);
 
@@ -126,14 +102,11 @@ pub fn parse<'a>(
     is_pid_1: bool,
 ) -> Result<Request, Error> {
     let mut settings = Settings::new();
-    let command = match command_line::read(args, &mut settings)? {
-        Asked::Help => return Ok(Request::Help),
-        Asked::Version => return Ok(Request::Version),
-        Asked::CopyTo(path) => return Ok(Request::CopyTo(path)),
-        Asked::Command(place) => place,
-    };
+    if let Some(request) = command_line::read(args, &mut settings)? {
+        return Ok(request);
+    }
     variables.read(&mut settings)?;
-    Ok(Request::Run(settings.complete(command, is_pid_1)))
+    Ok(Request::Run(settings.complete(is_pid_1)))
 }
 
 #[cfg(test)]

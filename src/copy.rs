@@ -4,7 +4,8 @@
 use core::ffi::CStr;
 
 use nix::errno::Errno;
-use nix::sys::stat::SFlag;
+use nix::fcntl::{self, AT_FDCWD};
+use nix::sys::stat::{self, Mode, SFlag};
 use nix::unistd;
 
 use crate::report::{Level, Reporter};
@@ -19,16 +20,14 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };
     let target = sys::word(&[path.to_bytes(), name]);
     let Err(error) = copy(target, sys::random()) else { return 0 };
-    reporter.say(Level::Error, &|line| {
-        wording::cannot_make(line, wording::CANNOT_COPY, target, error);
-    });
+    reporter
+        .say(Level::Error, &|line| wording::cannot_make(line, wording::CANNOT_COPY, target, error));
     1
 }
 
 /// Replaces `target` by a copy, or leaves it. The number is for the name of a temporary
 /// file.
 fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
-    let program = sys::open_to_read(c"/proc/self/exe")?;
     let (temporary, file) = loop {
         let mut digits = [0; 8];
         for digit in &mut digits {
@@ -36,31 +35,28 @@ fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
             number = number.rotate_right(4);
         }
         let temporary = sys::word(&[sys::directory(target), b".drain-init.", &digits]);
-        match sys::create(temporary, 0o700) {
+        match sys::create(temporary, Mode::S_IRWXU) {
             Err(Errno::EEXIST) => number = number.wrapping_add(1),
             file => break (temporary, file?),
         }
     };
-    let done = fill(file, program).and_then(|()| sys::publish(file, 0o755, temporary, target));
+    let done = sys::for_each_piece(c"/proc/self/exe", &mut |mut rest| {
+        while !rest.is_empty() {
+            rest = &rest[unistd::write(&file, rest)?..];
+        }
+        Ok(())
+    })
+    .and_then(|()| {
+        // Whatever the umask.
+        stat::fchmod(&file, Mode::from_bits_truncate(0o755))?;
+        unistd::fsync(&file)?;
+        fcntl::renameat(AT_FDCWD, temporary, AT_FDCWD, target)
+    });
     if done.is_err() {
         // It may be only the half of a program.
         let _ = unistd::unlink(temporary);
     }
     done
-}
-
-/// Writes what `program` has to `file`.
-fn fill(file: i32, program: i32) -> nix::Result<()> {
-    let mut buffer = [0; 4096];
-    loop {
-        let mut rest = sys::read(program, &mut buffer)?;
-        if rest.is_empty() {
-            return Ok(());
-        }
-        while !rest.is_empty() {
-            rest = &rest[sys::write(file, rest)?..];
-        }
-    }
 }
 
 #[cfg(test)]

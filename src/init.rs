@@ -8,12 +8,12 @@ use crate::config::Config;
 use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
 use crate::mark;
 use crate::measure::Series;
-use crate::processes::{self, Child, Group, JobChange, Processes, ReapSummary, Target};
+use crate::processes::{self, Child, Processes, Remaining, Target};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::status::Status;
-use crate::sys;
+use crate::sys::{self, JobChange};
 use crate::terminal;
 use crate::time::Duration;
 use crate::wording;
@@ -27,7 +27,7 @@ const GROUP_POLL: Duration = Duration::from_secs(1);
 const SIGNAL_POLL: i32 = 100;
 
 /// The init, once COMMAND has been started.
-pub struct Init<'a> {
+struct Init<'a> {
     /// The state machine, which decides and does nothing.
     drain: Drain,
     /// What carries its decisions out.
@@ -38,45 +38,33 @@ pub struct Init<'a> {
     said: bool,
 }
 
-impl<'a> Init<'a> {
-    /// An init whose COMMAND was just started.
-    #[must_use]
-    pub fn new(
-        config: &'a Config,
-        given: &'a Inheritance,
-        reporter: Reporter<'a>,
-        command: &spawn::Command,
-    ) -> Self {
-        let executor = Executor {
-            config,
-            given,
-            reporter,
-            processes: Processes::new(Child::new(command.pid)),
-            series: Series::new(),
-            has_terminal: command.has_terminal,
-            exit: None,
-        };
-        Self {
-            drain: Drain::new(config.plan.clone()),
-            executor,
-            scan_due: Duration::ZERO,
-            said: false,
-        }
-    }
+/// Runs until COMMAND, which was just started, has exited, and everything else that
+/// drain-init waits for. Returns COMMAND's status.
+#[must_use]
+pub fn run(config: &Config, given: &Inheritance, command: &spawn::Command) -> Status {
+    let executor = Executor {
+        config,
+        given,
+        reporter: given.reporter,
+        processes: Processes::new(Child::new(command.pid)),
+        series: Series::new(),
+        has_terminal: command.has_terminal,
+        exit: None,
+    };
+    let drain = Drain::new(config.plan.clone());
+    Init { drain, executor, scan_due: Duration::ZERO, said: false }.run()
+}
 
-    /// Runs until COMMAND has exited, and everything else that it waits for. Returns
-    /// COMMAND's status.
-    #[must_use]
-    pub fn run(mut self) -> Status {
+impl Init<'_> {
+    fn run(mut self) -> Status {
         let mut received = None;
         loop {
             // Exited children come first: sigtimedwait returns the lowest signal, not
             // the oldest, and so TERM before CHLD. If another signal woke us and no CHLD
             // is pending, no child has exited; to ask that is cheaper than a waitpid.
-            let is_idle = received.is_none();
-            let reaped = (is_idle
-                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD)))
-                && self.handle_exits();
+            let may_reap = received.is_none()
+                || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD));
+            let reaped = may_reap && self.handle_exits();
             if let Some(deadline) = self.drain.deadline() {
                 let now = sys::now();
                 if now >= deadline {
@@ -94,7 +82,10 @@ impl<'a> Init<'a> {
                 }
             }
             if let Some(status) = self.executor.exit {
-                self.executor.take_terminal_back();
+                if self.executor.has_terminal {
+                    // drain-init's own group may be a script's, which continues now.
+                    terminal::pass(self.executor.processes.command.pid, unistd::getpgrp());
+                }
                 return status;
             }
             if let Some(signal) = received {
@@ -135,9 +126,8 @@ impl<'a> Init<'a> {
         };
         let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
         if !core::mem::replace(&mut self.said, true) {
-            self.executor.reporter.say(Level::Error, &|line| {
-                wording::cannot_wait(line, is_refused, error);
-            });
+            let what = if is_refused { wording::CANNOT_RECEIVE } else { wording::CANNOT_WAIT };
+            self.executor.reporter.say(Level::Error, &|line| wording::because(line, what, error));
         }
         taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
@@ -145,70 +135,67 @@ impl<'a> Init<'a> {
     /// Reaps every child that has exited. COMMAND's exit counts before the others.
     /// Returns whether any child was reaped.
     fn handle_exits(&mut self) -> bool {
-        let summary = self.executor.reap_and_report();
-        if let Some(change) = summary.job {
-            let event = match change {
-                JobChange::Stopped(signal) => {
-                    // After its end there is nothing to continue.
-                    let runs = summary.command.is_none();
-                    let continuer = runs.then(|| terminal::continuer(signal)).flatten();
-                    Event::CommandSuspended { signal, continuer }
-                }
-                JobChange::Continued => Event::CommandContinued,
-            };
-            self.feed(event, sys::now());
-        }
-        if let Some(status) = summary.command {
-            let group_remains = self.executor.processes.command.group_exists() != Ok(false);
-            self.feed(Event::CommandExited { status, group_remains }, sys::now());
-        }
-        if let Some(signal) = summary.member_stopped {
-            if self.executor.processes.command.reaped {
-                let continuer = terminal::continuer(signal);
-                self.feed(Event::MemberSuspended { signal, continuer }, sys::now());
-            }
-        }
-        // NoChildren follows the last exit, and not each wake after it.
-        if !summary.any {
+        let Executor { config, reporter, processes, .. } = &mut self.executor;
+        let summary = processes.reap(&|pid, status| {
+            let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
+            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
+        });
+        if !summary.any && summary.job.is_none() && summary.member_suspended.is_none() {
             return false;
         }
         let now = sys::now();
-        if let Some(status) = summary.drain_cmd {
-            self.feed(Event::HelperExited(Helper::Drain, status), now);
+        match summary.job {
+            Some(JobChange::Suspended(signal)) => {
+                // After its end there is nothing to continue.
+                let runs = summary.command.is_none();
+                let continuer = runs.then(|| terminal::continuer(signal)).flatten();
+                self.feed(Event::Suspended { signal, continuer }, now);
+            }
+            Some(JobChange::Continued) => self.feed(Event::CommandContinued, now),
+            None => {}
         }
-        if let Some(status) = summary.stop_cmd {
-            self.feed(Event::HelperExited(Helper::Stop, status), now);
+        let command = &mut self.executor.processes.command;
+        let member_suspended = summary.member_suspended.filter(|_| command.reaped);
+        if let Some(status) = summary.command {
+            let group_remains = command.group().is_some();
+            self.feed(Event::CommandExited { status, group_remains }, now);
         }
-        if summary.no_children {
+        if let Some(signal) = member_suspended {
+            let continuer = terminal::continuer(signal);
+            self.feed(Event::Suspended { signal, continuer }, now);
+        }
+        for helper in [Helper::Drain, Helper::Stop] {
+            if let Some(status) = summary.helpers[helper as usize] {
+                self.feed(Event::HelperEnded(helper, Some(status)), now);
+            }
+        }
+        // It follows the last exit, and not each wake after it.
+        if summary.any && summary.no_children {
             self.feed(Event::NoChildren, now);
         }
-        true
+        summary.any
     }
 
-    /// Looks at what remains of COMMAND's group.
+    /// Checks what remains of COMMAND's group.
     fn check_group(&mut self) {
         let sent = self.drain.sent_to_group();
-        let group = self.executor.processes.look_at_group(sent);
-        let event = match group {
-            Group::Gone => Event::GroupGone,
-            Group::Forbidden => Event::GroupForbidden,
-            Group::Remaining => return,
-            Group::Zombies(_) | Group::Ignoring(_) => {
-                self.handle_exits();
-                if self.executor.processes.look_at_group(sent) != group {
-                    return;
-                }
-                // After KILL, /proc may hide only what is about to exit.
-                if !self.drain.was_killed() && !processes::proc_lists_all() {
-                    return;
-                }
-                if matches!(group, Group::Zombies(_)) {
-                    Event::GroupGone
-                } else {
-                    Event::GroupIgnores
-                }
-            }
+        let remaining = self.executor.processes.remaining(sent);
+        let (event, needs_proof) = match remaining {
+            Remaining::Running => return,
+            Remaining::Gone => (Event::GroupGone, false),
+            Remaining::Forbidden => (Event::GroupForbidden, false),
+            Remaining::Zombies(_) => (Event::GroupGone, true),
+            Remaining::Ignoring(_) => (Event::GroupIgnores, true),
         };
+        if needs_proof {
+            self.handle_exits();
+            // After KILL, /proc may hide only what is about to exit.
+            let is_proof = self.executor.processes.remaining(sent) == remaining
+                && (self.drain.was_killed() || processes::proc_lists_all());
+            if !is_proof {
+                return;
+            }
+        }
         self.feed(event, sys::now());
     }
 
@@ -231,7 +218,7 @@ impl<'a> Init<'a> {
 struct Executor<'a> {
     config: &'a Config,
     given: &'a Inheritance,
-    reporter: Reporter<'a>,
+    reporter: Reporter<'static>,
     processes: Processes,
     /// The figures of `--measure-drain`.
     series: Series,
@@ -242,21 +229,6 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    fn reap_and_report(&mut self) -> ReapSummary {
-        let (config, reporter) = (self.config, self.reporter);
-        self.processes.reap(&|pid, status| {
-            let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
-            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
-        })
-    }
-
-    /// Makes drain-init's own group the foreground group again, which may be a script's.
-    fn take_terminal_back(&self) {
-        if self.has_terminal {
-            terminal::pass(self.processes.command.pid, unistd::getpgrp());
-        }
-    }
-
     /// Does what an action says. Returns the event that follows if a drain or stop command
     /// could not be started.
     fn carry_out(&mut self, action: Action) -> Option<Event> {
@@ -279,24 +251,22 @@ impl Executor<'_> {
                 }
             }
             Action::SendToHelper(helper, signal) => {
-                if let Some(child) = self.helper(helper) {
+                if let Some(child) = &mut self.processes.helpers[helper as usize] {
                     // It may have exited.
                     let _ = child.signal(Target::Group(child.pid), signal);
                 }
             }
-            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
+            Action::SendToAll(sent) => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
-                let spare = [spare_command, spare_drain_cmd];
-                if self.processes.signal_all(signal, children, spare) {
+                if self.processes.signal_all(sent, children) {
                     self.reporter.say(Level::Verbose, &|line| {
-                        wording::sent_to_all(line, signal, children);
+                        wording::sent_to_all(line, sent.signal, children)
                     });
                 }
             }
             Action::PassTerminal => {
-                // Once the group is gone its ID may be reused.
-                if command.group_exists() != Ok(false) {
-                    terminal::pass(unistd::getpgrp(), command.pid);
+                if let Some(group) = command.group() {
+                    terminal::pass(unistd::getpgrp(), group);
                 }
             }
             Action::ContinueInForeground => {
@@ -307,17 +277,17 @@ impl Executor<'_> {
             Action::Start(helper, received) => return self.start(helper, received),
             Action::CreateDrainFile => {
                 if let Some(file) = self.config.drain_file {
-                    mark::create(file.path, self.reporter);
+                    mark::create(file.value, self.reporter);
                 }
             }
             Action::Measure(step) => self.series.measure(step, self.reporter),
             Action::SuspendSelf => {
-                // PID 1 cannot stop. If a CONT is pending, it came later than the signal that
-                // asked for this, and STOP would discard it.
+                // PID 1 cannot be suspended. If a CONT is pending, it came later than the signal
+                // that asked for this, and STOP would discard it.
                 let pid = unistd::getpid();
-                let continued =
-                    || sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT));
-                if pid.as_raw() != 1 && !continued() {
+                if pid.as_raw() != 1
+                    && !sys::pending_signals().is_some_and(|them| them.contains(Signal::CONT))
+                {
                     let _ = sys::kill(pid, Some(Signal::STOP));
                 }
             }
@@ -333,24 +303,16 @@ impl Executor<'_> {
             Helper::Drain => &self.config.drain_cmd,
             Helper::Stop => &self.config.stop_cmd,
         };
-        let (cmd, command) = (&cmd.as_ref()?.cmd, self.processes.command.pid);
-        match spawn::start_helper(cmd, self.given, command, received, self.reporter) {
+        let (cmd, command) = (&cmd.as_ref()?.value, self.processes.command.pid);
+        match spawn::start_helper(cmd, self.given, command, received) {
             Ok(pid) => {
-                *self.helper(helper) = Some(Child::new(pid));
+                self.processes.helpers[helper as usize] = Some(Child::new(pid));
                 None
             }
             Err(error) => {
                 self.reporter.say(Level::Error, &|line| wording::cannot_start(line, helper, error));
-                Some(Event::HelperNotStarted(helper))
+                Some(Event::HelperEnded(helper, None))
             }
-        }
-    }
-
-    /// The drain or stop command, if it was started.
-    const fn helper(&mut self, helper: Helper) -> &mut Option<Child> {
-        match helper {
-            Helper::Drain => &mut self.processes.drain_cmd,
-            Helper::Stop => &mut self.processes.stop_cmd,
         }
     }
 
@@ -363,8 +325,7 @@ impl Executor<'_> {
         let command = self.processes.command.pid;
         let target =
             if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
-        self.reporter.say(wording::level(message), &|line| {
-            wording::describe(line, message, target);
-        });
+        self.reporter
+            .say(wording::level(message), &|line| wording::describe(line, message, target));
     }
 }

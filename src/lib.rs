@@ -6,17 +6,17 @@
 
 pub mod config;
 pub mod copy;
-pub mod decimal;
 pub mod drain;
 pub mod init;
 pub mod mark;
 pub mod measure;
-pub mod processes;
+mod processes;
 pub mod report;
 pub mod signal;
 pub mod spawn;
 pub mod status;
 pub mod sys;
-pub mod terminal;
+mod terminal;
+pub mod text;
 pub mod time;
 pub mod wording;

@@ -15,7 +15,7 @@ use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request, Variables};
 use drain_init::copy;
-use drain_init::init::Init;
+use drain_init::init;
 use drain_init::mark;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
@@ -42,40 +42,46 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
     let environment = unsafe { sys::take_environment() };
     // SAFETY: nothing here starts another.
     let one_thread = unsafe { OneThread::promised() };
-    run(argv, environment, one_thread).into()
-}
-
-/// From the arguments to the exit status.
-fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
+    let status = run(argv, environment, one_thread, reporter).unwrap_or_else(|error| {
+        say(Level::Error, error, reporter);
+        FAILURE
+    });
+    status.into()
+}
+
+/// From the arguments to the exit status, or a usage error.
+fn run(
+    argv: Words,
+    mut environment: Words,
+    one_thread: OneThread,
+    reporter: Reporter<'static>,
+) -> Result<u8, Error> {
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
-    let mut config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1) {
-        Ok(Request::Help) => {
-            return print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter);
+    let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
+        Request::Help => {
+            return Ok(print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter));
         }
-        Ok(Request::Version) => {
-            return print(&[b"drain-init ", env!("CARGO_PKG_VERSION").as_bytes(), b"\n"], reporter);
+        Request::Version => {
+            let version = env!("CARGO_PKG_VERSION").as_bytes();
+            return Ok(print(&[b"drain-init ", version, b"\n"], reporter));
         }
-        Ok(Request::CopyTo(path)) => {
+        Request::CopyTo(path) => {
             sys::let_signals_end(SignalSet::of(&[Signal::XFSZ]));
-            return copy::copy_to(path, reporter);
+            return Ok(copy::copy_to(path, reporter));
         }
-        Ok(Request::Run(config)) => config,
-        Err(error) => return refuse(error, reporter),
+        Request::Run(config) => config,
     };
     let reporter = reporter.at(config.level);
     for named in [config.drain_cmd, config.stop_cmd].into_iter().flatten() {
-        if let Err(error) = spawn::check(named, &environment) {
-            return refuse(error, reporter);
-        }
+        spawn::check(named, &environment)?;
     }
     // Last, because it removes a file, and a usage error touches nothing.
-    let prepared = config.drain_file.as_mut().map(|file| mark::prepare(file, is_pid_1, reporter));
-    if let Some(Err(error)) = prepared {
-        return refuse(error, reporter);
+    if let Some(file) = &mut config.drain_file {
+        mark::prepare(file, is_pid_1, reporter)?;
     }
     if (config.plan.drain_file || config.plan.measure) && !config.plan.drain_lasts() {
         reporter.say(Level::Notice, &wording::ends_at_once);
@@ -83,18 +89,22 @@ fn run(argv: Words, mut environment: Words, one_thread: OneThread) -> u8 {
     for warning in variables.warnings() {
         say(Level::Notice, warning, reporter);
     }
-    start(&config, is_pid_1, argv, environment, one_thread, reporter)
+    let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
+    let given = Inheritance {
+        argv: argv.skip(config.command),
+        environment,
+        sigchld_ignored: sys::reset_sigchld(),
+        named_signals: config.named_signals,
+        directory: runs_helpers.then(sys::working_directory).flatten(),
+        one_thread,
+        reporter,
+    };
+    Ok(start(config, is_pid_1, given))
 }
 
 /// From the configuration to COMMAND's status.
-fn start(
-    config: &Config,
-    is_pid_1: bool,
-    argv: Words,
-    environment: Words,
-    one_thread: OneThread,
-    reporter: Reporter,
-) -> u8 {
+fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
+    let reporter = given.reporter;
     if let Some(signal) = config.pdeathsig {
         let parent = unistd::getppid();
         warn_on_error(sys::set_parent_death_signal(signal), b"--pdeathsig", reporter);
@@ -110,19 +120,10 @@ fn start(
         // drain-init still checks once a second.
         let _ = prctl::set_child_subreaper(true);
     }
-    let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
-    let mut given = Inheritance {
-        argv: argv.skip(config.command),
-        environment,
-        sigchld_ignored: sys::reset_sigchld(),
-        named_signals: config.named_signals,
-        directory: runs_helpers.then(sys::working_directory).flatten(),
-        one_thread,
-    };
-    let command = match spawn::start_command(&mut given, !config.plan.group, reporter) {
+    let command = match spawn::start_command(&mut given, !config.plan.group) {
         Ok(command) => command,
         Err(error) => {
-            reporter.say(Level::Error, &|line| wording::cannot_fork(line, error));
+            reporter.say(Level::Error, &|line| wording::because(line, wording::CANNOT_FORK, error));
             return FAILURE;
         }
     };
@@ -136,8 +137,8 @@ fn start(
     }
     let _ = unistd::chdir(c"/");
 
-    let code = Init::new(config, &given, reporter, &command).run().code();
-    if config.remap_exit.contains(code) { 0 } else { code }
+    let code = init::run(config, &given, &command).code();
+    if config.remap_exit.contains(&code) { 0 } else { code }
 }
 
 /// Prints to stdout. The write may wait for a reader: signals end drain-init then, except
@@ -147,10 +148,12 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     let text = parts.concat();
     let mut rest = &text[..];
     while !rest.is_empty() {
-        match sys::write(1, rest) {
+        match unistd::write(sys::STDOUT, rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) => {
-                reporter.say(Level::Error, &|line| wording::cannot_print(line, error));
+                reporter.say(Level::Error, &|line| {
+                    wording::because(line, wording::CANNOT_PRINT, error)
+                });
                 return FAILURE;
             }
         }
@@ -158,16 +161,8 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     0
 }
 
-/// Reports a usage error.
-fn refuse(error: Error, reporter: Reporter) -> u8 {
-    say(Level::Error, error, reporter);
-    FAILURE
-}
-
 fn say(level: Level, error: Error, reporter: Reporter) {
-    reporter.say(level, &|line| {
-        line.text(error.as_bytes());
-    });
+    reporter.say(level, &|line| line.text(error.as_bytes()));
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

@@ -3,10 +3,10 @@
 use core::ffi::CStr;
 
 use nix::errno::Errno;
-use nix::sys::stat;
+use nix::sys::stat::{self, Mode};
 use nix::unistd::{self, AccessFlags};
 
-use crate::config::{Error, NamedPath};
+use crate::config::{Error, Named};
 use crate::report::{Level, Reporter};
 use crate::sys;
 use crate::wording;
@@ -18,12 +18,12 @@ use crate::wording;
 ///
 /// A usage error, if creating the file could only fail at the stop or if its path is
 /// taken.
-pub fn prepare(file: &mut NamedPath, is_pid_1: bool, reporter: Reporter) -> Result<(), Error> {
-    if !file.path.to_bytes().starts_with(b"/") {
+pub fn prepare(file: &mut Named<&CStr>, is_pid_1: bool, reporter: Reporter) -> Result<(), Error> {
+    if !file.value.to_bytes().starts_with(b"/") {
         let directory = sys::working_directory().unwrap_or_default();
-        file.path = sys::word(&[directory.to_bytes(), b"/", file.path.to_bytes()]);
+        file.value = sys::word(&[directory.to_bytes(), b"/", file.value.to_bytes()]);
     }
-    let Err(error) = check(file.path, is_pid_1, reporter) else { return Ok(()) };
+    let Err(error) = check(file.value, is_pid_1, reporter) else { return Ok(()) };
     // Any other error may be gone by the time of the stop.
     if !matches!(
         error,
@@ -41,7 +41,7 @@ pub fn prepare(file: &mut NamedPath, is_pid_1: bool, reporter: Reporter) -> Resu
     Err(Error::new(&[
         file.asked_by,
         b": '",
-        file.path.to_bytes(),
+        file.value.to_bytes(),
         b"' cannot be created: ",
         sys::error_text(error).unwrap_or_default(),
         b" (try a new file in a writable directory)",
@@ -69,12 +69,11 @@ fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
 
 /// Creates the drain file. One that exists is as good.
 pub fn create(path: &CStr, reporter: Reporter) {
-    match sys::create(path, 0o644) {
-        Ok(descriptor) => sys::close(descriptor),
-        Err(Errno::EEXIST) => {}
+    match sys::create(path, Mode::from_bits_truncate(0o644)) {
+        Ok(_) | Err(Errno::EEXIST) => {}
         Err(error) => {
             reporter.say(Level::Error, &|line| {
-                wording::cannot_make(line, wording::CANNOT_CREATE, path, error);
+                wording::cannot_make(line, wording::CANNOT_CREATE, path, error)
             });
         }
     }

@@ -2,10 +2,10 @@
 
 use nix::errno::Errno;
 
-use crate::decimal;
 use crate::drain::Measure;
 use crate::report::{Level, Reporter};
 use crate::sys;
+use crate::text;
 use crate::wording::{self, MISSED};
 
 /// How many figures are shown one by one. The line must not exceed 1,024 bytes.
@@ -52,17 +52,14 @@ impl Series {
     /// Adds the figure that follows from the counter.
     fn take(&mut self, counter: Option<u64>) {
         match (self.counter, counter) {
-            // Its connections count in the next one.
-            (_, None) => self.add(MISSED),
+            // It goes backwards if it wraps or if the namespace is another one.
+            (Some(before), Some(now)) if now < before => self.counter = None,
             (Some(before), Some(now)) => {
-                // It goes backwards if it wraps or if the namespace is another one.
-                let new = now.checked_sub(before);
-                if let Some(new) = new {
-                    self.add(u32::try_from(new).unwrap_or(MISSED - 1));
-                }
-                self.counter = new.and(counter);
+                self.add(u32::try_from(now - before).unwrap_or(MISSED - 1));
+                self.counter = counter;
             }
-            (None, _) => {}
+            // Its connections count in the next one.
+            _ => self.add(MISSED),
         }
     }
 
@@ -90,61 +87,31 @@ impl Series {
 
 /// How many TCP connections the network namespace has accepted. The error is `None` if the
 /// file does not have that counter.
+#[inline(never)] // Only this call needs the buffer on the stack.
 fn passive_opens() -> Result<u64, Option<Errno>> {
-    let mut reader = Reader::new();
-    sys::for_each_byte(c"/proc/net/snmp", &mut |byte| reader.read(byte)).map_err(Some)?;
-    reader.value.ok_or(None)
+    // Enough even if all 256 types of ICMP have come, whose counters are before those of TCP.
+    let mut buffer = [0; 16 * 1024];
+    let snmp = sys::read_file(c"/proc/net/snmp", &mut buffer).map_err(Some)?;
+    find_passive_opens(snmp).ok_or(None)
 }
 
-/// Finds `PassiveOpens`: a line that begins with `Tcp:` names the fields, the next such
-/// line has their values.
-struct Reader {
-    word: [u8; 24],
-    length: usize,
-    /// How many words there are before this one in its line.
-    place: usize,
-    is_tcp: bool,
-    /// The field's place in its line.
-    field: Option<usize>,
-    value: Option<u64>,
-}
-
-impl Reader {
-    const fn new() -> Self {
-        Self { word: [0; 24], length: 0, place: 0, is_tcp: false, field: None, value: None }
-    }
-
-    fn read(&mut self, byte: u8) {
-        if byte != b' ' && byte != b'\n' {
-            // A longer word is neither the name nor a number.
-            if let Some(place) = self.word.get_mut(self.length) {
-                *place = byte;
-                self.length += 1;
-            }
-            return;
+/// A line that begins with `Tcp:` names the fields, the next such line has their values.
+fn find_passive_opens(snmp: &[u8]) -> Option<u64> {
+    let mut place = None;
+    for line in text::split(snmp, b'\n') {
+        let mut words = text::split(line, b' ');
+        match place {
+            _ if words.next() != Some(b"Tcp:") => {}
+            None => place = Some(words.position(|name| name == b"PassiveOpens")?),
+            Some(place) => return text::number(words.nth(place)?),
         }
-        let word = &self.word[..self.length];
-        if self.place == 0 {
-            self.is_tcp = word == b"Tcp:";
-        } else if self.is_tcp && word == b"PassiveOpens" {
-            self.field = Some(self.place);
-        } else if self.is_tcp && self.field == Some(self.place) {
-            self.value = decimal::read(word);
-        }
-        self.length = 0;
-        self.place = if byte == b' ' { self.place + 1 } else { 0 };
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(text: &str) -> Option<u64> {
-        let mut reader = Reader::new();
-        text.bytes().for_each(|byte| reader.read(byte));
-        reader.value
-    }
 
     #[test]
     fn passive_opens_is_found_by_its_name() {
@@ -159,8 +126,8 @@ mod tests {
             ("Tcp: PassiveOpens\n", None),
             ("", None),
         ] {
-            assert_eq!(read(text), value, "{text}");
-            assert_eq!(read(&format!("{ip}{text}")), value, "{text}");
+            assert_eq!(find_passive_opens(text.as_bytes()), value, "{text}");
+            assert_eq!(find_passive_opens(format!("{ip}{text}").as_bytes()), value, "{text}");
         }
     }
 

@@ -6,23 +6,21 @@ use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::unistd::{self, Pid};
 
-use crate::decimal;
+use crate::drain::SignalForRemaining;
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
-use crate::sys::{self, WaitOutcome};
+use crate::sys::{self, JobChange, WaitOutcome};
+use crate::text;
 
-/// The target of a signal.
+/// The target of a signal: a process, or the process group with this ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// To the process with this ID.
     Process(Pid),
-    /// To the process group with this ID.
     Group(Pid),
 }
 
 impl Target {
     /// The process ID, or that of the group's leader.
-    #[must_use]
     pub const fn pid(self) -> Pid {
         match self {
             Self::Process(pid) | Self::Group(pid) => pid,
@@ -41,28 +39,26 @@ pub struct Child {
 }
 
 impl Child {
-    /// A child that was just started.
-    #[must_use]
     pub const fn new(pid: Pid) -> Self {
         Self { pid, reaped: false, gone: false }
     }
 
-    /// Whether its group has members. Once false, it stays false.
-    ///
-    /// # Errors
-    ///
-    /// Those of kill(2) except ESRCH: EPERM if it has members, and none of them may be
-    /// signalled.
+    /// Whether its group has members. Once false, it stays false. See kill(2): EPERM if it
+    /// has members, and none of them may be signalled.
     pub fn group_exists(&mut self) -> nix::Result<bool> {
         // Before the child is reaped, the group may not exist yet.
         if self.reaped && !self.gone {
-            let answer = sys::kill(self.negated_pid(), None);
-            self.gone = answer == Err(Errno::ESRCH);
-            if !self.gone {
-                answer?;
+            match sys::kill(self.negated_pid(), None) {
+                Err(Errno::ESRCH) => self.gone = true,
+                answer => answer?,
             }
         }
         Ok(!self.gone)
+    }
+
+    /// The ID of its group, unless that is gone.
+    pub fn group(&mut self) -> Option<Pid> {
+        (self.group_exists() != Ok(false)).then_some(self.pid)
     }
 
     /// The group as kill(2) takes it.
@@ -70,55 +66,51 @@ impl Child {
         Pid::from_raw(-self.pid.as_raw())
     }
 
-    /// Signals the process, if that is the target, and otherwise the group.
-    ///
-    /// # Errors
-    ///
-    /// Those of kill(2): ESRCH if the target has exited.
+    /// Signals the process, if that is the target, and otherwise the group. See kill(2):
+    /// ESRCH if the target has exited.
     pub fn signal(&mut self, target: Target, signal: Signal) -> nix::Result<()> {
-        if let Target::Process(_) = target {
-            if self.reaped {
+        if let Target::Group(_) = target {
+            if self.gone {
                 return Err(Errno::ESRCH);
             }
-            return sys::kill(self.pid, Some(signal));
-        }
-        if self.gone {
-            return Err(Errno::ESRCH);
-        }
-        match sys::kill(self.negated_pid(), Some(signal)) {
+            let result = sys::kill(self.negated_pid(), Some(signal));
+            if result != Err(Errno::ESRCH) {
+                return result;
+            }
             // Between fork and setsid the group does not exist. The child has blocked
             // signals, so this one stays pending until the exec.
-            Err(Errno::ESRCH) if !self.reaped => sys::kill(self.pid, Some(signal)),
-            result => {
-                self.gone = result == Err(Errno::ESRCH);
-                result
-            }
+            self.gone = self.reaped;
         }
+        if self.reaped {
+            return Err(Errno::ESRCH);
+        }
+        sys::kill(self.pid, Some(signal))
     }
-}
 
-/// A change of state that job control makes.
-#[derive(Clone, Copy)]
-pub enum JobChange {
-    /// Stopped by this signal.
-    Stopped(Signal),
-    /// Continued.
-    Continued,
+    /// Whether this process is the child, and was not reaped before.
+    fn is(&self, pid: Pid) -> bool {
+        self.pid == pid && !self.reaped
+    }
+
+    /// Notes that a process was reaped. Returns whether it was the child.
+    fn note_reaped(&mut self, pid: Pid) -> bool {
+        let is_child = self.is(pid);
+        self.reaped |= is_child;
+        is_child
+    }
 }
 
 /// What [`Processes::reap`] found.
 #[derive(Default)]
 pub struct ReapSummary {
-    /// COMMAND's last stop or continuation.
+    /// How COMMAND was last suspended or continued.
     pub job: Option<JobChange>,
-    /// The signal that has stopped another member of COMMAND's group.
-    pub member_stopped: Option<Signal>,
+    /// The signal that has suspended another member of COMMAND's group.
+    pub member_suspended: Option<Signal>,
     /// How COMMAND has exited, if it has.
     pub command: Option<Status>,
-    /// How the drain command has exited.
-    pub drain_cmd: Option<Status>,
-    /// How the stop command has exited.
-    pub stop_cmd: Option<Status>,
+    /// How the drain command and the stop command have exited.
+    pub helpers: [Option<Status>; 2],
     /// Whether any child has exited.
     pub any: bool,
     /// Whether no child remains.
@@ -127,36 +119,31 @@ pub struct ReapSummary {
 
 /// What is known about the members of COMMAND's group after it has exited.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    /// It has no members.
+pub enum Remaining {
+    /// There are none.
     Gone,
-    /// It has members, none of which drain-init may signal.
+    /// There are some, none of which drain-init may signal.
     Forbidden,
-    /// It may have running members.
-    Remaining,
-    /// A scan saw no running member. The number is [`Members::ids`].
+    /// Some may be running.
+    Running,
+    /// A scan saw none that is running. The sum of their process IDs tells whether two scans
+    /// saw the same ones.
     Zombies(u32),
-    /// In a scan every running member ignored the signals that it was sent. The number
-    /// is [`Members::ids`].
+    /// In a scan each that is running ignored the signals that it was sent.
     Ignoring(u32),
 }
 
 /// COMMAND, and the drain and stop commands.
 pub struct Processes {
-    /// COMMAND.
     pub command: Child,
-    /// The drain command, once it was started.
-    pub drain_cmd: Option<Child>,
-    /// The stop command, once it was started.
-    pub stop_cmd: Option<Child>,
+    /// The drain command and the stop command, each once it was started.
+    pub helpers: [Option<Child>; 2],
     signalled: Signalled,
 }
 
 impl Processes {
-    /// COMMAND was just started.
-    #[must_use]
     pub const fn new(command: Child) -> Self {
-        Self { command, drain_cmd: None, stop_cmd: None, signalled: Signalled::new() }
+        Self { command, helpers: [None, None], signalled: Signalled::new() }
     }
 
     /// Reaps every child that has exited, and calls `on_orphan` for each one that
@@ -164,111 +151,88 @@ impl Processes {
     pub fn reap(&mut self, on_orphan: &dyn Fn(Pid, Status)) -> ReapSummary {
         let mut summary = ReapSummary::default();
         loop {
-            let (pid, status) = match sys::wait_for_child() {
-                WaitOutcome::Child(pid, status) => (pid, status),
-                WaitOutcome::Stopped(pid, signal) => {
-                    if is_unreaped(Some(&self.command), pid) {
-                        summary.job = Some(JobChange::Stopped(signal));
-                    } else if unistd::getpgid(Some(pid)) == Ok(self.command.pid) {
-                        summary.member_stopped = Some(signal);
+            match sys::wait_for_child() {
+                WaitOutcome::Exited(pid, status) => {
+                    summary.any = true;
+                    self.signalled.forget(pid);
+                    let is_it = |child: &mut Option<Child>| {
+                        child.as_mut().is_some_and(|child| child.note_reaped(pid))
+                    };
+                    if self.command.note_reaped(pid) {
+                        summary.command = Some(status);
+                    } else if let Some(helper) = self.helpers.iter_mut().position(is_it) {
+                        summary.helpers[helper] = Some(status);
+                    } else {
+                        on_orphan(pid, status);
                     }
-                    continue;
                 }
-                WaitOutcome::Continued(pid) => {
-                    if is_unreaped(Some(&self.command), pid) {
-                        summary.job = Some(JobChange::Continued);
+                WaitOutcome::Job(pid, change) if self.command.is(pid) => summary.job = Some(change),
+                WaitOutcome::Job(pid, JobChange::Suspended(signal)) => {
+                    if unistd::getpgid(Some(pid)) == Ok(self.command.pid) {
+                        summary.member_suspended = Some(signal);
                     }
-                    continue;
                 }
+                WaitOutcome::Job(_, JobChange::Continued) => {}
                 WaitOutcome::NoneYet => break,
                 WaitOutcome::NoChildren => {
                     summary.no_children = true;
                     break;
                 }
-            };
-            summary.any = true;
-            self.signalled.forget(pid);
-            if is_unreaped(Some(&self.command), pid) {
-                summary.command = Some(status);
-            } else if is_unreaped(self.drain_cmd.as_ref(), pid) {
-                summary.drain_cmd = Some(status);
-            } else if is_unreaped(self.stop_cmd.as_ref(), pid) {
-                summary.stop_cmd = Some(status);
-            } else {
-                on_orphan(pid, status);
             }
         }
         if summary.any {
-            self.refresh_groups(&summary);
+            // Nothing must be sent to the reused ID of a group that is gone.
+            for child in self.helpers.iter_mut().flatten().chain([&mut self.command]) {
+                let _ = child.group_exists();
+            }
         }
         summary
     }
 
-    /// Notes which groups are gone, so that nothing is sent to a reused ID.
-    fn refresh_groups(&mut self, summary: &ReapSummary) {
-        for (status, child) in [
-            (summary.command, Some(&mut self.command)),
-            (summary.drain_cmd, self.drain_cmd.as_mut()),
-            (summary.stop_cmd, self.stop_cmd.as_mut()),
-        ] {
-            if let Some(child) = child {
-                child.reaped |= status.is_some();
-                let _ = child.group_exists();
-            }
-        }
-    }
-
     /// Looks at what remains of COMMAND's group, and at whether all of it ignores all of
-    /// the signals in `sent`. [`Group::Zombies`] and [`Group::Ignoring`] are
+    /// the signals in `sent`. [`Remaining::Zombies`] and [`Remaining::Ignoring`] are
     /// proof only if a second look, with a reap in between, has the same result, and
     /// if [`proc_lists_all`]: a member can fork and exit while /proc is read.
-    pub fn look_at_group(&mut self, sent: Option<SignalSet>) -> Group {
+    pub fn remaining(&mut self, sent: Option<SignalSet>) -> Remaining {
         let has_members = match self.command.group_exists() {
-            Ok(false) => return Group::Gone,
-            Err(Errno::EPERM) => return Group::Forbidden,
+            Ok(false) => return Remaining::Gone,
+            Err(Errno::EPERM) => return Remaining::Forbidden,
             answer => answer.is_ok(),
         };
-        match Members::of(self.command.pid, sent) {
+        match scan_group(self.command.pid, sent) {
             // If kill(2) says that it has members, a scan without any proves nothing.
-            Some(Members { ids, running: false, .. }) if ids != 0 || !has_members => {
-                Group::Zombies(ids)
-            }
-            Some(Members { ids, running: true, ignoring: true }) => Group::Ignoring(ids),
-            _ => Group::Remaining,
+            Remaining::Zombies(0) if has_members => Remaining::Running,
+            remaining => remaining,
         }
     }
 
     /// Signals every other process of the PID namespace, or with `only_children` every
-    /// child, that was not signalled before; KILL is sent again. The groups of COMMAND
-    /// and of the drain command are left out if `spare` is true for them. Returns whether
-    /// anything was sent.
-    pub fn signal_all(&mut self, signal: Signal, only_children: bool, spare: [bool; 2]) -> bool {
+    /// child, that was not signalled before; KILL is sent again. Returns whether anything
+    /// was sent.
+    pub fn signal_all(&mut self, sent: SignalForRemaining, only_children: bool) -> bool {
+        let signal = sent.signal;
         let may_use_kill_all = !only_children && unistd::getpid().as_raw() == 1;
+        let kill_all = || sys::kill(EVERY_PROCESS, Some(signal)).is_ok();
         if may_use_kill_all && signal == Signal::KILL {
-            return sys::kill(EVERY_PROCESS, Some(signal)).is_ok();
+            return kill_all();
         }
-        let group = |spare: bool, child: Option<&mut Child>| {
-            child
-                .filter(|_| spare)
-                .and_then(|it| (it.group_exists() != Ok(false)).then_some(it.pid))
-        };
-        let spared =
-            [group(spare[0], Some(&mut self.command)), group(spare[1], self.drain_cmd.as_mut())];
-        match self.signalled.sweep(signal, only_children, spared) {
-            Some(sent) => sent,
-            // kill(-1) would also signal the spared groups again, and waits until they are
-            // gone.
-            None if may_use_kill_all && spared == [None; 2] => {
-                self.signalled.signal_by_one_kill(signal)
-            }
-            None => false,
+        if self.signalled.by_one_kill {
+            return false;
         }
+        let [drain_cmd, _] = &mut self.helpers;
+        let spared = [
+            Some(&mut self.command).filter(|_| sent.spare_command),
+            drain_cmd.as_mut().filter(|_| sent.spare_drain_cmd),
+        ]
+        .map(|child| child.and_then(Child::group));
+        if let Some(any) = self.signalled.sweep(signal, only_children, spared) {
+            return any;
+        }
+        // Without /proc. It would also signal the spared groups again, and waits until they
+        // are gone.
+        self.signalled.by_one_kill = may_use_kill_all && spared == [None; 2];
+        self.signalled.by_one_kill && kill_all()
     }
-}
-
-/// Whether that process is the child, and was not reaped before.
-fn is_unreaped(child: Option<&Child>, pid: Pid) -> bool {
-    child.is_some_and(|child| child.pid == pid && !child.reaped)
 }
 
 /// As kill(2) takes it.
@@ -288,12 +252,12 @@ struct Signalled {
     /// Whether the processes that were there when the wait began are signalled.
     swept: bool,
     /// Whether every process was sent TERM by one kill(2).
-    all: bool,
+    by_one_kill: bool,
 }
 
 impl Signalled {
     const fn new() -> Self {
-        Self { bits: None, swept: false, all: false }
+        Self { bits: None, swept: false, by_one_kill: false }
     }
 
     fn bit(&mut self, pid: Pid) -> Option<(&mut u64, u64)> {
@@ -337,8 +301,9 @@ impl Signalled {
         }
     }
 
-    /// Signals the processes that were not signalled before. Returns whether any was,
-    /// or `None` if they cannot be listed.
+    /// Signals the processes that were not signalled before, except the members of spared
+    /// groups, which count as signalled. Returns whether any was, or `None` if they cannot
+    /// be listed.
     ///
     /// First all that exist are noted, then they are signalled: what a process starts
     /// in its TERM handler must not be taken for one of them. A later process is
@@ -350,9 +315,6 @@ impl Signalled {
         only_children: bool,
         spared: [Option<Pid>; 2],
     ) -> Option<bool> {
-        if self.all {
-            return Some(false);
-        }
         if !only_children && !proc_lists_all() {
             return None;
         }
@@ -360,113 +322,86 @@ impl Signalled {
             self.bits = Some(sys::map_zeros(WORDS)?);
         }
         let own_pid = unistd::getpid();
-        if !self.swept {
-            for _ in 0..MAX_SCANS {
-                let mut is_new = false;
-                let is_whole = self.scan(own_pid, &mut |signalled, pid, process| {
-                    if !only_children || process.parent == own_pid {
-                        is_new |= signalled.insert(pid);
-                    }
-                })?;
-                // What cannot be read is another user's, and so hardly a child.
-                if !is_whole && !only_children {
-                    return None;
-                }
-                if !is_new {
-                    break;
-                }
-            }
+        let is_first = !self.swept;
+        if is_first {
+            self.note_all(only_children, own_pid)?;
             self.swept = true;
-            return self.scan_and_signal(signal, own_pid, spared, &|signalled, pid, _| {
-                signalled.contains(pid)
-            });
         }
-        self.scan_and_signal(signal, own_pid, spared, &|signalled, pid, process| {
-            let is_orphan = process.parent == own_pid;
-            let is_due =
-                is_orphan || !only_children && !signalled.contains_ancestor(process, own_pid);
-            is_due && (signalled.insert(pid) || signal == Signal::KILL)
-        })
-    }
-
-    /// Signals each process for which `is_due` returns true, but no member of a spared
-    /// group, which counts as signalled. CONT lets a stopped process act on it.
-    fn scan_and_signal(
-        &mut self,
-        signal: Signal,
-        own_pid: Pid,
-        spared: [Option<Pid>; 2],
-        is_due: &dyn Fn(&mut Self, Pid, &Process) -> bool,
-    ) -> Option<bool> {
-        let mut sent = false;
-        self.scan(own_pid, &mut |signalled, pid, process| {
-            if spared.contains(&Some(process.group)) {
-                signalled.insert(pid);
-            } else if is_due(signalled, pid, process) {
-                sent |= sys::kill(pid, Some(signal)).is_ok();
-                if process.is_stopped {
+        let mut any = false;
+        scan(own_pid, &mut |pid, process| {
+            let is_due = if spared.contains(&Some(process.group)) {
+                self.insert(pid);
+                false
+            } else if is_first {
+                self.contains(pid)
+            } else {
+                let is_left_to_no_other = process.parent == own_pid
+                    || !only_children && !self.contains_ancestor(process, own_pid);
+                is_left_to_no_other && (self.insert(pid) || signal == Signal::KILL)
+            };
+            if is_due {
+                any |= sys::kill(pid, Some(signal)).is_ok();
+                if process.is_suspended {
+                    // So that it acts on the signal.
                     let _ = sys::kill(pid, Some(Signal::CONT));
                 }
             }
         })?;
-        Some(sent)
+        Some(any)
     }
 
-    /// Calls `act` for every process but drain-init. Returns `None` if /proc cannot be
-    /// listed, and otherwise whether every process could be read; one that exits
-    /// meanwhile does not matter.
-    fn scan(
-        &mut self,
-        own_pid: Pid,
-        act: &mut dyn FnMut(&mut Self, Pid, &Process),
-    ) -> Option<bool> {
-        let mut is_whole = true;
-        let is_listed = for_each_process(own_pid, &mut |pid, process| match process {
-            Ok(process) => act(self, pid, &process),
-            Err(Errno::ENOENT | Errno::ESRCH) => {}
-            Err(_) => is_whole = false,
-        });
-        is_listed.then_some(is_whole)
-    }
-
-    /// Signals every other process in one call, once. Returns whether it was sent.
-    fn signal_by_one_kill(&mut self, signal: Signal) -> bool {
-        self.all = true;
-        sys::kill(EVERY_PROCESS, Some(signal)).is_ok()
-    }
-}
-
-/// What one scan of /proc saw of a process group.
-struct Members {
-    /// The sum of the members' process IDs, to tell whether two scans saw the same. 0 if
-    /// the scan saw none.
-    ids: u32,
-    /// Whether a member is not a zombie.
-    running: bool,
-    /// Whether every member that is not a zombie ignores the signals.
-    ignoring: bool,
-}
-
-impl Members {
-    /// Looks at a group's members. Returns `None` if the scan proves nothing, because
-    /// some process could not be read.
-    fn of(group: Pid, sent: Option<SignalSet>) -> Option<Self> {
-        let mut members = Self { ids: 0, running: false, ignoring: sent.is_some() };
-        let mut is_whole = true;
-        is_whole &= for_each_process(unistd::getpid(), &mut |pid, process| {
-            let Ok(process) = process else {
-                is_whole = false;
-                return;
-            };
-            if process.group == group {
-                members.ids = members.ids.wrapping_add(pid.as_raw().unsigned_abs());
-                if !process.is_zombie {
-                    members.running = true;
-                    members.ignoring = members.ignoring && sent.is_some_and(|it| ignores(pid, it));
+    /// Adds all processes that exist. Returns `None` if they cannot be listed.
+    fn note_all(&mut self, only_children: bool, own_pid: Pid) -> Option<()> {
+        for _ in 0..MAX_SCANS {
+            let mut is_new = false;
+            let is_whole = scan(own_pid, &mut |pid, process| {
+                if !only_children || process.parent == own_pid {
+                    is_new |= self.insert(pid);
                 }
+            })?;
+            // What cannot be read is another user's, and so hardly a child.
+            if !is_whole && !only_children {
+                return None;
             }
-        });
-        is_whole.then_some(members)
+            if !is_new {
+                break;
+            }
+        }
+        Some(())
+    }
+}
+
+/// Calls `act` for every process but drain-init. Returns `None` if /proc cannot be
+/// listed, and otherwise whether every process could be read; one that exits
+/// meanwhile does not matter.
+fn scan(own_pid: Pid, act: &mut dyn FnMut(Pid, &Process)) -> Option<bool> {
+    let mut is_whole = true;
+    let is_listed = for_each_process(own_pid, &mut |pid, process| match process {
+        Ok(process) => act(pid, &process),
+        Err(Errno::ENOENT | Errno::ESRCH) => {}
+        Err(_) => is_whole = false,
+    });
+    is_listed.then_some(is_whole)
+}
+
+/// Looks for the members of a process group, in one scan. What cannot be read may be one.
+fn scan_group(group: Pid, sent: Option<SignalSet>) -> Remaining {
+    let (mut ids, mut any_runs, mut all_ignore, mut is_whole) = (0_u32, false, true, true);
+    is_whole &= for_each_process(unistd::getpid(), &mut |pid, process| match process {
+        Ok(process) if process.group == group => {
+            ids = ids.wrapping_add(pid.as_raw().unsigned_abs());
+            if !process.is_zombie {
+                any_runs = true;
+                all_ignore = all_ignore && sent.is_some_and(|sent| ignores(pid, sent));
+            }
+        }
+        Ok(_) => {}
+        Err(_) => is_whole = false,
+    });
+    match (is_whole, any_runs, all_ignore) {
+        (true, false, _) => Remaining::Zombies(ids),
+        (true, true, true) => Remaining::Ignoring(ids),
+        _ => Remaining::Running,
     }
 }
 
@@ -482,7 +417,7 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
     let [mut blocked, mut ignored, mut caught] = [None; 3];
     let read = sys::for_each_byte(path, &mut |byte| match byte {
         b'\n' => {
-            let set = Some(SignalSet::from_bits(mask));
+            let set = Some(SignalSet(mask));
             match &line.to_be_bytes() {
                 b"SigBlk:\t" => blocked = set,
                 b"SigIgn:\t" => ignored = set,
@@ -506,7 +441,6 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
 
 /// Whether /proc lists every process of the PID namespace: no mount option hides any.
 /// False if that cannot be read. See proc(5), `hidepid` and `subset`.
-#[must_use]
 pub fn proc_lists_all() -> bool {
     // The last eight bytes.
     let mut last = 0_u64;
@@ -528,8 +462,7 @@ struct Process {
     /// Whether it has exited. A zombie with further threads has not: only its main
     /// thread has ended.
     is_zombie: bool,
-    /// Whether a signal has stopped it.
-    is_stopped: bool,
+    is_suspended: bool,
 }
 
 /// Calls `act` for every process but `own_pid`. Returns false if /proc cannot be listed
@@ -545,11 +478,7 @@ fn for_each_process(own_pid: Pid, act: &mut dyn FnMut(Pid, nix::Result<Process>)
         })
 }
 
-/// Reads /proc/PID/stat.
-///
-/// # Errors
-///
-/// Those of open(2) and read(2): ENOENT or ESRCH if the process has exited.
+/// Reads /proc/PID/stat. ENOENT or ESRCH if the process has exited.
 fn read_stat(pid: Pid) -> nix::Result<Process> {
     let mut path = [0; 24];
     let path = in_proc(pid, b"/stat", &mut path).ok_or(Errno::ENAMETOOLONG)?;
@@ -565,19 +494,19 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     // The last part may be cut off, and a number that is cut off is a smaller one.
     let fields_end = stat.iter().rposition(|&byte| byte == b' ')?;
-    let mut fields = stat.get(name_end..fields_end)?.split(|&byte| byte == b' ');
+    let mut fields = text::split(stat.get(name_end..fields_end)?, b' ');
     fields.next();
     let state = fields.next()?;
     let parent = fields.next().and_then(number)?;
     let group = fields.next().and_then(number)?;
-    let threads = fields.nth(THREADS_AFTER_GROUP).and_then(decimal::read)?;
+    let threads = fields.nth(THREADS_AFTER_GROUP).and_then(text::number)?;
     let is_zombie = matches!(state, b"Z" | b"X") && threads < 2;
-    Some(Process { parent, group, is_zombie, is_stopped: state == b"T" })
+    Some(Process { parent, group, is_zombie, is_suspended: state == b"T" })
 }
 
 /// The path of a process's file in /proc, as a C string in a buffer of zeros.
 fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> {
-    let digits = decimal::written(pid.as_raw().unsigned_abs().into());
+    let digits = text::digits(pid.as_raw().unsigned_abs().into());
     let mut rest = &mut buffer[..];
     for part in [b"/proc/", digits.as_bytes(), name] {
         let (place, after) = core::mem::take(&mut rest).split_at_mut_checked(part.len())?;
@@ -589,7 +518,7 @@ fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> 
 
 /// A process ID in decimal.
 fn number(digits: &[u8]) -> Option<Pid> {
-    decimal::read(digits).and_then(|number| number.try_into().ok()).map(Pid::from_raw)
+    text::number(digits).and_then(|number| number.try_into().ok()).map(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -677,7 +606,7 @@ mod tests {
     fn fields(stat: &str) -> Option<(i32, i32, bool, bool)> {
         let process = parse_stat(stat.as_bytes())?;
         let (parent, group) = (process.parent.as_raw(), process.group.as_raw());
-        Some((parent, group, process.is_zombie, process.is_stopped))
+        Some((parent, group, process.is_zombie, process.is_suspended))
     }
 
     /// The fields between pgrp and `num_threads`.
@@ -699,8 +628,8 @@ mod tests {
             let stat = format!("7 (sh) {state} 1 2 {BETWEEN} {threads} 0 99 ");
             assert_eq!(fields(&stat), Some((1, 2, is_zombie, false)), "{state} {threads}");
         }
-        let stopped = fields(&format!("7 (sh) T 1 2 {BETWEEN} 1 0 "));
-        assert_eq!(stopped, Some((1, 2, false, true)));
+        let suspended = fields(&format!("7 (sh) T 1 2 {BETWEEN} 1 0 "));
+        assert_eq!(suspended, Some((1, 2, false, true)));
     }
 
     #[test]
@@ -761,8 +690,13 @@ mod tests {
         };
         // A scan proves nothing if another process exits meanwhile.
         let ids = |group| {
-            let mut scans = (0..1000).filter_map(|_| Members::of(Pid::from_raw(group), None));
-            scans.next().expect("a whole scan").ids
+            let nothing = Some(SignalSet::EMPTY);
+            let mut scans =
+                (0..1000).filter_map(|_| match scan_group(Pid::from_raw(group), nothing) {
+                    Remaining::Zombies(ids) | Remaining::Ignoring(ids) => Some(ids),
+                    _ => None,
+                });
+            scans.next().expect("a whole scan")
         };
         let (mut first, group) = cat(0);
         let alone = ids(group);

@@ -1,11 +1,14 @@
 //! Messages: one line each, in one write, which never blocks and never fails.
 
-use nix::errno::Errno;
+use std::io;
 
-use crate::decimal;
+use nix::errno::Errno;
+use nix::unistd;
+
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
 use crate::sys;
+use crate::text;
 use crate::time::Duration;
 
 /// How much is printed.
@@ -60,7 +63,7 @@ impl Line {
 
     /// Adds a decimal number.
     pub fn number(&mut self, number: u64) -> &mut Self {
-        self.text(decimal::written(number).as_bytes())
+        self.text(text::digits(number).as_bytes())
     }
 
     /// Adds a process ID.
@@ -70,7 +73,7 @@ impl Line {
 
     /// Adds a signal's name.
     pub fn signal(&mut self, signal: Signal) -> &mut Self {
-        self.text(signal.name().as_bytes())
+        self.text(signal.name())
     }
 
     /// Adds the names of a set's signals.
@@ -88,14 +91,12 @@ impl Line {
     pub fn duration(&mut self, duration: Duration) -> &mut Self {
         self.number(duration.as_secs());
         let mut rest = duration.as_millis() % 1000;
-        let mut place = 100;
         if rest > 0 {
             self.text(b".");
         }
         while rest > 0 {
-            self.number(rest / place);
-            rest %= place;
-            place /= 10;
+            self.number(rest / 100);
+            rest = rest % 100 * 10;
         }
         self.text(b"s")
     }
@@ -131,6 +132,9 @@ impl Line {
     }
 }
 
+/// Builds a line.
+type Write<'a> = &'a dyn Fn(&mut Line) -> &mut Line;
+
 /// Prints messages to stderr.
 #[derive(Clone, Copy)]
 pub struct Reporter<'a> {
@@ -160,7 +164,7 @@ impl<'a> Reporter<'a> {
 
     /// Prints the line that `write` builds, if it is of this level.
     #[inline]
-    pub fn say(&self, level: Level, write: &dyn Fn(&mut Line)) {
+    pub fn say(&self, level: Level, write: Write) {
         if level <= self.level {
             self.write(write);
         }
@@ -169,7 +173,7 @@ impl<'a> Reporter<'a> {
     /// Never inlined: only a caller that prints needs a kilobyte of stack.
     #[cold]
     #[inline(never)]
-    fn write(&self, write: &dyn Fn(&mut Line)) {
+    fn write(&self, write: Write) {
         let mut line = Line::new(self.name);
         write(&mut line);
         put(line.end());
@@ -212,10 +216,8 @@ fn put_nowait(line: &[u8]) -> nix::Result<()> {
 /// Through a file description of its own. Not possible without /proc, or if the pipe
 /// belongs to another user.
 fn reopened(line: &[u8]) -> Option<nix::Result<()>> {
-    let descriptor = sys::reopen_stderr()?;
-    let result = sys::write(descriptor, line);
-    sys::close(descriptor);
-    Some(result.map(drop))
+    let stderr = sys::reopen_stderr()?;
+    Some(unistd::write(stderr, line).map(drop))
 }
 
 /// Not possible on some kernels, in emulators and with some filters.
@@ -229,23 +231,21 @@ fn less_than_half_full(line: &[u8]) -> Option<nix::Result<()>> {
     if sys::unread(STDERR) < size / 2 { if_writable(line) } else { None }
 }
 
-/// Not possible if stderr is not a socket.
+/// Not possible if stderr is not a socket. Without a reader no signal is raised.
 fn to_socket(line: &[u8]) -> Option<nix::Result<()>> {
-    match unless_refused(sys::send_without_blocking(STDERR, line))? {
-        Err(Errno::ENOTSOCK) => None,
-        // Without a reader no signal was raised.
-        _ => Some(Ok(())),
-    }
+    unless_refused(sys::send_without_blocking(STDERR, line)).and(Some(Ok(())))
 }
 
 fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
-    sys::is_writable(STDERR).then(|| sys::write(STDERR, line).map(drop))
+    sys::is_writable(STDERR).then(|| unistd::write(io::stderr(), line).map(drop))
 }
 
 /// `None` if a kernel, filter or emulator cannot do this, or not with this kind of file.
 const fn unless_refused(result: nix::Result<()>) -> Option<nix::Result<()>> {
     match result {
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => None,
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM | Errno::ENOTSOCK) => {
+            None
+        }
         result => Some(result),
     }
 }

@@ -7,7 +7,7 @@
 use core::fmt;
 use core::num::NonZeroU8;
 
-use crate::decimal;
+use crate::text;
 
 // The names below are those of Linux's generic numbering (all of Debian's
 // architectures but mips, sparc, alpha and hppa).
@@ -16,18 +16,13 @@ const _: () = assert!(
     "signal names are known for Linux's generic signal numbers only"
 );
 
-/// The names of signals 1 to 31, in the order of their numbers.
-const NAMES: &[u8] =
-    b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT \
-                       CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
-
-fn names() -> impl Iterator<Item = &'static [u8]> {
-    NAMES.split(|&byte| byte == b' ')
-}
-
-/// Other names of the same signals.
-const ALIASES: [(&[u8], Signal); 3] =
-    [(b"IOT", Signal::ABRT), (b"CLD", Signal::CHLD), (b"POLL", Signal::numbered(29))];
+/// The names of the signals, in the order of their numbers. The C library keeps 32 and 33 to
+/// itself.
+const NAMES: &[u8] = b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM \
+    STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS 32 33 \
+    RTMIN RTMIN+1 RTMIN+2 RTMIN+3 RTMIN+4 RTMIN+5 RTMIN+6 RTMIN+7 RTMIN+8 RTMIN+9 RTMIN+10 \
+    RTMIN+11 RTMIN+12 RTMIN+13 RTMIN+14 RTMIN+15 RTMIN+16 RTMIN+17 RTMIN+18 RTMIN+19 RTMIN+20 \
+    RTMIN+21 RTMIN+22 RTMIN+23 RTMIN+24 RTMIN+25 RTMIN+26 RTMIN+27 RTMIN+28 RTMIN+29 RTMAX";
 
 /// The greatest signal number, in the kernel as in glibc.
 const MAX: u8 = 64;
@@ -86,12 +81,12 @@ impl Signal {
     /// signal(7).
     #[must_use]
     pub const fn ends_by_default(self) -> bool {
-        !self.stops_by_default() && !self.is_ignored_by_default()
+        !self.suspends_by_default() && !self.is_ignored_by_default()
     }
 
     /// Whether it suspends a process that neither catches nor ignores it.
     #[must_use]
-    pub const fn stops_by_default(self) -> bool {
+    pub const fn suspends_by_default(self) -> bool {
         self.is_of_job_control() || matches!(self, Self::STOP)
     }
 
@@ -112,105 +107,48 @@ impl Signal {
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.first().is_some_and(u8::is_ascii_digit) {
-            return parse_number(text).and_then(|number| Self::new(number.into()));
+            return Self::new(number(text, MAX)?.into());
         }
-        let mut upper = [0; 12];
-        let upper = upper.get_mut(..text.len())?;
-        upper.copy_from_slice(text);
-        upper.make_ascii_uppercase();
-        let name = upper.strip_prefix(b"SIG").unwrap_or(upper);
-
-        if let Some(rest) = name.strip_prefix(b"RTMIN") {
-            return real_time(rest, b'+').map(|offset| Self::numbered(RTMIN + offset));
-        }
-        if let Some(rest) = name.strip_prefix(b"RTMAX") {
-            return real_time(rest, b'-').map(|offset| Self::numbered(MAX - offset));
-        }
-        (1..)
-            .zip(names())
-            .find(|(_, known)| *known == name)
-            .map(|(number, _)| Self::numbered(number))
-            .or_else(|| {
-                let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
-                alias.map(|(_, signal)| *signal)
-            })
+        let text = text.to_ascii_uppercase();
+        let name = text.strip_prefix(b"SIG").unwrap_or(&text);
+        let number = match name {
+            b"IOT" => 6,
+            b"CLD" => 17,
+            b"POLL" => 29,
+            // As 32 and 33 stand in the table.
+            [b'0'..=b'9', ..] => return None,
+            [b'R', b'T', b'M', b'I', b'N', b'+', offset @ ..] => {
+                RTMIN + number(offset, MAX - RTMIN)?
+            }
+            [b'R', b'T', b'M', b'A', b'X', b'-', offset @ ..] => MAX - number(offset, MAX - RTMIN)?,
+            _ => (1..).zip(text::split(NAMES, b' ')).find(|(_, known)| *known == name)?.0,
+        };
+        Self::new(number.into())
     }
 
     /// Its name without `SIG`: `TERM`, `RTMIN+3`, `RTMAX`; 32 and 33, which have
     /// none, as numbers.
     #[must_use]
-    pub fn name(self) -> Name {
-        let mut name = Name { bytes: [0; 8], len: 0 };
-        match self.0.get() {
-            number if number < 32 => {
-                if let Some(known) = names().nth(usize::from(number) - 1) {
-                    name.push(known);
-                }
-            }
-            number @ (32 | 33) => name.push_number(number),
-            RTMIN => name.push(b"RTMIN"),
-            MAX => name.push(b"RTMAX"),
-            number => {
-                name.push(b"RTMIN+");
-                name.push_number(number - RTMIN);
-            }
-        }
-        name
+    pub fn name(self) -> &'static [u8] {
+        text::split(NAMES, b' ').nth(usize::from(self.0.get()) - 1).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.name().as_bytes()))
+        f.write_str(&String::from_utf8_lossy(self.name()))
     }
 }
 
-/// Reads the decimal number that the whole of `text` is, up to 255.
-fn parse_number(text: &[u8]) -> Option<u8> {
-    decimal::read(text).and_then(|number| number.try_into().ok())
+/// Reads the decimal number that the whole of `text` is, up to `most`.
+fn number(text: &[u8], most: u8) -> Option<u8> {
+    text::number(text)?.try_into().ok().filter(|number| *number <= most)
 }
 
-/// Reads what follows `RTMIN` or `RTMAX`: nothing, or `sign` and an offset that
-/// stays within the real-time signals.
-fn real_time(rest: &[u8], sign: u8) -> Option<u8> {
-    match rest {
-        [] => Some(0),
-        [first, offset @ ..] if *first == sign => {
-            parse_number(offset).filter(|&offset| offset <= MAX - RTMIN)
-        }
-        _ => None,
-    }
-}
-
-/// A signal's name, as [`Signal::name`] gives it.
-#[derive(Clone, Copy)]
-pub struct Name {
-    bytes: [u8; 8],
-    len: u8,
-}
-
-impl Name {
-    /// The name in ASCII.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.bytes[usize::from(self.len)] = byte;
-            self.len += 1;
-        }
-    }
-
-    fn push_number(&mut self, number: u8) {
-        self.push(decimal::written(number.into()).as_bytes());
-    }
-}
-
-/// A set of signals, laid out as the kernel lays out a `sigset_t` of 64 bits.
+/// A set of signals, laid out as the kernel's `sigset_t`: bit 0 is signal 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SignalSet(u64);
+#[repr(transparent)]
+pub struct SignalSet(pub u64);
 
 impl SignalSet {
     /// No signal.
@@ -227,18 +165,6 @@ impl SignalSet {
             set.insert(signal);
         }
         set
-    }
-
-    /// The set of the kernel's bits: bit 0 is signal 1.
-    #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The kernel's bits: bit 0 is signal 1.
-    #[must_use]
-    pub const fn bits(self) -> u64 {
-        self.0
     }
 
     /// Adds a signal.
@@ -289,22 +215,7 @@ impl Rewrites {
     /// What to send in place of `received`, if anything.
     #[must_use]
     pub fn apply(&self, received: Signal) -> Option<Signal> {
-        match self.replacements[usize::from(received.0.get())] {
-            AS_RECEIVED => Some(received),
-            replacement => Signal::new(replacement.into()),
-        }
-    }
-
-    /// The signals that are sent in place of others.
-    #[must_use]
-    pub fn replacements(&self) -> SignalSet {
-        let mut set = SignalSet::EMPTY;
-        for &replacement in &self.replacements {
-            if let Some(signal) = Signal::new(replacement.into()) {
-                set.insert(signal);
-            }
-        }
-        set
+        self.apply_or(received, received)
     }
 
     /// As [`Rewrites::apply`], but `default` if no rewrite names it.
@@ -312,8 +223,13 @@ impl Rewrites {
     pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
         match self.replacements[usize::from(received.0.get())] {
             AS_RECEIVED => Some(default),
-            _ => self.apply(received),
+            replacement => Signal::new(replacement.into()),
         }
+    }
+
+    /// The signals that are sent in place of others.
+    pub fn replacements(&self) -> impl Iterator<Item = Signal> {
+        self.replacements.iter().filter_map(|&replacement| Signal::new(replacement.into()))
     }
 
     /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
@@ -321,53 +237,28 @@ impl Rewrites {
     /// and names. Returns `None`, having set nothing, for anything else.
     #[must_use]
     pub fn parse_and_set(&mut self, text: &[u8]) -> Option<()> {
+        let text = trim(text);
         let colon = text.iter().position(|&byte| byte == b':')?;
-        let (received, replacement) = (&text[..colon], &text[colon + 1..]);
-        let received = match rewrite_number(trim_start(received))? {
-            Number::Signal(signal) => signal,
-            Number::Zero => return None,
-        };
-        let replacement = match rewrite_number(trim_end(trim_start(replacement)))? {
-            Number::Signal(signal) => Some(signal),
-            Number::Zero => None,
-        };
-        self.set(received, replacement);
+        let received = Signal::new(rewrite_number(&text[..colon])?.into())?;
+        let replacement = rewrite_number(trim(&text[colon + 1..]))?;
+        self.set(received, Signal::new(replacement.into()));
         Some(())
     }
 }
 
-enum Number {
-    Zero,
-    Signal(Signal),
-}
-
-/// Reads one side of `S:R`.
-fn rewrite_number(text: &[u8]) -> Option<Number> {
-    // As %d reads a number: a sign (minus for zero alone), any leading zeros.
-    let negative = text.starts_with(b"-");
-    let signed = negative || text.starts_with(b"+");
-    let digits = &text[usize::from(signed)..];
-    if !digits.first().is_some_and(u8::is_ascii_digit) {
-        return if signed { None } else { Signal::parse(text).map(Number::Signal) };
-    }
-    match parse_number(digits)? {
-        0 => Some(Number::Zero),
-        _ if negative => None,
-        number => Signal::new(number.into()).map(Number::Signal),
+/// Reads one side of `S:R`: a signal or 0.
+fn rewrite_number(text: &[u8]) -> Option<u8> {
+    match text {
+        // As %d reads a number: a sign (minus for zero alone), any leading zeros.
+        [b'-', digits @ ..] => number(digits, 0),
+        [b'+', digits @ ..] | digits @ [b'0'..=b'9', ..] => number(digits, MAX),
+        name => Signal::parse(name).map(|signal| signal.0.get()),
     }
 }
 
-/// The text without the blanks (of C's `isspace`) at its beginning.
-fn trim_start(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t'..=b'\r', rest @ ..] = text {
-        text = rest;
-    }
-    text
-}
-
-/// The text without such blanks at its end.
-fn trim_end(mut text: &[u8]) -> &[u8] {
-    while let [rest @ .., b' ' | b'\t'..=b'\r'] = text {
+/// The text without the blanks (of C's `isspace`) around it.
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t'..=b'\r', rest @ ..] | [rest @ .., b' ' | b'\t'..=b'\r'] = text {
         text = rest;
     }
     text
@@ -400,9 +291,17 @@ mod tests {
         assert_eq!(signal("iot"), Some(6));
         assert_eq!(signal("CLD"), Some(17));
         assert_eq!(signal("SIGPOLL"), Some(29));
-        for bad in
-            ["SIG", "SIGSIGTERM", "TERMS", "TER", "SIG15", "EXIT", "HUP INT", "SIGVERYLONGNAME"]
-        {
+        for bad in [
+            "SIG",
+            "SIGSIGTERM",
+            "TERMS",
+            "TER",
+            "SIG15",
+            "SIG32",
+            "EXIT",
+            "HUP INT",
+            "SIGVERYLONGNAME",
+        ] {
             assert_eq!(signal(bad), None, "{bad:?}");
         }
     }
@@ -423,11 +322,11 @@ mod tests {
     fn every_signal_is_read_back_by_its_name() {
         for number in 1..=64 {
             let expected = Signal::new(number).unwrap();
-            assert_eq!(Signal::parse(expected.name().as_bytes()), Some(expected));
+            assert_eq!(Signal::parse(expected.name()), Some(expected));
         }
-        assert_eq!(Signal::new(37).unwrap().name().as_bytes(), b"RTMIN+3");
-        assert_eq!(Signal::new(63).unwrap().name().as_bytes(), b"RTMIN+29");
-        assert_eq!(Signal::new(33).unwrap().name().as_bytes(), b"33");
+        assert_eq!(Signal::new(37).unwrap().name(), b"RTMIN+3");
+        assert_eq!(Signal::new(63).unwrap().name(), b"RTMIN+29");
+        assert_eq!(Signal::new(33).unwrap().name(), b"33");
         assert_eq!(format!("{:?}", Signal::TERM), "TERM");
         assert_eq!(Signal::new(0), None);
         assert_eq!(Signal::new(65), None);
@@ -471,8 +370,7 @@ mod tests {
     #[test]
     fn a_set_has_the_kernels_layout() {
         let set = SignalSet::of(&[Signal::HUP, Signal::new(64).unwrap()]);
-        assert_eq!(set.bits(), 1 | 1 << 63);
-        assert_eq!(SignalSet::from_bits(set.bits()), set);
+        assert_eq!(set.0, 1 | 1 << 63);
         assert!(set.contains(Signal::HUP));
         assert!(!set.contains(Signal::INT));
         assert_eq!(set.iter().map(Signal::number).collect::<Vec<_>>(), [1, 64]);

@@ -8,11 +8,11 @@ use nix::sys::stat::{self, SFlag};
 use nix::unistd::{self, AccessFlags, Pid};
 
 use crate::config::exec_form::Cmd;
-use crate::config::{self, Error, NamedCmd};
-use crate::decimal;
+use crate::config::{self, Error, Named};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::text;
 use crate::wording::{self, Failure};
 
 const SHELL: &CStr = c"/bin/sh";
@@ -38,6 +38,8 @@ pub struct Inheritance {
     pub directory: Option<&'static CStr>,
     /// The promise that makes fork(2) safe.
     pub one_thread: OneThread,
+    /// What reports that a program cannot run.
+    pub reporter: Reporter<'static>,
 }
 
 /// Whether a program's name has a blank in it, as an unsplit command line has.
@@ -52,7 +54,7 @@ fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
 
 /// A variable for [`Words`], with a decimal value.
 fn variable(name: &[u8], pid: Pid) -> &'static CStr {
-    let digits = decimal::written(pid.as_raw().unsigned_abs().into());
+    let digits = text::digits(pid.as_raw().unsigned_abs().into());
     sys::word(&[name, b"=", digits.as_bytes()])
 }
 
@@ -69,15 +71,14 @@ fn candidates(
         let set = environment.iter().find_map(|word| value_of(word, b"PATH"));
         set.unwrap_or(DEFAULT_PATH)
     };
-    path.split(|&byte| byte == b':').map(move |directory| {
+    text::split(path, b':').map(move |directory| {
         let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
         sys::word(&[directory, slash, program])
     })
 }
 
 /// The type of a file, if it exists. See inode(7).
-#[must_use]
-pub fn file_type(path: &CStr) -> Option<SFlag> {
+pub(crate) fn file_type(path: &CStr) -> Option<SFlag> {
     let mode = stat::stat(path).ok()?.st_mode;
     Some(SFlag::from_bits_truncate(mode) & SFlag::S_IFMT)
 }
@@ -93,19 +94,15 @@ fn is_executable(path: &CStr) -> bool {
 /// # Errors
 ///
 /// A usage error that names the program.
-pub fn check(named: NamedCmd, environment: &Words) -> Result<(), Error> {
-    let program = match named.cmd {
-        Cmd::Shell(_) => SHELL,
-        Cmd::Exec(words) => words[0],
+pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
+    let (program, right): (_, &[u8]) = match named.value {
+        Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
+        Cmd::Exec([program, ..]) if is_one_string(program) => (program, ONE_STRING),
+        Cmd::Exec(words) => (words[0], b"try the path of a program in the image"),
     };
     if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
-    let right: &[u8] = match named.cmd {
-        Cmd::Shell(_) => b"a JSON array of strings needs no shell",
-        Cmd::Exec(_) if is_one_string(program) => ONE_STRING,
-        Cmd::Exec(_) => b"try the path of a program in the image",
-    };
     Err(Error::new(&[
         named.asked_by,
         b": '",
@@ -137,40 +134,29 @@ pub struct Command {
 /// # Errors
 ///
 /// Of fork(2).
-pub fn start_command(
-    given: &mut Inheritance,
-    single_child: bool,
-    reporter: Reporter,
-) -> nix::Result<Command> {
+pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = sys::foreground_group(0);
     let stays = single_child || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
     let has_terminal = stays && foreground == Some(unistd::getpgrp());
+    let child = sys::fork(&given.one_thread)?;
+    let pid = child.unwrap_or_else(unistd::getpid);
     // Parent and child both do this, so that it is done before the exec and before the
     // first signal is forwarded.
-    let place = |pid: Pid| {
+    if stays {
         let _ = unistd::setpgid(pid, pid);
         if has_terminal {
             // It fails if the terminal has hung up meanwhile.
             let _ = sys::set_foreground_group(0, pid);
         }
-    };
-    if let Some(pid) = sys::fork(&given.one_thread)? {
-        if stays {
-            place(pid);
-        }
-        name_command(&mut given.environment, own_pid, pid);
-        return Ok(Command { pid, has_terminal, on_terminal: foreground.is_some() });
-    }
-    if stays {
-        place(unistd::getpid());
-    } else {
+    } else if child.is_none() {
         lead_session();
     }
-    name_command(&mut given.environment, own_pid, unistd::getpid());
-    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
-    let error = search_and_exec(&given.argv, &given.environment);
-    fail(&given.argv, error, reporter)
+    name_command(&mut given.environment, own_pid, pid);
+    if child.is_some() {
+        return Ok(Command { pid, has_terminal, on_terminal: foreground.is_some() });
+    }
+    run(&given.argv, &given.environment, given)
 }
 
 /// Gives the calling child a session, or if a filter refuses that at least a process
@@ -201,64 +187,66 @@ fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
 
 /// Starts a drain or stop command in a new session. Its environment names COMMAND's
 /// process ID and the received signal.
-///
-/// # Errors
-///
-/// Of fork(2).
-pub fn start_helper(
+pub(crate) fn start_helper(
     cmd: &Cmd,
     given: &Inheritance,
     command: Pid,
     received: Signal,
-    reporter: Reporter,
 ) -> nix::Result<Pid> {
     if let Some(pid) = sys::fork(&given.one_thread)? {
         return Ok(pid);
     }
     lead_session();
     sys::empty_stdin();
-    enter(given.directory, reporter);
+    // drain-init itself is in /.
+    let directory = given.directory.unwrap_or_default();
+    if let Err(error) = unistd::chdir(directory) {
+        given
+            .reporter
+            .say(Level::Notice, &|line| wording::cannot_enter(line, directory.to_bytes(), error));
+    }
 
     let none = &mut core::iter::empty();
     let argv = match *cmd {
         Cmd::Exec(words) => Words::of(words, none),
         Cmd::Shell(line) => Words::of(&[SHELL, c"-c", line], none),
     };
-    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name().as_bytes()]);
+    let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name()]);
     let main_pid = variable(b"MAINPID", command);
     let mut others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
     let environment = Words::of(&[main_pid, signal], &mut others);
-
-    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
-    let error = search_and_exec(&argv, &environment);
-    fail(&argv, error, reporter)
+    run(&argv, &environment, given)
 }
 
-/// Enters the directory in which drain-init was started. drain-init itself is in /.
-fn enter(directory: Option<&CStr>, reporter: Reporter) {
-    let entered = directory.ok_or(Errno::ENOENT).and_then(unistd::chdir);
-    if let Err(error) = entered {
-        let directory = directory.map_or(&b""[..], CStr::to_bytes);
-        reporter.say(Level::Notice, &|line| wording::cannot_enter(line, directory, error));
-    }
+/// Executes a program in a child. If that fails, ends it with the status that sh(1), env(1)
+/// and Docker use.
+fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
+    sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
+    let program = argv.iter().next().unwrap_or_default();
+    let failure = search_and_exec(program, argv, environment);
+    // If stderr has no reader, PIPE must not end the child before it exits with its
+    // status.
+    sys::set_signal_mask(SignalSet::ALL);
+    let hint = if is_one_string(program) { ONE_STRING } else { b"" };
+    given
+        .reporter
+        .say(Level::Error, &|line| wording::cannot_run(line, program.to_bytes(), failure, hint));
+    sys::exit(match failure {
+        Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
+        _ => 126,
+    })
 }
 
 /// Executes a program as glibc's execvp(3) does. Returns only if that fails.
-fn search_and_exec(argv: &Words, environment: &Words) -> Failure {
-    let mut met = Failure::Error(Errno::ENOENT);
-    let Some(program) = argv.iter().next() else {
-        return met;
-    };
+fn search_and_exec(program: &'static CStr, argv: &Words, environment: &Words) -> Failure {
     let searches = !program.to_bytes().contains(&b'/');
+    let mut met = Failure::Error(Errno::ENOENT);
     for path in candidates(program, environment) {
         let failure = exec_or_run_script(path, argv, environment);
-        if !searches {
-            return failure;
-        }
         match failure {
-            Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {}
+            Failure::Error(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) if searches => {}
             // The search continues. If nothing runs, this is the better reason.
             Failure::Error(Errno::EACCES | Errno::EISDIR) => met = failure,
             Failure::Error(Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT)
@@ -296,21 +284,4 @@ fn is_binary(path: &CStr) -> bool {
     let mut buffer = [0; 256];
     let start = sys::read_file(path, &mut buffer).unwrap_or_default();
     start.starts_with(b"\x7fELF") || start.iter().take_while(|&&it| it != b'\n').any(|&it| it == 0)
-}
-
-/// Ends a child whose program cannot be executed, with the status that sh(1),
-/// env(1) and Docker use.
-fn fail(argv: &Words, failure: Failure, reporter: Reporter) -> ! {
-    // If stderr has no reader, PIPE must not end the child before it exits with its
-    // status.
-    sys::set_signal_mask(SignalSet::ALL);
-    let program = argv.iter().next().unwrap_or_default();
-    let hint = if is_one_string(program) { ONE_STRING } else { b"" };
-    reporter.say(Level::Error, &|line| {
-        wording::cannot_run(line, program.to_bytes(), failure, hint);
-    });
-    sys::exit(match failure {
-        Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
-        _ => 126,
-    })
 }

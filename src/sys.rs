@@ -3,7 +3,6 @@
 #![allow(unsafe_code)]
 
 mod descriptors;
-mod files;
 mod memory;
 mod processes;
 mod signals;
@@ -11,7 +10,6 @@ mod terminal;
 mod words;
 
 pub use descriptors::*;
-pub use files::*;
 pub use memory::*;
 pub use processes::*;
 pub use signals::*;

@@ -9,7 +9,6 @@ use crate::sys;
 
 /// Whether a received signal can be about the controlling terminal: a terminal or its
 /// shell sends such signals, and drain-init has a controlling terminal.
-#[must_use]
 pub fn may_have_sent(signal: Signal) -> bool {
     (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH))
         && sys::with_terminal(&mut |_| true)
@@ -17,7 +16,6 @@ pub fn may_have_sent(signal: Signal) -> bool {
 
 /// What can continue a process that this signal has suspended. `None` if a terminal's
 /// job control has not done that.
-#[must_use]
 pub fn continuer(signal: Signal) -> Option<Continuer> {
     if !signal.is_of_job_control() {
         return None;
@@ -44,7 +42,6 @@ pub fn pass(from: Pid, to: Pid) {
 }
 
 /// Makes a group the foreground group. Returns whether that succeeded.
-#[must_use]
 pub fn give_to(group: Pid) -> bool {
     sys::with_terminal(&mut |terminal| sys::set_foreground_group(terminal, group).is_ok())
 }

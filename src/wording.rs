@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::drain::{AfterDrain, Cause, Helper, Message, Phase};
+use crate::drain::{Helper, Message, Phase, StopBy};
 use crate::processes::Target;
 use crate::report::{Level, Line};
 use crate::signal::Signal;
@@ -29,89 +29,65 @@ pub const fn level(message: Message) -> Level {
 }
 
 /// A message of the state machine. `target` receives COMMAND's signals.
-pub fn describe(line: &mut Line, message: Message, target: Target) {
+pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line {
     match message {
-        Message::Received(signal) => {
-            received(line, signal);
-        }
-        Message::NotSent(signal) => {
-            line.signal(signal).text(b" is rewritten to 0: not sent");
-        }
+        Message::Received(signal) => received(line, signal),
+        Message::NotSent(signal) => line.signal(signal).text(b" is rewritten to 0: not sent"),
         Message::Draining { received: signal, delay, then } => {
             received(line, signal).text(b": draining ");
             match delay {
                 Some(delay) => line.text(b"for ").duration(delay),
                 None => line.text(b"until the drain command exits"),
             };
-            line.text(b", then ");
-            match then {
-                AfterDrain::StopCommand => line.text(RUNNING_THE_STOP_COMMAND),
-                AfterDrain::Signal(signal) => line.text(b"sending ").signal(signal),
-                AfterDrain::Nothing(signal) => sending_nothing(line, signal),
-            };
-            line.text(b" (the grace period must be longer)");
+            stop_by(line.text(b", then "), then, None).text(b" (the grace period must be longer)")
         }
         Message::IgnoredDraining(signal) => {
-            received(line, signal).text(b": ignored, already draining");
+            received(line, signal).text(b": ignored, already draining")
         }
         Message::IgnoredStopping(signal) => {
-            received(line, signal).text(b": ignored, the stop command is still running");
+            received(line, signal).text(b": ignored, the stop command is still running")
         }
-        Message::Stopping { received: signal, drained, then } => {
+        Message::Stopping { received: signal, drained, by } => {
             match drained {
                 Some(drained) => line.text(b"drained for ").elapsed(drained),
                 None => received(line, signal),
             };
-            line.text(b": ");
-            match then {
-                AfterDrain::StopCommand => line.text(RUNNING_THE_STOP_COMMAND),
-                AfterDrain::Signal(signal) => signal_to(line.text(b"sending "), signal, target),
-                AfterDrain::Nothing(signal) => sending_nothing(line, signal),
-            };
+            stop_by(line.text(b": "), by, Some(target))
         }
-        Message::HelperSucceeded(helper) => {
-            name(line, helper).text(b" exited with status 0");
-        }
-        Message::DrainCommandFailed(status) => {
-            failed(line, Helper::Drain, Some(status));
-        }
+        Message::HelperSucceeded(helper) => name(line, helper).text(b" exited with status 0"),
+        Message::DrainCommandFailed(status) => failed(line, Helper::Drain, Some(status)),
         Message::StopCommandFailed { status, instead } => {
             failed(line, Helper::Stop, status);
-            if let Some(signal) = instead {
-                signal_to(line.text(b": sending "), signal, target);
+            match instead {
+                Some(signal) => signal_to(line.text(b": sending "), signal, target),
+                None => line,
             }
         }
         Message::Exited { status, during, now, waiting_for } => {
             process(line, target).text(b" ").status(status);
             ended_during(line, during, now);
-            if waiting_for.group {
-                line.text(b"; waiting for the rest of its process group");
-            }
+            let rest: &[u8] = b"; waiting for the rest of its process group";
+            line.text(if waiting_for.group { rest } else { b"" })
         }
-        Message::BypassedDrain(signal, stop_signals) => {
-            line.text(b"sent ")
-                .signal(signal)
-                .text(b" without a drain, because the stop signal is ")
-                .signals(stop_signals)
-                .text(b" (see --stop-signal)");
-        }
-        Message::GroupForbidden => {
-            line.text(b"process group ").pid(target.pid()).text(
-                b": the remaining processes belong to another user and cannot be signalled, \
-                  not waiting",
-            );
-        }
+        Message::BypassedDrain(signal, stop_signals) => line
+            .text(b"sent ")
+            .signal(signal)
+            .text(b" without a drain, because the stop signal is ")
+            .signals(stop_signals)
+            .text(b" (see --stop-signal)"),
+        Message::GroupForbidden => line.text(b"process group ").pid(target.pid()).text(
+            b": the remaining processes belong to another user and cannot be signalled, \
+              not waiting",
+        ),
         Message::Killing(after) => {
-            line.text(b"still running ").duration(after).text(b" after the stop: sending KILL");
+            line.text(b"still running ").duration(after).text(b" after the stop: sending KILL")
         }
         Message::Dropped(signal) => {
-            received(line, signal).text(b": dropped, because ");
-            process(line, target).text(b" has exited");
+            process(received(line, signal).text(b": dropped, because "), target)
+                .text(b" has exited")
         }
     }
 }
-
-const RUNNING_THE_STOP_COMMAND: &[u8] = b"running the stop command";
 
 fn received(line: &mut Line, signal: Signal) -> &mut Line {
     line.text(b"received ").signal(signal)
@@ -131,8 +107,16 @@ fn process(line: &mut Line, target: Target) -> &mut Line {
     line.text(b"process ").pid(target.pid())
 }
 
-fn sending_nothing(line: &mut Line, signal: Signal) -> &mut Line {
-    line.text(b"sending nothing, because ").signal(signal).text(b" is rewritten to 0")
+/// What happens once the drain has ended.
+fn stop_by(line: &mut Line, then: StopBy, target: Option<Target>) -> &mut Line {
+    match (then, target) {
+        (StopBy::Command, _) => line.text(b"running the stop command"),
+        (StopBy::Signal(signal), Some(target)) => signal_to(line.text(b"sending "), signal, target),
+        (StopBy::Signal(signal), None) => line.text(b"sending ").signal(signal),
+        (StopBy::Nothing(signal), _) => {
+            line.text(b"sending nothing, because ").signal(signal).text(b" is rewritten to 0")
+        }
+    }
 }
 
 fn name(line: &mut Line, helper: Helper) -> &mut Line {
@@ -157,11 +141,13 @@ fn ended_during(line: &mut Line, during: Phase, now: Duration) {
         Phase::Draining { since, .. } => {
             line.text(b" during the drain, after ").elapsed(now.saturating_sub(since));
         }
-        Phase::Stopping { since, cause, .. } => {
+        Phase::Stopping { since, by, .. } => {
             line.text(b", ").elapsed(now.saturating_sub(since)).text(b" after ");
-            match cause {
-                Cause::Signal(signal) => line.text(b"it was sent ").signal(signal),
-                Cause::StopCommand => line.text(b"the stop command was started"),
+            match by {
+                StopBy::Signal(signal) | StopBy::Nothing(signal) => {
+                    line.text(b"it was sent ").signal(signal)
+                }
+                StopBy::Command => line.text(b"the stop command was started"),
             };
         }
         Phase::Running { .. } | Phase::Ended { .. } => {}
@@ -169,23 +155,40 @@ fn ended_during(line: &mut Line, during: Phase, now: Duration) {
 }
 
 /// COMMAND was started.
-pub fn started(line: &mut Line, pid: Pid) {
-    line.text(b"started process ").pid(pid);
+pub fn started(line: &mut Line, pid: Pid) -> &mut Line {
+    line.text(b"started process ").pid(pid)
+}
+
+/// Something has failed: `what`, and why.
+pub fn because<'a>(line: &'a mut Line, what: &[u8], error: Errno) -> &'a mut Line {
+    line.text(what).text(b": ").error(error)
 }
 
 /// COMMAND could not be started.
-pub fn cannot_fork(line: &mut Line, error: Errno) {
-    line.text(b"cannot fork: ").error(error);
+pub const CANNOT_FORK: &[u8] = b"cannot fork";
+
+/// Help or version could not be printed.
+pub const CANNOT_PRINT: &[u8] = b"cannot write to stdout";
+
+/// Signals cannot be received at all.
+pub const CANNOT_RECEIVE: &[u8] = b"cannot receive signals, only COMMAND's exit ends the container";
+
+/// Signals are acted on late.
+pub const CANNOT_WAIT: &[u8] = b"cannot wait for signals, checking for them 10 times a second";
+
+/// An option could not be carried out.
+pub fn has_no_effect<'a>(line: &'a mut Line, option: &[u8], error: Errno) -> &'a mut Line {
+    because(line.text(option), b" has no effect", error)
 }
 
 /// A drain or stop command could not be started.
-pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) {
-    name(line.text(b"cannot start "), helper).text(b": ").error(error);
+pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) -> &mut Line {
+    because(name(line.text(b"cannot start "), helper), b"", error)
 }
 
 /// A file could not be made: `what` says from what.
-pub fn cannot_make(line: &mut Line, what: &[u8], path: &CStr, error: Errno) {
-    line.text(what).text(b" '").text(path.to_bytes()).text(b"': ").error(error);
+pub fn cannot_make<'a>(line: &'a mut Line, what: &[u8], path: &CStr, error: Errno) -> &'a mut Line {
+    because(line.text(what).text(b" '").text(path.to_bytes()), b"'", error)
 }
 
 /// The drain file could not be created.
@@ -194,23 +197,29 @@ pub const CANNOT_CREATE: &[u8] = b"cannot create";
 /// `--copy-to` failed.
 pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
 
-/// The drain file was there at the start, and is not drain-init's own to remove.
-pub fn drain_file_exists(line: &mut Line, path: &CStr) {
-    line.text(b"'").text(path.to_bytes()).text(b"' exists already (only PID 1 removes it)");
-}
-
-/// `--drain-file` or `--measure-drain` with a drain that ends at once.
-pub fn ends_at_once(line: &mut Line) {
-    line.text(b"the drain ends at once without --delay-term or --drain-cmd");
+/// The working directory of the drain and stop commands is gone.
+pub fn cannot_enter<'a>(line: &'a mut Line, directory: &[u8], error: Errno) -> &'a mut Line {
+    line.text(b"cannot enter the working directory ").text(directory);
+    because(line, if directory.is_empty() { b"again, using /" } else { b" again, using /" }, error)
 }
 
 /// A drain cannot be measured: the file has no such counter, or cannot be read.
-pub fn cannot_measure(line: &mut Line, error: Option<Errno>) {
+pub fn cannot_measure(line: &mut Line, error: Option<Errno>) -> &mut Line {
     line.text(b"cannot measure the drain: /proc/net/snmp: ");
     match error {
         Some(error) => line.error(error),
         None => line.text(b"no PassiveOpens"),
-    };
+    }
+}
+
+/// The drain file was there at the start, and is not drain-init's own to remove.
+pub fn drain_file_exists<'a>(line: &'a mut Line, path: &CStr) -> &'a mut Line {
+    line.text(b"'").text(path.to_bytes()).text(b"' exists already (only PID 1 removes it)")
+}
+
+/// `--drain-file` or `--measure-drain` with a drain that ends at once.
+pub fn ends_at_once(line: &mut Line) -> &mut Line {
+    line.text(b"the drain ends at once without --delay-term or --drain-cmd")
 }
 
 /// The figure of a second that was missed.
@@ -218,7 +227,7 @@ pub const MISSED: u32 = u32::MAX;
 
 /// What was measured in a drain: the first figures, and the sum of the rest, with how many
 /// seconds that is.
-pub fn series(line: &mut Line, figures: &[u32], rest: (u64, u64)) {
+pub fn series<'a>(line: &'a mut Line, figures: &[u32], rest: (u64, u64)) -> &'a mut Line {
     line.text(b"new connections in each second of the drain:");
     for &figure in figures {
         line.text(b" ");
@@ -230,45 +239,26 @@ pub fn series(line: &mut Line, figures: &[u32], rest: (u64, u64)) {
     if rest.1 > 0 {
         line.text(b" and ").number(rest.0).text(b" in the next ").number(rest.1).text(b"s");
     }
+    line
 }
 
 /// A signal was sent, or could not be.
-pub fn sent(line: &mut Line, signal: Signal, target: Target, result: nix::Result<()>) {
-    line.text(if result.is_ok() { b"sent " } else { b"cannot send " });
-    signal_to(line, signal, target);
-    if let Err(error) = result {
-        line.text(b": ").error(error);
+pub fn sent(line: &mut Line, signal: Signal, target: Target, result: nix::Result<()>) -> &mut Line {
+    match result {
+        Ok(()) => signal_to(line.text(b"sent "), signal, target),
+        Err(error) => because(signal_to(line.text(b"cannot send "), signal, target), b"", error),
     }
 }
 
 /// `--wait-all` has sent a signal.
-pub fn sent_to_all(line: &mut Line, signal: Signal, only_children: bool) {
+pub fn sent_to_all(line: &mut Line, signal: Signal, only_children: bool) -> &mut Line {
     let to: &[u8] = if only_children { b" to every child process" } else { b" to every process" };
-    line.text(b"sent ").signal(signal).text(to);
+    line.text(b"sent ").signal(signal).text(to)
 }
 
 /// A process that drain-init has adopted was reaped.
-pub fn reaped_orphan(line: &mut Line, pid: Pid, status: Status) {
-    line.text(b"reaped orphan process ").pid(pid).text(b", which ").status(status);
-}
-
-/// Why received signals are acted on late, or not at all.
-pub fn cannot_wait(line: &mut Line, is_refused: bool, error: Errno) {
-    line.text(if is_refused {
-        b"cannot receive signals, only COMMAND's exit ends the container: "
-    } else {
-        b"cannot wait for signals, checking for them 10 times a second: "
-    });
-    line.error(error);
-}
-
-/// The working directory of the drain and stop commands is gone.
-pub fn cannot_enter(line: &mut Line, directory: &[u8], error: Errno) {
-    line.text(b"cannot enter the working directory ");
-    if !directory.is_empty() {
-        line.text(directory).text(b" ");
-    }
-    line.text(b"again, using /: ").error(error);
+pub fn reaped_orphan(line: &mut Line, pid: Pid, status: Status) -> &mut Line {
+    line.text(b"reaped orphan process ").pid(pid).text(b", which ").status(status)
 }
 
 /// Why a program cannot be executed.
@@ -285,12 +275,16 @@ pub enum Failure {
 }
 
 /// A program could not be executed. `hint` may say why it was not found.
-pub fn cannot_run(line: &mut Line, program: &[u8], failure: Failure, hint: &[u8]) {
+pub fn cannot_run<'a>(
+    line: &'a mut Line,
+    program: &[u8],
+    failure: Failure,
+    hint: &[u8],
+) -> &'a mut Line {
     line.text(b"cannot run '").text(program).text(b"': ");
     let (error, reason): (_, &[u8]) = match failure {
         Failure::NoInterpreter => {
-            line.text(b"the file exists, but its interpreter or dynamic loader is missing");
-            return;
+            return line.text(b"the file exists, but its interpreter or dynamic loader is missing");
         }
         Failure::Error(Errno::ENOENT) => (Errno::ENOENT, hint),
         Failure::Error(error) => (error, b""),
@@ -298,17 +292,5 @@ pub fn cannot_run(line: &mut Line, program: &[u8], failure: Failure, hint: &[u8]
         Failure::NoShell => (Errno::ENOEXEC, b"it has no #! line, and /bin/sh cannot be run"),
     };
     line.error(error);
-    if !reason.is_empty() {
-        line.text(b" (").text(reason).text(b")");
-    }
-}
-
-/// An option could not be carried out.
-pub fn has_no_effect(line: &mut Line, option: &[u8], error: Errno) {
-    line.text(option).text(b" has no effect: ").error(error);
-}
-
-/// Help or version could not be printed.
-pub fn cannot_print(line: &mut Line, error: Errno) {
-    line.text(b"cannot write to stdout: ").error(error);
+    if reason.is_empty() { line } else { line.text(b" (").text(reason).text(b")") }
 }

@@ -1,7 +1,8 @@
 //! The state machine in the model of the world that its unit tests use.
 
 use drain_init::drain::{
-    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Recipient, WaitAll,
+    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Recipient,
+    SignalForRemaining, WaitAll,
 };
 use drain_init::signal::{Rewrites, Signal, SignalSet};
 use drain_init::status::Status;

@@ -1,59 +1,49 @@
 //! The command line: options up to COMMAND. lexopt(3) takes a word apart.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::{Arg, Parser};
 
-use super::Error;
 use super::options::{Entry, Opt, Source, Takes, unknown};
 use super::settings::Settings;
-use crate::sys;
+use super::{Error, Request};
+use crate::{sys, text};
 
-/// What the command line asks for.
-pub(super) enum Asked {
-    Help,
-    Version,
-    CopyTo(&'static CStr),
-    /// COMMAND, by its place in the argument list.
-    Command(usize),
-}
-
-/// Reads the options into `settings`, up to COMMAND, `--help` or `--version`.
+/// Reads the options into `settings`, up to COMMAND, or to an option that is a request of its
+/// own.
 pub(super) fn read<'a>(
     args: impl Iterator<Item = &'a [u8]>,
     settings: &mut Settings,
-) -> Result<Asked, Error> {
-    let no_command = || {
-        Error::new(&[
-            b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)",
-        ])
-    };
+) -> Result<Option<Request>, Error> {
     let mut args = args.enumerate();
     // The program's name.
     args.next();
-    loop {
-        let (place, word) = args.next().ok_or_else(no_command)?;
+    let mut ended = false;
+    while let Some((place, word)) = args.next() {
         match word {
-            b"--" => {
-                return args.next().map(|(place, _)| Asked::Command(place)).ok_or_else(no_command);
-            }
-            [b'-', _, ..] => {
+            b"--" if !ended => ended = true,
+            [b'-', _, ..] if !ended => {
                 let mut next = || args.next().map(|(_, word)| word);
-                if let Some(asked) = read_word(word, &mut next, settings)? {
+                if let Some(request) = read_word(word, &mut next, settings)? {
                     // It is all that the command line may ask for.
                     let is_alone = place == 1 && args.next().is_none();
-                    if matches!(asked, Asked::CopyTo(_)) && !is_alone {
+                    if matches!(request, Request::CopyTo(_)) && !is_alone {
                         let wrong = b"--copy-to works without COMMAND and other options";
                         return Err(Error::new(&[wrong]));
                     }
-                    return Ok(asked);
+                    return Ok(Some(request));
                 }
             }
-            _ => return Ok(Asked::Command(place)),
+            _ => {
+                settings.config.command = place;
+                return Ok(None);
+            }
         }
     }
+    let usage = b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)";
+    Err(Error::new(&[usage]))
 }
 
 /// Reads one word of options. `next` is the word that follows, if the last of them takes it
@@ -62,7 +52,7 @@ fn read_word<'a>(
     word: &[u8],
     next: &mut dyn FnMut() -> Option<&'a [u8]>,
     settings: &mut Settings,
-) -> Result<Option<Asked>, Error> {
+) -> Result<Option<Request>, Error> {
     // lexopt copies what it is given. COMMAND's arguments may be megabytes. The allocator
     // frees nothing.
     let mut parser = ManuallyDrop::new(Parser::from_args([OsString::from_vec(word.to_vec())]));
@@ -79,45 +69,36 @@ fn read_word<'a>(
             // The word begins with a dash.
             Arg::Value(_) => break,
         };
-        match entry.takes {
-            Takes::Nothing => {
-                let attached = if is_long { optional_value(&mut parser) } else { None };
-                if let Some(value) = attached {
-                    return Err(takes_no_value(entry.name(Source::Option), value));
-                }
-                match entry.opt {
-                    Opt::Help => return Ok(Some(Asked::Help)),
-                    Opt::Version => return Ok(Some(Asked::Version)),
-                    _ => settings.apply(entry, b"", Source::Option)?,
-                }
-            }
-            Takes::Value(kind) | Takes::Values(kind) => {
-                let missing = || {
-                    Error::new(&[
-                        entry.name(Source::Option),
-                        b" needs a value: ",
-                        kind.example().as_bytes(),
-                    ])
-                };
-                let value = optional_value(&mut parser).or_else(&mut *next).ok_or_else(missing)?;
-                if entry.opt == Opt::CopyTo {
-                    return Ok(Some(Asked::CopyTo(sys::word(&[value]))));
-                }
-                settings.apply(entry, value, Source::Option)?;
-            }
+        let takes = entry.takes;
+        let name = || entry.name(Source::Option);
+        // A letter after a short option without a value is another one.
+        let attached =
+            if is_long || takes != Takes::Nothing { attached(&mut parser) } else { None };
+        let value = match (takes, attached) {
+            (Takes::Nothing, Some(value)) => return Err(takes_no_value(name(), value)),
+            (Takes::Nothing, None) => b"",
+            (_, attached) => attached.or_else(&mut *next).ok_or_else(|| {
+                Error::new(&[name(), b" needs a value: ", takes.example().as_bytes()])
+            })?,
+        };
+        match entry.opt {
+            Opt::Help => return Ok(Some(Request::Help)),
+            Opt::Version => return Ok(Some(Request::Version)),
+            Opt::CopyTo => return Ok(Some(Request::CopyTo(sys::word(&[value])))),
+            _ => settings.apply(entry, value, Source::Option)?,
         }
     }
     Ok(None)
 }
 
 /// The value that is attached to the last option.
-fn optional_value(parser: &mut Parser) -> Option<&'static [u8]> {
+fn attached(parser: &mut Parser) -> Option<&'static [u8]> {
     parser.optional_value().map(|value| &*value.into_vec().leak())
 }
 
 /// The error about a letter that is not an option, or a whole name after one dash.
 fn unknown_short(word: &[u8], letter: char) -> Error {
-    let name = word[1..].split(|&byte| byte == b'=').next().unwrap_or_default();
+    let name = text::split(&word[1..], b'=').next().unwrap_or_default();
     // Shorter ones are rather a cluster.
     if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
         return unknown_option(b"-", name);

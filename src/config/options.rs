@@ -46,56 +46,10 @@ shorter than the platform's grace period. For example:
 https://github.com/drain-init/drain-init
 ";
 
-/// The options, in the order of `--help`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Opt {
-    DelayTerm,
-    DrainSignal,
-    DrainCmd,
-    DrainFile,
-    StopCmd,
-    StopSignal,
-    KillAfter,
-    WaitAll,
-    SingleChild,
-    Group,
-    Rewrite,
-    Pdeathsig,
-    Subreaper,
-    RemapExit,
-    Verbose,
-    Quiet,
-    WarnOnReap,
-    MeasureDrain,
-    CopyTo,
-    Help,
-    Version,
-}
-
-impl Opt {
-    /// A bit for what the option sets. An option and its opposite set the same.
-    pub(super) const fn subject(self) -> u32 {
-        let opt = match self {
-            Self::Group => Self::SingleChild,
-            Self::Quiet => Self::Verbose,
-            opt => opt,
-        };
-        1 << opt as u32
-    }
-}
-
 /// What follows an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     Nothing,
-    Value(Kind),
-    /// As `Value`, and the option may be repeated; its variable is a list.
-    Values(Kind),
-}
-
-/// What a value is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
     Duration,
     Signal,
     StopSignal,
@@ -105,10 +59,16 @@ pub(super) enum Kind {
     Code,
 }
 
-impl Kind {
+impl Takes {
+    /// Whether the option may be repeated. Its variable is a list.
+    pub(super) const fn repeats(self) -> bool {
+        matches!(self, Self::StopSignal | Self::Rewrite | Self::Code)
+    }
+
     /// How to describe a value that is missing.
     pub(super) const fn example(self) -> &'static str {
         match self {
+            Self::Nothing => "",
             Self::Duration => "DURATION, such as 10s",
             Self::Signal => "SIGNAL, such as TERM",
             Self::StopSignal => "SIGNAL, such as QUIT",
@@ -133,50 +93,65 @@ pub(super) struct Entry {
     long: &'static [u8],
     pub(super) short: Option<char>,
     pub(super) takes: Takes,
-    /// dumb-init's own options may be abbreviated, as with `getopt_long(3)`.
-    abbreviable: bool,
 }
 
-const DURATION: Takes = Takes::Value(Kind::Duration);
-const SIGNAL: Takes = Takes::Value(Kind::Signal);
-const PATH: Takes = Takes::Value(Kind::Path);
-const CMD: Takes = Takes::Value(Kind::Cmd);
+macro_rules! options {
+    ($($opt:ident $long:literal $short:expr, $takes:ident;)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(super) enum Opt {
+            $($opt),*
+        }
 
-const fn own(opt: Opt, long: &'static [u8], takes: Takes) -> Entry {
-    Entry { opt, long, short: None, takes, abbreviable: false }
+        pub(super) const OPTIONS: &[Entry] = &[
+            $(Entry { opt: Opt::$opt, long: $long, short: $short, takes: Takes::$takes }),*
+        ];
+    };
 }
 
-const fn tini(opt: Opt, long: &'static [u8], short: char, takes: Takes) -> Entry {
-    Entry { short: Some(short), ..own(opt, long, takes) }
+// In the order of `--help`.
+options! {
+    DelayTerm    b"delay-term"    None,      Duration;
+    DrainSignal  b"drain-signal"  None,      Signal;
+    DrainCmd     b"drain-cmd"     None,      Cmd;
+    DrainFile    b"drain-file"    None,      Path;
+    StopCmd      b"stop-cmd"      None,      Cmd;
+    StopSignal   b"stop-signal"   None,      StopSignal;
+    KillAfter    b"kill-after"    None,      Duration;
+    WaitAll      b"wait-all"      None,      Nothing;
+    SingleChild  b"single-child"  Some('c'), Nothing;
+    Group        b"group"         Some('g'), Nothing;
+    Rewrite      b"rewrite"       Some('r'), Rewrite;
+    Pdeathsig    b"pdeathsig"     Some('p'), Signal;
+    Subreaper    b"subreaper"     Some('s'), Nothing;
+    RemapExit    b"remap-exit"    Some('e'), Code;
+    Verbose      b"verbose"       Some('v'), Nothing;
+    Quiet        b"quiet"         Some('q'), Nothing;
+    WarnOnReap   b"warn-on-reap"  Some('w'), Nothing;
+    MeasureDrain b"measure-drain" None,      Nothing;
+    CopyTo       b"copy-to"       None,      Path;
+    Help         b"help"          Some('h'), Nothing;
+    Version      b"version"       Some('V'), Nothing;
 }
 
-const fn dumb_init(opt: Opt, long: &'static [u8], short: char, takes: Takes) -> Entry {
-    Entry { abbreviable: true, ..tini(opt, long, short, takes) }
-}
+impl Opt {
+    /// A bit for what the option sets. An option and its opposite set the same.
+    pub(super) const fn subject(self) -> u32 {
+        let opt = match self {
+            Self::Group => Self::SingleChild,
+            Self::Quiet => Self::Verbose,
+            opt => opt,
+        };
+        1 << opt as u32
+    }
 
-pub(super) const OPTIONS: &[Entry] = &[
-    own(Opt::DelayTerm, b"delay-term", DURATION),
-    own(Opt::DrainSignal, b"drain-signal", SIGNAL),
-    own(Opt::DrainCmd, b"drain-cmd", CMD),
-    own(Opt::DrainFile, b"drain-file", PATH),
-    own(Opt::StopCmd, b"stop-cmd", CMD),
-    own(Opt::StopSignal, b"stop-signal", Takes::Values(Kind::StopSignal)),
-    own(Opt::KillAfter, b"kill-after", DURATION),
-    own(Opt::WaitAll, b"wait-all", Takes::Nothing),
-    dumb_init(Opt::SingleChild, b"single-child", 'c', Takes::Nothing),
-    tini(Opt::Group, b"group", 'g', Takes::Nothing),
-    dumb_init(Opt::Rewrite, b"rewrite", 'r', Takes::Values(Kind::Rewrite)),
-    tini(Opt::Pdeathsig, b"pdeathsig", 'p', SIGNAL),
-    tini(Opt::Subreaper, b"subreaper", 's', Takes::Nothing),
-    tini(Opt::RemapExit, b"remap-exit", 'e', Takes::Values(Kind::Code)),
-    dumb_init(Opt::Verbose, b"verbose", 'v', Takes::Nothing),
-    tini(Opt::Quiet, b"quiet", 'q', Takes::Nothing),
-    tini(Opt::WarnOnReap, b"warn-on-reap", 'w', Takes::Nothing),
-    own(Opt::MeasureDrain, b"measure-drain", Takes::Nothing),
-    own(Opt::CopyTo, b"copy-to", PATH),
-    dumb_init(Opt::Help, b"help", 'h', Takes::Nothing),
-    dumb_init(Opt::Version, b"version", 'V', Takes::Nothing),
-];
+    /// Whether it may be abbreviated, as with `getopt_long(3)`: dumb-init's own.
+    const fn is_abbreviable(self) -> bool {
+        matches!(
+            self,
+            Self::SingleChild | Self::Rewrite | Self::Verbose | Self::Help | Self::Version
+        )
+    }
+}
 
 /// What the variables' names begin with.
 pub(super) const PREFIX: &[u8] = b"DRAIN_INIT_";
@@ -188,10 +163,9 @@ impl Entry {
 
     /// The option with that name, or the only one of dumb-init's that begins so.
     pub(super) fn by_long(name: &[u8]) -> Option<&'static Self> {
-        let exact = OPTIONS.iter().find(|entry| entry.long == name);
-        exact.or_else(|| {
-            let mut beginning =
-                OPTIONS.iter().filter(|entry| entry.abbreviable && entry.long.starts_with(name));
+        OPTIONS.iter().find(|entry| entry.long == name).or_else(|| {
+            let begins = |entry: &&Self| entry.opt.is_abbreviable() && entry.long.starts_with(name);
+            let mut beginning = OPTIONS.iter().filter(begins);
             beginning.next().filter(|_| beginning.next().is_none())
         })
     }
@@ -211,24 +185,24 @@ impl Entry {
 
     /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.
     pub(super) fn name(&self, source: Source) -> &'static [u8] {
-        let mut name = match source {
-            Source::Option => b"--".to_vec(),
-            Source::Variable => PREFIX.to_vec(),
-        };
-        for &byte in self.long {
-            name.push(match source {
-                Source::Option => byte,
-                Source::Variable => in_variable(byte),
-            });
+        let long = self.long;
+        match source {
+            Source::Option => [b"--", long].concat().leak(),
+            Source::Variable => {
+                let mut name = [PREFIX, long].concat();
+                for byte in &mut name {
+                    *byte = in_variable(*byte);
+                }
+                name.leak()
+            }
         }
-        name.leak()
     }
 
     /// The error about a value: `--delay-term: '10x' is not a duration (try 10, …)`.
     pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: Wrong) -> Error {
         let [wrong, right] = match (source, self.takes) {
             _ if value.ends_with(b"\r") => exec_form::CARRIAGE_RETURN,
-            (Source::Option, Takes::Values(_)) if value.contains(&b',') => {
+            (Source::Option, takes) if takes.repeats() && value.contains(&b',') => {
                 ["is a list", "repeat the option for each element"]
             }
             _ => wrong,

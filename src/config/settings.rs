@@ -1,8 +1,7 @@
 //! What the options and variables have set, the command line before the variables.
 
-use super::exec_form;
 use super::options::{Entry, Opt, Source};
-use super::{Config, Error, NamedCmd, NamedPath, Wrong, values};
+use super::{Config, Error, Named, Wrong, exec_form, values};
 use crate::drain::WaitAll;
 use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
@@ -12,29 +11,17 @@ use crate::time::Duration;
 pub(super) struct Settings {
     /// What the command line has set: the [`Opt::subject`] of each of its options.
     by_option: u32,
-    config: Box<Config>,
+    pub(super) config: &'static mut Config,
     /// What variables have set that the command line has set, too.
-    overridden: Box<Config>,
+    overridden: &'static mut Config,
 }
 
 impl Settings {
     /// The defaults, except those that [`Settings::complete`] sets.
     pub(super) fn new() -> Self {
-        let mut config = Box::<Config>::default();
+        let [config, overridden] = [0; 2].map(|_| Box::leak(Box::<Config>::default()));
         config.plan.group = true;
-        Self { by_option: 0, config, overridden: Box::default() }
-    }
-
-    /// Where to set an option: the command line has priority.
-    pub(super) const fn target(&mut self, opt: Opt, source: Source) -> &mut Config {
-        match source {
-            Source::Option => self.by_option |= opt.subject(),
-            Source::Variable if self.by_option & opt.subject() != 0 => {
-                return &mut self.overridden;
-            }
-            Source::Variable => {}
-        }
-        &mut self.config
+        Self { by_option: 0, config, overridden }
     }
 
     /// Applies an option of the command line, or a variable after all of these, with one
@@ -45,16 +32,29 @@ impl Settings {
         value: &[u8],
         source: Source,
     ) -> Result<(), Error> {
-        let config = self.target(entry.opt, source);
+        let subject = entry.opt.subject();
+        let config = match source {
+            Source::Variable if self.by_option & subject != 0 => &mut *self.overridden,
+            Source::Variable => &mut *self.config,
+            Source::Option => {
+                self.by_option |= subject;
+                &mut *self.config
+            }
+        };
         set(config, entry, value, source).map_err(|wrong| entry.refuse(source, value, wrong))
     }
 
     /// The configuration: what has been set, and what follows from that.
-    pub(super) fn complete(self, command: usize, is_pid_1: bool) -> Box<Config> {
-        let mut config = self.config;
-        // The default stop signal is not named.
-        config.named_signals = config.find_named_signals();
+    pub(super) fn complete(self, is_pid_1: bool) -> &'static mut Config {
+        let config = self.config;
         let plan = &mut config.plan;
+        // A stop signal that is rewritten is not sent; the drain signal is not rewritten. The
+        // default stop signal is not named.
+        let is_sent = |signal: &Signal| plan.rewrites.apply(*signal) == Some(*signal);
+        let stop_signals = plan.stop_signals.iter().filter(is_sent);
+        for signal in plan.rewrites.replacements().chain(stop_signals).chain(plan.drain_signal) {
+            config.named_signals.insert(signal);
+        }
         plan.drain_file = config.drain_file.is_some();
         plan.drain_cmd = config.drain_cmd.is_some();
         plan.stop_cmd = config.stop_cmd.is_some();
@@ -64,20 +64,16 @@ impl Settings {
         if is_pid_1 {
             plan.wait_all = plan.wait_all.map(|_| WaitAll::Namespace);
         }
-        config.command = command;
         config
     }
 }
 
 fn set(config: &mut Config, entry: &Entry, value: &[u8], source: Source) -> Result<(), Wrong> {
+    let asked_by = || entry.name(source);
     let cmd = || {
-        let named = |cmd| NamedCmd { cmd, asked_by: entry.name(source) };
-        exec_form::parse(value).map(|cmd| cmd.map(named))
+        exec_form::parse(value).map(|cmd| cmd.map(|value| Named { value, asked_by: asked_by() }))
     };
-    let duration = || {
-        let not_zero = |duration: &Duration| *duration != Duration::ZERO;
-        values::duration(value).map(|duration| Some(duration).filter(not_zero))
-    };
+    let duration = || values::duration(value).map(|it| Some(it).filter(|it| *it != Duration::ZERO));
     let plan = &mut config.plan;
     match entry.opt {
         Opt::DelayTerm => plan.delay = duration()?,
@@ -85,14 +81,13 @@ fn set(config: &mut Config, entry: &Entry, value: &[u8], source: Source) -> Resu
         Opt::DrainSignal => plan.drain_signal = Some(values::signal(value)?),
         Opt::Pdeathsig => config.pdeathsig = Some(values::signal(value)?),
         Opt::DrainFile => {
-            let path = values::path(value)?;
-            config.drain_file = Some(NamedPath { path, asked_by: entry.name(source) });
+            config.drain_file = Some(Named { value: values::path(value)?, asked_by: asked_by() });
         }
         Opt::DrainCmd => config.drain_cmd = cmd()?,
         Opt::StopCmd => config.stop_cmd = cmd()?,
         Opt::StopSignal => plan.stop_signals.insert(values::stop_signal(value)?),
         Opt::Rewrite => values::rewrite(value, &mut plan.rewrites)?,
-        Opt::RemapExit => config.remap_exit.insert(values::exit_code(value)?),
+        Opt::RemapExit => config.remap_exit.push(values::exit_code(value)?),
         Opt::SingleChild => plan.group = false,
         Opt::Group => plan.group = true,
         Opt::Verbose => config.level = Level::Verbose,

@@ -5,26 +5,10 @@ use core::ffi::CStr;
 
 use super::Wrong;
 use super::exec_form::CARRIAGE_RETURN;
-use crate::decimal;
 use crate::signal::{Rewrites, Signal};
 use crate::sys;
+use crate::text;
 use crate::time::Duration;
-
-/// A set of exit statuses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExitCodes([u64; 4]);
-
-impl ExitCodes {
-    pub(super) fn insert(&mut self, code: u8) {
-        self.0[usize::from(code >> 6)] |= 1 << (code & 63);
-    }
-
-    /// Whether the status is in the set.
-    #[must_use]
-    pub const fn contains(self, code: u8) -> bool {
-        self.0[(code >> 6) as usize] & (1 << (code & 63)) != 0
-    }
-}
 
 /// The text without spaces and tabs around it. A carriage return is not a blank.
 pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
@@ -36,7 +20,7 @@ pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
 
 /// Reads an exit status.
 pub(super) fn exit_code(value: &[u8]) -> Result<u8, Wrong> {
-    let code = decimal::read(value).and_then(|code| code.try_into().ok());
+    let code = text::number(value).and_then(|code| code.try_into().ok());
     code.ok_or(["is not an exit status", "try a number from 0 to 255"])
 }
 
@@ -130,7 +114,7 @@ fn take_digits<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 /// `whole.fraction` times `unit` nanoseconds, or as many as 64 bits hold.
 fn scale(whole: &[u8], fraction: &[u8], unit: u64) -> Duration {
-    let mut nanos = decimal::read(whole).unwrap_or(u64::MAX).saturating_mul(unit);
+    let mut nanos = text::number(whole).unwrap_or(u64::MAX).saturating_mul(unit);
     // Every unit is a multiple of a high power of ten: what is cut off is less than a
     // nanosecond.
     let mut place = unit;

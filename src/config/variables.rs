@@ -2,22 +2,24 @@
 
 use super::Error;
 use super::exec_form::CARRIAGE_RETURN;
-use super::options::{Entry, Opt, PREFIX, Source, Takes, unknown};
+use super::options::{Entry, OPTIONS, Opt, PREFIX, Source, Takes, unknown};
 use super::settings::Settings;
 use super::values;
-use crate::report::Level;
+use crate::text;
 
 /// The name of the variable that names the received signal to a drain or stop command.
 pub const SIGNAL_VARIABLE: &[u8] = b"DRAIN_INIT_SIGNAL";
+
+/// dumb-init's variables, and what they ask for.
+const DUMB_INIT: [(&[u8], Opt); 2] =
+    [(b"DUMB_INIT_DEBUG=1", Opt::Verbose), (b"DUMB_INIT_SETSID=0", Opt::SingleChild)];
 
 /// The variables that are drain-init's own, dumb-init's, and those that look like a typo.
 #[derive(Default)]
 pub struct Variables<'a> {
     own: Vec<(&'static Entry, &'a [u8])>,
-    /// `DUMB_INIT_DEBUG=1`.
-    debug: bool,
-    /// `DUMB_INIT_SETSID=0`.
-    no_setsid: bool,
+    /// What dumb-init's ask for.
+    dumb_init: Vec<Opt>,
     unknown: Vec<&'a [u8]>,
 }
 
@@ -26,8 +28,9 @@ impl<'a> Variables<'a> {
     /// be removed from COMMAND's environment.
     pub fn take(&mut self, word: &'a [u8]) -> bool {
         let Some(behind_prefix) = word.strip_prefix(PREFIX) else {
-            self.debug |= word == b"DUMB_INIT_DEBUG=1";
-            self.no_setsid |= word == b"DUMB_INIT_SETSID=0";
+            if let Some((_, opt)) = DUMB_INIT.iter().find(|(known, _)| *known == word) {
+                self.dumb_init.push(*opt);
+            }
             return false;
         };
         let Some(equals) = behind_prefix.iter().position(|&byte| byte == b'=') else {
@@ -53,18 +56,39 @@ impl<'a> Variables<'a> {
         self.unknown.iter().map(|name| unknown(Source::Variable, name, &name[PREFIX.len()..]))
     }
 
-    /// Applies the variables that are set and not empty.
+    /// Applies the variables that are set and not empty: a value, each element of a list, or
+    /// a switch that is on.
     pub(super) fn read(&self, settings: &mut Settings) -> Result<(), Error> {
+        let source = Source::Variable;
         // drain-init's own, which follow, have priority.
-        if self.debug {
-            settings.target(Opt::Verbose, Source::Variable).level = Level::Verbose;
-        }
-        if self.no_setsid {
-            settings.target(Opt::SingleChild, Source::Variable).plan.group = false;
+        for &opt in &self.dumb_init {
+            settings.apply(&OPTIONS[opt as usize], b"", source)?;
         }
         for &(entry, value) in &self.own {
-            if !value.is_empty() {
-                read_one(entry, value, settings)?;
+            let refuse = |wrong| entry.refuse(source, value, wrong);
+            match entry.takes {
+                _ if value.is_empty() => {}
+                Takes::Nothing => {
+                    if values::switch(value).map_err(refuse)? {
+                        settings.apply(entry, b"", source)?;
+                    }
+                }
+                takes if takes.repeats() => {
+                    for element in text::split(value, b',').map(values::trim_blanks) {
+                        match element {
+                            [] => {
+                                let right = "remove the extra comma";
+                                return Err(refuse(["has an empty element", right]));
+                            }
+                            // S:R itself accepts it, as dumb-init does.
+                            [.., b'\r'] => {
+                                return Err(entry.refuse(source, element, CARRIAGE_RETURN));
+                            }
+                            _ => settings.apply(entry, element, source)?,
+                        }
+                    }
+                }
+                _ => settings.apply(entry, value, source)?,
             }
         }
         // On the command line the last one wins. Variables have no order.
@@ -82,31 +106,6 @@ impl<'a> Variables<'a> {
         let (entry, value) = self.own.iter().find(|(entry, _)| entry.opt == opt)?;
         (values::switch(value) == Ok(true)).then(|| entry.name(Source::Variable))
     }
-}
-
-/// Applies a variable: a value, each element of a list, or a switch that is on.
-fn read_one(entry: &Entry, value: &[u8], settings: &mut Settings) -> Result<(), Error> {
-    let source = Source::Variable;
-    let refuse = |wrong| entry.refuse(source, value, wrong);
-    match entry.takes {
-        Takes::Value(_) => settings.apply(entry, value, source)?,
-        Takes::Values(_) => {
-            for element in value.split(|&byte| byte == b',').map(values::trim_blanks) {
-                match element {
-                    [] => return Err(refuse(["has an empty element", "remove the extra comma"])),
-                    // S:R itself accepts it, as dumb-init does.
-                    [.., b'\r'] => return Err(entry.refuse(source, element, CARRIAGE_RETURN)),
-                    _ => settings.apply(entry, element, source)?,
-                }
-            }
-        }
-        Takes::Nothing => {
-            if values::switch(value).map_err(refuse)? {
-                settings.apply(entry, b"", source)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Whether the variable is one that Kubernetes creates for a Service whose name is

@@ -205,7 +205,7 @@ fn key(world: &World) -> u128 {
             let ends_next = drain.deadline() == *ends;
             (1, Some(*received), [ends.is_some(), measured.is_some(), ends_next])
         }
-        super::Phase::Stopping { received, since: _, cause: _, stop_command, reported: _ } => {
+        super::Phase::Stopping { received, since: _, by: _, stop_command, reported: _ } => {
             (2, Some(*received), [*stop_command, false, false])
         }
         super::Phase::Ended { status: _, waiting_for } => {

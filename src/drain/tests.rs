@@ -95,19 +95,17 @@ impl Sim {
 
     /// How COMMAND's exit is reported: whether in a drain, what stopped it, and after
     /// how many milliseconds.
-    fn exited(&self) -> (bool, Option<Cause>, u64) {
+    fn exited(&self) -> (bool, Option<StopBy>, u64) {
         let exited = self.messages.iter().find_map(|message| match *message {
             Message::Exited { during, now, .. } => Some(match during {
                 Phase::Draining { since, .. } => (true, None, now.saturating_sub(since)),
-                Phase::Stopping { since, cause, .. } => {
-                    (false, Some(cause), now.saturating_sub(since))
-                }
+                Phase::Stopping { since, by, .. } => (false, Some(by), now.saturating_sub(since)),
                 Phase::Running { .. } | Phase::Ended { .. } => (false, None, Duration::ZERO),
             }),
             _ => None,
         });
-        let (drains, cause, elapsed) = exited.expect("COMMAND's exit is reported");
-        (drains, cause, elapsed.as_millis())
+        let (drains, by, elapsed) = exited.expect("COMMAND's exit is reported");
+        (drains, by, elapsed.as_millis())
     }
 
     fn deadline(&self) -> Option<u64> {
@@ -132,7 +130,7 @@ fn rest(signal: Signal) -> Action {
 }
 
 fn everyone(signal: Signal) -> Action {
-    Action::SendToAll { signal, spare_command: false, spare_drain_cmd: false }
+    Action::SendToAll(SignalForRemaining { signal, spare_command: false, spare_drain_cmd: false })
 }
 
 fn deliver(signal: Signal) -> Vec<Action> {
@@ -215,13 +213,13 @@ fn a_signal_that_bypassed_the_drain_is_reported_for_ten_seconds() {
 fn a_delay_postpones_the_stop_signal() {
     let mut sim = Sim::new(delayed());
     assert_eq!(sim.term(500), []);
-    let then = AfterDrain::Signal(Signal::TERM);
+    let then = StopBy::Signal(Signal::TERM);
     let draining = Message::Draining { received: Signal::TERM, delay: Some(ms(1000)), then };
     assert!(sim.said(|message| *message == draining));
     assert_eq!(sim.deadline(), Some(1500));
     assert_eq!(sim.time(1499), []);
     assert_eq!(sim.time(1500), deliver(Signal::TERM));
-    let stopping = Message::Stopping { received: Signal::TERM, drained: Some(ms(1000)), then };
+    let stopping = Message::Stopping { received: Signal::TERM, drained: Some(ms(1000)), by: then };
     assert!(sim.said(|message| *message == stopping));
     assert_eq!(sim.deadline(), None);
     assert_eq!(sim.time(9999), []);
@@ -287,12 +285,12 @@ fn a_drain_signal_without_a_delay_is_followed_by_the_stop_at_once() {
 
 #[test]
 fn a_drain_command_does_not_change_a_delay() {
-    const EXITED: Event = Event::HelperExited(Helper::Drain, OK);
+    const EXITED: Event = Event::HelperEnded(Helper::Drain, Some(OK));
     let start = Action::Start(Helper::Drain, Signal::TERM);
     for (event, failure) in [
         (EXITED, false),
-        (Event::HelperExited(Helper::Drain, Status::Exited(1)), true),
-        (Event::HelperNotStarted(Helper::Drain), false),
+        (Event::HelperEnded(Helper::Drain, Some(Status::Exited(1))), true),
+        (Event::HelperEnded(Helper::Drain, None), false),
     ] {
         let mut sim = Sim::new(Plan { drain_cmd: true, ..delayed() });
         assert_eq!(sim.term(0), [start]);
@@ -308,9 +306,9 @@ fn a_drain_command_does_not_change_a_delay() {
 #[test]
 fn without_a_delay_the_drain_lasts_as_long_as_the_drain_command() {
     for event in [
-        Event::HelperExited(Helper::Drain, OK),
-        Event::HelperExited(Helper::Drain, Status::Killed(USR1)),
-        Event::HelperNotStarted(Helper::Drain),
+        Event::HelperEnded(Helper::Drain, Some(OK)),
+        Event::HelperEnded(Helper::Drain, Some(Status::Killed(USR1))),
+        Event::HelperEnded(Helper::Drain, None),
     ] {
         let mut sim = Sim::new(Plan { drain_cmd: true, ..plan() });
         assert_eq!(sim.term(0), [Action::Start(Helper::Drain, Signal::TERM)]);
@@ -406,7 +404,7 @@ fn a_drain_command_that_still_runs_receives_term_when_command_has_exited() {
     // Not after its end.
     let mut sim = Sim::new(Plan { drain_cmd: true, ..delayed() });
     sim.term(0);
-    sim.at(1, Event::HelperExited(Helper::Drain, OK));
+    sim.at(1, Event::HelperEnded(Helper::Drain, Some(OK)));
     assert_eq!(sim.command_ends(2), [rest(Signal::TERM), Action::Exit(OK)]);
 }
 
@@ -416,7 +414,7 @@ fn a_drain_command_that_the_end_of_command_cut_short_did_not_fail() {
         Sim::new(Plan { drain_cmd: true, wait_all: Some(WaitAll::Children), ..delayed() });
     sim.term(0);
     sim.command_ends(1);
-    sim.at(2, Event::HelperExited(Helper::Drain, Status::Killed(Signal::TERM)));
+    sim.at(2, Event::HelperEnded(Helper::Drain, Some(Status::Killed(Signal::TERM))));
     assert!(!sim.said(|message| matches!(message, Message::DrainCommandFailed(_))));
 }
 
@@ -427,10 +425,10 @@ fn the_stop_command_runs_in_the_signals_place() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..delayed() });
     sim.term(0);
     assert_eq!(sim.time(1000), [Action::Start(Helper::Stop, Signal::TERM)]);
-    assert_eq!(sim.at(1100, Event::HelperExited(Helper::Stop, OK)), []);
+    assert_eq!(sim.at(1100, Event::HelperEnded(Helper::Stop, Some(OK))), []);
     assert!(sim.said(|message| *message == Message::HelperSucceeded(Helper::Stop)));
     assert_eq!(sim.command_ends(1200), [rest(Signal::TERM), Action::Exit(OK)]);
-    assert_eq!(sim.exited(), (false, Some(Cause::StopCommand), 200));
+    assert_eq!(sim.exited(), (false, Some(StopBy::Command), 200));
 }
 
 #[test]
@@ -446,16 +444,16 @@ fn stop_signals_are_discarded_while_the_stop_command_runs_and_delivered_afterwar
     assert_eq!(sim.term(1), []);
     assert!(sim.said(|message| *message == Message::IgnoredStopping(Signal::TERM)));
     assert_eq!(sim.at(1, received(Signal::INT)), deliver(Signal::INT));
-    sim.at(2, Event::HelperExited(Helper::Stop, OK));
+    sim.at(2, Event::HelperEnded(Helper::Stop, Some(OK)));
     assert_eq!(sim.term(3), deliver(Signal::TERM));
 }
 
 #[test]
 fn a_failed_stop_command_is_followed_by_the_signal() {
     for event in [
-        Event::HelperExited(Helper::Stop, Status::Exited(1)),
-        Event::HelperExited(Helper::Stop, Status::Killed(Signal::KILL)),
-        Event::HelperNotStarted(Helper::Stop),
+        Event::HelperEnded(Helper::Stop, Some(Status::Exited(1))),
+        Event::HelperEnded(Helper::Stop, Some(Status::Killed(Signal::KILL))),
+        Event::HelperEnded(Helper::Stop, None),
     ] {
         for (rewrite, delivered) in [(Some(Signal::QUIT), Signal::QUIT), (None, Signal::TERM)] {
             let plan = rewriting(Plan { stop_cmd: true, ..plan() }, Signal::TERM, rewrite);
@@ -467,7 +465,7 @@ fn a_failed_stop_command_is_followed_by_the_signal() {
                 Message::StopCommandFailed { instead, .. } if *instead == Some(delivered)
             )));
             sim.command_ends(3);
-            assert_eq!(sim.exited(), (false, Some(Cause::Signal(delivered)), 2));
+            assert_eq!(sim.exited(), (false, Some(StopBy::Signal(delivered)), 2));
         }
     }
 }
@@ -477,11 +475,9 @@ fn a_stop_signal_that_is_rewritten_to_0_stops_nothing_and_is_reported() {
     let mut sim = Sim::new(rewriting(delayed(), Signal::TERM, None));
     sim.term(0);
     assert_eq!(sim.time(1000), []);
-    let then = AfterDrain::Nothing(Signal::TERM);
+    let then = StopBy::Nothing(Signal::TERM);
     assert!(
-        sim.said(
-            |message| matches!(message, Message::Stopping { then: next, .. } if *next == then)
-        )
+        sim.said(|message| matches!(message, Message::Stopping { by: next, .. } if *next == then))
     );
     let mut sim = Sim::new(rewriting(plan(), Signal::TERM, None));
     for millis in [0, 1] {
@@ -497,13 +493,13 @@ fn what_stopped_command_is_the_last_stop_signal_and_no_other_signal() {
     sim.term(0);
     assert_eq!(sim.at(300, received(Signal::HUP)), deliver(Signal::HUP));
     sim.command_ends(1000);
-    assert_eq!(sim.exited(), (false, Some(Cause::Signal(Signal::TERM)), 1000));
+    assert_eq!(sim.exited(), (false, Some(StopBy::Signal(Signal::TERM)), 1000));
 
     let mut sim = Sim::new(Plan { stop_signals, ..plan() });
     sim.term(0);
     assert_eq!(sim.at(300, received(Signal::QUIT)), deliver(Signal::QUIT));
     sim.command_ends(1000);
-    assert_eq!(sim.exited(), (false, Some(Cause::Signal(Signal::QUIT)), 700));
+    assert_eq!(sim.exited(), (false, Some(StopBy::Signal(Signal::QUIT)), 700));
 }
 
 // ---- ended ----
@@ -514,7 +510,7 @@ fn a_stop_command_that_still_runs_is_waited_for() {
     sim.term(0);
     assert_eq!(sim.command_ends(1), [rest(Signal::TERM)]);
     assert_eq!(sim.deadline(), None);
-    let failed = Event::HelperExited(Helper::Stop, Status::Exited(1));
+    let failed = Event::HelperEnded(Helper::Stop, Some(Status::Exited(1)));
     assert_eq!(sim.at(2, failed), [Action::Exit(OK)]);
     assert!(
         sim.said(|message| matches!(message, Message::StopCommandFailed { instead: None, .. }))
@@ -556,8 +552,11 @@ fn with_wait_all_as_pid_1_every_process_receives_term_once_and_every_child_is_wa
 fn with_wait_all_as_pid_1_term_is_not_rewritten_although_the_group_receives_it_rewritten() {
     let plan = Plan { wait_all: Some(WaitAll::Namespace), ..plan() };
     let mut sim = Sim::new(rewriting(plan, Signal::TERM, Some(Signal::QUIT)));
-    let others =
-        Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
+    let others = Action::SendToAll(SignalForRemaining {
+        signal: Signal::TERM,
+        spare_command: true,
+        spare_drain_cmd: false,
+    });
     assert_eq!(sim.command_ends(0), [rest(Signal::QUIT), others]);
 }
 
@@ -568,17 +567,23 @@ fn with_wait_all_as_pid_1_the_stop_command_ends_in_peace() {
     sim.term(0);
     assert_eq!(sim.command_ends(1), [rest(Signal::TERM)]);
     assert_eq!(sim.at(1, Event::NoChildren), []);
-    let others =
-        Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
-    assert_eq!(sim.at(2, Event::HelperExited(Helper::Stop, OK)), [others]);
+    let others = Action::SendToAll(SignalForRemaining {
+        signal: Signal::TERM,
+        spare_command: true,
+        spare_drain_cmd: false,
+    });
+    assert_eq!(sim.at(2, Event::HelperEnded(Helper::Stop, Some(OK))), [others]);
     assert_eq!(sim.at(2, Event::NoChildren), [Action::Exit(OK)]);
 }
 
 #[test]
 fn with_wait_all_not_as_pid_1_the_group_receives_term_and_every_child_is_waited_for() {
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan() });
-    let others =
-        Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
+    let others = Action::SendToAll(SignalForRemaining {
+        signal: Signal::TERM,
+        spare_command: true,
+        spare_drain_cmd: false,
+    });
     assert_eq!(sim.command_ends(0), [rest(Signal::TERM), others]);
     // A process that it adopts later is signalled, too.
     assert_eq!(sim.at(1, Event::Scan), [others]);
@@ -684,7 +689,7 @@ fn remaining_processes_receive_kill_at_once_even_before_the_killed_stop_command_
     sim.time(500);
     assert_eq!(sim.command_ends(501), [everyone(Signal::KILL)]);
     assert_eq!(sim.at(501, Event::Scan), [everyone(Signal::KILL)]);
-    let killed = Event::HelperExited(Helper::Stop, Status::Killed(Signal::KILL));
+    let killed = Event::HelperEnded(Helper::Stop, Some(Status::Killed(Signal::KILL)));
     assert_eq!(sim.at(502, killed), [everyone(Signal::KILL)]);
     assert_eq!(sim.at(502, Event::NoChildren), [Action::Exit(OK)]);
 }
@@ -711,12 +716,12 @@ fn a_stop_command_that_kill_after_killed_is_followed_by_no_signal() {
     let mut sim = Sim::new(killing(Plan { stop_cmd: true, ..plan() }));
     sim.term(0);
     sim.time(500);
-    let event = Event::HelperExited(Helper::Stop, Status::Killed(Signal::KILL));
+    let event = Event::HelperEnded(Helper::Stop, Some(Status::Killed(Signal::KILL)));
     assert_eq!(sim.at(501, event), []);
 }
 
 #[test]
-fn deadlines_that_passed_while_stopped_are_acted_on_late_and_in_their_order() {
+fn deadlines_that_passed_while_suspended_are_acted_on_late_and_in_their_order() {
     let mut sim = Sim::new(killing(delayed()));
     sim.term(0);
     // Much later than both would have been: the kill clock starts only now.
@@ -751,7 +756,7 @@ fn after_a_drain_the_rest_of_the_group_is_waited_for_and_not_signalled_again() {
 fn if_a_stop_command_stopped_command_the_rest_receives_one_stop_signal_and_is_waited_for() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
-    sim.at(1, Event::HelperExited(Helper::Stop, OK));
+    sim.at(1, Event::HelperEnded(Helper::Stop, Some(OK)));
     assert_eq!(leaving_a_group(2, &mut sim), [rest(Signal::TERM)]);
     assert_eq!(sim.at(3, Event::GroupGone), [Action::Exit(OK)]);
     // While the stop command runs, no process exits.
@@ -759,14 +764,14 @@ fn if_a_stop_command_stopped_command_the_rest_receives_one_stop_signal_and_is_wa
     sim.term(0);
     assert_eq!(leaving_a_group(2, &mut sim), [rest(Signal::TERM)]);
     assert_eq!(sim.at(3, Event::GroupGone), []);
-    assert_eq!(sim.at(4, Event::HelperExited(Helper::Stop, OK)), [Action::Exit(OK)]);
+    assert_eq!(sim.at(4, Event::HelperEnded(Helper::Stop, Some(OK))), [Action::Exit(OK)]);
 }
 
 #[test]
 fn after_a_failed_stop_command_the_group_receives_the_stop_signal_only_once() {
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
-    let failed = Event::HelperExited(Helper::Stop, Status::Exited(1));
+    let failed = Event::HelperEnded(Helper::Stop, Some(Status::Exited(1)));
     assert_eq!(sim.at(1, failed), deliver(Signal::TERM));
     assert_eq!(leaving_a_group(2, &mut sim), []);
 }
@@ -809,11 +814,11 @@ fn with_wait_all_a_group_that_was_signalled_is_skipped() {
             let mut sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan });
             sim.term(0);
             sim.time(1000);
-            let others = Action::SendToAll {
+            let others = Action::SendToAll(SignalForRemaining {
                 signal: Signal::TERM,
                 spare_command: true,
                 spare_drain_cmd: false,
-            };
+            });
             assert_eq!(sim.command_ends(1001), [others]);
             assert_eq!(sim.at(1002, Event::NoChildren), [Action::Exit(OK)]);
         }
@@ -825,7 +830,7 @@ fn a_signal_to_the_rest_during_the_stop_command_counts_when_all_are_signalled() 
     let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
     let plan = Plan { stop_signals, wait_all: Some(WaitAll::Namespace), ..plan() };
     let plan = rewriting(Plan { stop_cmd: true, ..plan }, Signal::TERM, None);
-    let stop_cmd_ends = Event::HelperExited(Helper::Stop, OK);
+    let stop_cmd_ends = Event::HelperEnded(Helper::Stop, Some(OK));
     let ended = || {
         let mut sim = Sim::new(plan.clone());
         sim.term(0);
@@ -835,8 +840,11 @@ fn a_signal_to_the_rest_during_the_stop_command_counts_when_all_are_signalled() 
     // Another stop signal told it.
     let mut sim = ended();
     sim.at(2, received(Signal::QUIT));
-    let others =
-        Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: false };
+    let others = Action::SendToAll(SignalForRemaining {
+        signal: Signal::TERM,
+        spare_command: true,
+        spare_drain_cmd: false,
+    });
     assert_eq!(sim.at(3, stop_cmd_ends), [others]);
     // It was suspended, and perhaps continued.
     let mut sim = ended();
@@ -856,9 +864,12 @@ fn a_drain_command_that_was_signalled_is_skipped_too() {
     sim.time(1000);
     let term = Action::SendToHelper(Helper::Drain, Signal::TERM);
     assert_eq!(sim.command_ends(1001), [term, rest(Signal::TERM)]);
-    let others =
-        Action::SendToAll { signal: Signal::TERM, spare_command: true, spare_drain_cmd: true };
-    assert_eq!(sim.at(1002, Event::HelperExited(Helper::Stop, OK)), [others]);
+    let others = Action::SendToAll(SignalForRemaining {
+        signal: Signal::TERM,
+        spare_command: true,
+        spare_drain_cmd: true,
+    });
+    assert_eq!(sim.at(1002, Event::HelperEnded(Helper::Stop, Some(OK))), [others]);
 }
 
 // ---- job control ----
@@ -903,19 +914,19 @@ fn on_a_terminal_they_are_delivered_as_stop_and_then_drain_init_stops() {
 
 #[test]
 fn a_stop_reaches_a_command_that_is_suspended() {
-    let stopped = Event::CommandSuspended { signal: Signal::STOP, continuer: None };
+    let suspended = Event::Suspended { signal: Signal::STOP, continuer: None };
     let mut sim = Sim::new(plan());
-    assert_eq!(sim.at(0, stopped), []);
+    assert_eq!(sim.at(0, suspended), []);
     assert_eq!(sim.all_at(1, received(Signal::TERM)), [send(Signal::TERM), CONT]);
     assert_eq!(sim.all_at(2, received(Signal::TERM)), deliver(Signal::TERM));
     // Before the stop command, which may ask it to do something.
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
-    sim.at(0, stopped);
+    sim.at(0, suspended);
     assert_eq!(sim.term(1), [CONT, Action::Start(Helper::Stop, Signal::TERM)]);
     // Not if it already runs again.
     for event in [Event::CommandContinued, received(Signal::CONT)] {
         let mut sim = Sim::new(plan());
-        sim.at(0, stopped);
+        sim.at(0, suspended);
         sim.at(1, event);
         assert_eq!(sim.all_at(2, received(Signal::TERM)), deliver(Signal::TERM));
     }
@@ -958,7 +969,7 @@ fn cont_does_not_discard_a_drain_signal_that_suspends() {
     let mut sim = Sim::new(drains.clone());
     assert_eq!(sim.all_at(0, received(Signal::TERM)), [tstp, send(Signal::TERM)]);
     let mut sim = Sim::new(drains);
-    sim.at(0, Event::CommandSuspended { signal: Signal::STOP, continuer: None });
+    sim.at(0, Event::Suspended { signal: Signal::STOP, continuer: None });
     assert_eq!(sim.all_at(1, received(Signal::TERM)), [tstp, send(Signal::TERM), CONT]);
     // With a delay, it was acted on long before.
     let mut sim = Sim::new(Plan { drain_signal: Some(Signal::TSTP), ..delayed() });
@@ -1030,7 +1041,7 @@ fn remaining_processes_that_may_not_be_signalled_are_not_waited_for() {
 
 #[test]
 fn remaining_processes_that_a_terminal_suspended_continue_if_no_shell_can_do_that() {
-    let suspended = |signal, continuer| Event::MemberSuspended { signal, continuer };
+    let suspended = |signal, continuer| Event::Suspended { signal, continuer };
     let mut sim = Sim::new(delayed());
     sim.term(0);
     sim.time(1000);
@@ -1048,45 +1059,44 @@ fn remaining_processes_that_a_terminal_suspended_continue_if_no_shell_can_do_tha
 
 #[test]
 fn with_wait_all_the_stop_reaches_the_rest_of_a_suspended_group() {
-    let stopped = Event::CommandSuspended { signal: Signal::STOP, continuer: None };
+    let suspended = Event::Suspended { signal: Signal::STOP, continuer: None };
     for wait_all in [WaitAll::Namespace, WaitAll::Children] {
         // Signalled with all others, as the group would receive nothing (in a namespace
         // nothing else).
         let sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan() });
         let mut silent = Sim::new(rewriting(sim.drain.plan.clone(), Signal::TERM, None));
-        silent.at(0, stopped);
+        silent.at(0, suspended);
         assert_eq!(silent.command_ends(1), [everyone(Signal::TERM)]);
     }
     // The stop command was to end first.
     let plan = Plan { wait_all: Some(WaitAll::Namespace), stop_cmd: true, ..plan() };
     let mut sim = Sim::new(rewriting(plan, Signal::TERM, None));
     sim.term(0);
-    sim.at(1, stopped);
+    sim.at(1, suspended);
     assert_eq!(sim.command_ends(2), []);
-    let failed = Event::HelperExited(Helper::Stop, Status::Exited(1));
+    let failed = Event::HelperEnded(Helper::Stop, Some(Status::Exited(1)));
     assert_eq!(sim.at(3, failed), [everyone(Signal::TERM)]);
 }
 
 #[test]
-fn a_command_that_a_terminal_stopped_is_continued_if_no_shell_can_continue_it() {
+fn a_command_that_a_terminal_suspended_is_continued_if_no_shell_can_continue_it() {
     for signal in STOPS {
-        let event = |continuer| Event::CommandSuspended { signal, continuer };
+        let event = |continuer| Event::Suspended { signal, continuer };
         assert_eq!(Sim::new(plan()).at(0, event(None)), []);
         assert_eq!(Sim::new(plan()).at(0, event(Some(Continuer::Shell))), [Action::SuspendSelf]);
         let own = Sim::new(plan()).at(0, event(Some(Continuer::Init)));
         let expected = if signal == Signal::TSTP { CONT } else { Action::ContinueInForeground };
         assert_eq!(own, [expected]);
     }
-    let stopped =
-        Event::CommandSuspended { signal: Signal::STOP, continuer: Some(Continuer::Init) };
-    assert_eq!(Sim::new(plan()).at(0, stopped), []);
+    let suspended = Event::Suspended { signal: Signal::STOP, continuer: Some(Continuer::Init) };
+    assert_eq!(Sim::new(plan()).at(0, suspended), []);
     let cont = on_terminal(Signal::CONT);
     assert_eq!(Sim::new(plan()).at(0, cont), [Action::PassTerminal, CONT]);
 }
 
 #[test]
 fn cont_reaches_the_whole_group_if_a_terminal_has_suspended_it() {
-    let suspended = |signal| Event::CommandSuspended { signal, continuer: None };
+    let suspended = |signal| Event::Suspended { signal, continuer: None };
     let alone = |signal| Action::Send(signal, Recipient::Command);
     let single = Plan { group: false, ..plan() };
     for (signal, expected) in [(Signal::TSTP, CONT), (Signal::STOP, alone(Signal::CONT))] {
@@ -1106,7 +1116,7 @@ fn cont_reaches_the_whole_group_if_a_terminal_has_suspended_it() {
 fn a_process_that_drain_init_has_continued_is_not_continued_again() {
     let mut sim = Sim::new(plan());
     let continuer = Some(Continuer::Init);
-    let suspended = Event::CommandSuspended { signal: Signal::TSTP, continuer };
+    let suspended = Event::Suspended { signal: Signal::TSTP, continuer };
     assert_eq!(sim.at(0, suspended), [CONT]);
     assert_eq!(sim.all_at(1, received(Signal::TERM)), deliver(Signal::TERM));
 }
@@ -1126,7 +1136,7 @@ fn a_command_that_a_stop_signal_suspends_again_is_still_continued_by_the_next_on
     let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
     let plan = rewriting(Plan { stop_signals, ..plan() }, Signal::QUIT, Some(Signal::STOP));
     let mut sim = Sim::new(plan);
-    sim.at(0, Event::CommandSuspended { signal: Signal::STOP, continuer: None });
+    sim.at(0, Event::Suspended { signal: Signal::STOP, continuer: None });
     assert_eq!(sim.all_at(1, received(Signal::QUIT)), deliver(Signal::STOP));
     assert_eq!(sim.all_at(2, received(Signal::TERM)), [send(Signal::TERM), CONT]);
 }

@@ -13,7 +13,7 @@
 
 use super::{
     Action, Continuer, Drain, Duration, Event, Helper, Measure, Message, Plan, Recipient, Signal,
-    Status, WaitAll,
+    SignalForRemaining, Status, WaitAll,
 };
 
 /// The rule that was broken, as a sentence.
@@ -55,7 +55,7 @@ pub struct Process {
     pub signalled_with_all: bool,
     /// It received KILL as a stop.
     pub killed: bool,
-    /// A signal stopped it, and no CONT has come since.
+    /// A signal suspended it, and no CONT has come since.
     pub suspended: bool,
     /// It ignores every stop signal but TERM.
     pub ignores: bool,
@@ -95,14 +95,14 @@ pub enum Move {
     End([Option<Status>; ALL.len()]),
     /// An orphan becomes drain-init's child, because its parent ended.
     Adopt,
-    /// A signal stops COMMAND.
+    /// A signal suspends COMMAND.
     Suspend(Signal, Option<Continuer>),
     /// COMMAND is continued.
     Continue,
-    /// A signal stops the other members of COMMAND's group, which drain-init does not
+    /// A signal suspends the other members of COMMAND's group, which drain-init does not
     /// notice.
     SuspendUnseen,
-    /// A terminal stops the remaining processes.
+    /// A terminal suspends the remaining processes.
     SuspendRemaining(Signal, Continuer),
 }
 
@@ -177,7 +177,7 @@ pub struct World<'a> {
     pub awaits_group: bool,
     /// The status that drain-init exits with.
     pub exited: Option<Status>,
-    /// Whether a stop signal of this plan stops, continues or kills a process. The
+    /// Whether a stop signal of this plan suspends, continues or kills a process. The
     /// rules about signalling do not cover that.
     pub unusual: bool,
     pub step: Step,
@@ -246,12 +246,12 @@ impl<'a> World<'a> {
         match turn.what {
             Move::Nothing | Move::Receive(_) => {}
             Move::Suspend(signal, continuer) => {
-                self.feed(Event::CommandSuspended { signal, continuer }, turn)?;
+                self.feed(Event::Suspended { signal, continuer }, turn)?;
             }
             Move::SuspendUnseen => self.processes[REMAINING].suspended = true,
             Move::SuspendRemaining(signal, continuer) => {
                 let continuer = Some(continuer);
-                self.feed(Event::MemberSuspended { signal, continuer }, turn)?;
+                self.feed(Event::Suspended { signal, continuer }, turn)?;
             }
             Move::Continue => self.feed(Event::CommandContinued, turn)?,
             Move::Adopt => {
@@ -274,7 +274,7 @@ impl<'a> World<'a> {
                 }
                 for helper in [Helper::Drain, Helper::Stop] {
                     if let Some(status) = statuses[index(helper)] {
-                        self.feed(Event::HelperExited(helper, status), turn)?;
+                        self.feed(Event::HelperEnded(helper, Some(status)), turn)?;
                     }
                 }
             }
@@ -337,7 +337,7 @@ impl<'a> World<'a> {
                 self.act(event, action)?;
                 if let Action::Start(helper, _) = action {
                     if turn.cannot_start[helper as usize] {
-                        next = Some(Event::HelperNotStarted(helper));
+                        next = Some(Event::HelperEnded(helper, None));
                     } else {
                         self.processes[index(helper)].alive = true;
                     }
@@ -366,9 +366,9 @@ impl<'a> World<'a> {
                 self.processes[COMMAND] = Process::default();
                 self.start_kill_clock();
             }
-            Event::CommandSuspended { signal, .. } => {
+            Event::Suspended { signal, .. } if self.processes[COMMAND].alive => {
                 self.processes[COMMAND].suspended = true;
-                // Ctrl-Z stops the whole group.
+                // Ctrl-Z suspends the whole group.
                 let group = signal.is_of_job_control() && self.plan.group;
                 self.processes[REMAINING].suspended |= group && self.processes[REMAINING].alive;
             }
@@ -376,19 +376,21 @@ impl<'a> World<'a> {
                 self.processes[COMMAND].suspended = false;
                 self.processes[REMAINING].suspended = false;
             }
-            Event::MemberSuspended { signal, continuer } => {
+            Event::Suspended { signal, continuer } => {
                 let remaining = &mut self.processes[REMAINING];
                 remaining.suspended = true;
                 self.step.owes_cont = continuer == Some(Continuer::Init)
                     && signal == Signal::TSTP
                     && !remaining.forbidden;
             }
-            Event::HelperExited(helper, status) => {
+            Event::HelperEnded(helper, status) => {
                 self.processes[index(helper)] = Process::default();
-                self.stop_cmd_succeeded |= helper == Helper::Stop && status == Status::Exited(0);
-                self.drain_cmd_is_over(helper);
+                self.stop_cmd_succeeded |=
+                    helper == Helper::Stop && status == Some(Status::Exited(0));
+                if helper == Helper::Drain && self.phase == (Phase::Draining { ends: None }) {
+                    self.begin_stop();
+                }
             }
-            Event::HelperNotStarted(helper) => self.drain_cmd_is_over(helper),
             Event::Time => {
                 if matches!(self.phase, Phase::Draining { ends: Some(ends) } if self.now >= ends) {
                     self.begin_stop();
@@ -420,12 +422,6 @@ impl<'a> World<'a> {
             if ends.is_none() && !self.plan.drain_cmd {
                 self.begin_stop();
             }
-        }
-    }
-
-    fn drain_cmd_is_over(&mut self, helper: Helper) {
-        if helper == Helper::Drain && self.phase == (Phase::Draining { ends: None }) {
-            self.begin_stop();
         }
     }
 
@@ -481,9 +477,7 @@ impl<'a> World<'a> {
                 }
                 self.signal(index(helper), signal, true, false)?;
             }
-            Action::SendToAll { signal, spare_command, spare_drain_cmd } => {
-                self.signal_all(signal, spare_command, spare_drain_cmd)?;
-            }
+            Action::SendToAll(sent) => self.signal_all(sent)?,
             Action::Start(helper, received) => {
                 self.check_alive(COMMAND)?;
                 self.step.starts += 1;
@@ -511,24 +505,17 @@ impl<'a> World<'a> {
                     Event::Received { signal, about_terminal } => {
                         about_terminal && signal.is_of_job_control()
                     }
-                    Event::CommandSuspended { continuer, .. }
-                    | Event::MemberSuspended { continuer, .. } => {
-                        continuer == Some(Continuer::Shell)
-                    }
+                    Event::Suspended { continuer, .. } => continuer == Some(Continuer::Shell),
                     _ => false,
                 },
-                "drain-init stops itself only on a terminal, as part of a shell's job",
+                "drain-init suspends itself only on a terminal, as part of a shell's job",
             )?,
             Action::PassTerminal => rule(
                 event == Event::Received { signal: Signal::CONT, about_terminal: true },
                 "the terminal is handed on when the job is continued",
             )?,
             Action::ContinueInForeground => rule(
-                matches!(
-                    event,
-                    Event::CommandSuspended { continuer: Some(Continuer::Init), .. }
-                        | Event::MemberSuspended { continuer: Some(Continuer::Init), .. }
-                ),
+                matches!(event, Event::Suspended { continuer: Some(Continuer::Init), .. }),
                 "the group is continued if no shell is there to do it",
             )?,
             Action::Report(Message::IgnoredDraining(signal) | Message::IgnoredStopping(signal)) => {
@@ -594,7 +581,7 @@ impl<'a> World<'a> {
             && recipient == Recipient::Command;
         if is_drain_signal {
             self.drain_signal_sent = true;
-            self.step.suspends |= signal.stops_by_default();
+            self.step.suspends |= signal.suspends_by_default();
             return Ok(());
         }
         rule(
@@ -607,7 +594,7 @@ impl<'a> World<'a> {
         };
         let is_stop = match event {
             Event::Received { signal, .. } => self.plan.stop_signals.contains(signal),
-            Event::CommandSuspended { .. } => false,
+            Event::Suspended { .. } => false,
             _ => true,
         };
         self.check_cont(
@@ -621,7 +608,7 @@ impl<'a> World<'a> {
         if recipient == Recipient::Group {
             self.signal(REMAINING, signal, is_stop, outside)?;
         }
-        self.step.suspends |= is_stop && signal.stops_by_default();
+        self.step.suspends |= is_stop && signal.suspends_by_default();
         Ok(())
     }
 
@@ -669,7 +656,7 @@ impl<'a> World<'a> {
                 // CONT for the group would discard a drain signal that has just suspended
                 // COMMAND.
                 self.step.owes_cont |= process.suspended
-                    && !signal.stops_by_default()
+                    && !signal.suspends_by_default()
                     && (it == COMMAND || !self.step.suspends);
             }
             _ => {}
@@ -677,7 +664,8 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn signal_all(&mut self, signal: Signal, spare_command: bool, spare_drain_cmd: bool) -> Kept {
+    fn signal_all(&mut self, sent: SignalForRemaining) -> Kept {
+        let SignalForRemaining { signal, spare_command, spare_drain_cmd } = sent;
         rule(self.plan.wait_all.is_some(), "all processes are signalled for --wait-all alone")?;
         let namespace = self.plan.wait_all == Some(WaitAll::Namespace);
         let kill = signal == Signal::KILL;
@@ -694,7 +682,7 @@ impl<'a> World<'a> {
                 rule(kill || it != STOP_CMD, "the stop command may finish")?;
                 rule(kill || it != COMMAND, "all are signalled once COMMAND has ended")?;
                 self.signal(it, signal, true, false)?;
-                // What is stopped gets CONT at once.
+                // What is suspended gets CONT at once.
                 self.processes[it].suspended = false;
                 self.step.owes_cont = false;
                 self.processes[it].signalled_with_all |= !kill;

@@ -1,13 +1,21 @@
 //! Descriptors: closing them, reading files, and writing without ever blocking.
 
-use core::ffi::{CStr, c_int, c_long, c_void};
-use core::mem::MaybeUninit;
+use core::ffi::{CStr, c_int, c_long};
 use core::ops::Range;
 use core::ptr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::{self, Mode};
+use nix::unistd;
 
-use crate::decimal;
+use crate::text;
+
+/// Standard output.
+// SAFETY: nothing closes it.
+pub const STDOUT: BorrowedFd = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
 
 /// Closes every descriptor from `first` on. See `close_range(2)`. If that fails, closes
 /// what /proc/self/fd lists, and without /proc all numbers up to 65,535.
@@ -46,46 +54,35 @@ pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> b
     /// Where `d_reclen` and `d_name` are in a `linux_dirent64`.
     const LENGTH: Range<usize> = 16..18;
     const NAME: usize = 19;
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    // SAFETY: a C string.
-    let directory = unsafe { libc::open(directory.as_ptr(), flags) };
-    if directory < 0 {
-        return false;
-    }
+    let Ok(opened) = open(directory, OFlag::O_DIRECTORY) else { return false };
+    let directory = opened.as_raw_fd();
     let mut buffer = [0_u8; 1024];
-    let is_whole = loop {
+    loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
         let filled = unsafe {
             libc::syscall(libc::SYS_getdents64, directory, buffer.as_mut_ptr(), buffer.len())
         };
         let mut entries = match usize::try_from(filled) {
-            Ok(0) => break true,
+            Ok(0) => return true,
             Ok(filled) => &buffer[..filled],
-            Err(_) => break false,
+            Err(_) => return false,
         };
         while let Some(&[one, other]) = entries.get(LENGTH) {
             let length = u16::from_ne_bytes([one, other]);
             let (entry, rest) = entries.split_at(usize::from(length).min(entries.len()));
             entries = rest;
             let name = entry.get(NAME..).and_then(|name| CStr::from_bytes_until_nul(name).ok());
-            let number = name.and_then(|name| decimal::read(name.to_bytes()));
+            let number = name.and_then(|name| text::number(name.to_bytes()));
             if let Some(number) = number.and_then(|number| number.try_into().ok()) {
                 act(directory, number);
             }
         }
-    };
-    close(directory);
-    is_whole
+    }
 }
 
-/// Opens a file to be read. See open(2).
-///
-/// # Errors
-///
-/// Those of open(2).
-pub fn open_to_read(path: &CStr) -> nix::Result<c_int> {
-    // SAFETY: a C string.
-    Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
+/// Opens a file to be read. It is closed before anything is executed. See open(2).
+fn open(path: &CStr, flags: OFlag) -> nix::Result<OwnedFd> {
+    fcntl::open(path, flags, Mode::empty())
 }
 
 /// Creates a file, to be written. See open(2).
@@ -93,22 +90,8 @@ pub fn open_to_read(path: &CStr) -> nix::Result<c_int> {
 /// # Errors
 ///
 /// Those of open(2): EEXIST if the path exists, even as a symbolic link to nothing.
-pub fn create(path: &CStr, mode: libc::mode_t) -> nix::Result<c_int> {
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-    // SAFETY: a C string.
-    Errno::result(unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) })
-}
-
-/// Reads once from a descriptor, as much as the buffer holds. See read(2).
-///
-/// # Errors
-///
-/// Those of read(2).
-pub fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
-    let count = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
-    #[allow(clippy::cast_sign_loss)]
-    Errno::result(count).map(|count| &buffer[..count as usize])
+pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
+    fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
 }
 
 /// Reads the beginning of a file, as much as the buffer holds, in one call.
@@ -117,29 +100,41 @@ pub fn read(descriptor: c_int, buffer: &mut [u8]) -> nix::Result<&[u8]> {
 ///
 /// Those of open(2) and read(2).
 pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
-    let descriptor = open_to_read(path)?;
-    let bytes = read(descriptor, buffer);
-    close(descriptor);
-    bytes
+    let count = unistd::read(open(path, OFlag::O_RDONLY)?, buffer)?;
+    Ok(&buffer[..count])
 }
 
-/// Calls `act` with each byte of a file, which may be longer than any buffer.
+/// Calls `act` with each piece of a file, which may be longer than any buffer.
+///
+/// # Errors
+///
+/// Those of open(2) and read(2), and of `act`.
+pub fn for_each_piece(
+    path: &CStr,
+    act: &mut dyn FnMut(&[u8]) -> nix::Result<()>,
+) -> nix::Result<()> {
+    let file = open(path, OFlag::O_RDONLY)?;
+    let mut buffer = [0; 512];
+    loop {
+        match unistd::read(&file, &mut buffer)? {
+            0 => return Ok(()),
+            count => act(&buffer[..count])?,
+        }
+    }
+}
+
+/// Calls `act` with each byte of a file.
 ///
 /// # Errors
 ///
 /// Those of open(2) and read(2); `act` may have been called by then.
 pub fn for_each_byte(path: &CStr, act: &mut dyn FnMut(u8)) -> nix::Result<()> {
-    let descriptor = open_to_read(path)?;
-    let mut buffer = [0; 512];
-    let end = loop {
-        match read(descriptor, &mut buffer) {
-            Ok([]) => break Ok(()),
-            Ok(bytes) => bytes.iter().for_each(|&byte| act(byte)),
-            Err(error) => break Err(error),
+    for_each_piece(path, &mut |piece| {
+        for &byte in piece {
+            act(byte);
         }
-    };
-    close(descriptor);
-    end
+        Ok(())
+    })
 }
 
 /// Reads the target of a symbolic link. See readlink(2).
@@ -155,47 +150,19 @@ pub fn close(descriptor: c_int) {
     unsafe { libc::close(descriptor) };
 }
 
-/// Makes descriptor 0 /dev/null, or if that is missing a pipe at end of file.
+/// Makes descriptor 0 /dev/null, or if that is missing a pipe at end of file. See null(4).
 pub fn empty_stdin() {
     close(0);
-    // A FIFO may be mounted over it: the open must not wait.
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK;
-    // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
-    if unsafe { libc::open(c"/dev/null".as_ptr(), flags) } >= 0 {
-        if is_dev_null(0) {
-            return;
-        }
-        close(0);
+    // A FIFO may be mounted over it: the open must not wait. The lowest free descriptor, 0,
+    // is what is opened.
+    let null = open(c"/dev/null", OFlag::O_NONBLOCK).ok().filter(|null| {
+        stat::fstat(null).is_ok_and(|stat| {
+            stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
+        })
+    });
+    if let Some(stdin) = null.or_else(|| unistd::pipe().ok().map(|(end, _)| end)) {
+        let _ = stdin.into_raw_fd();
     }
-    let mut ends: [c_int; 2] = [0; 2];
-    // SAFETY: the kernel writes two descriptors, or fails.
-    if unsafe { libc::pipe(ends.as_mut_ptr()) } == 0 {
-        close(ends[1]);
-    }
-}
-
-/// Whether a descriptor is the device that null(4) is. See fstat(2).
-fn is_dev_null(descriptor: c_int) -> bool {
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes one stat, or fails.
-    if unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    // SAFETY: fstat has succeeded.
-    let stat = unsafe { stat.assume_init() };
-    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
-}
-
-/// Writes to a descriptor, once. See write(2).
-///
-/// # Errors
-///
-/// Those of write(2).
-pub fn write(descriptor: c_int, bytes: &[u8]) -> nix::Result<usize> {
-    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
-    let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
-    #[allow(clippy::cast_sign_loss)]
-    Errno::result(count).map(|count| count as usize)
 }
 
 /// How many bytes a pipe can hold. `None` if the descriptor is not a pipe. See
@@ -225,15 +192,13 @@ pub fn unread(descriptor: c_int) -> c_int {
 /// Opens stderr's file again, to write to it without blocking through a file description
 /// whose flags no other process shares. See proc(5).
 #[must_use]
-pub fn reopen_stderr() -> Option<c_int> {
+pub fn reopen_stderr() -> Option<OwnedFd> {
     // The reading end of a pipe could be opened for writing.
     if control(2, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
         return None;
     }
-    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: a C string.
-    let descriptor = unsafe { libc::open(c"/proc/self/fd/2".as_ptr(), flags) };
-    (descriptor >= 0).then_some(descriptor)
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open(c"/proc/self/fd/2", flags).ok()
 }
 
 /// Writes to a socket without blocking or raising PIPE, whatever its flags. See send(2).
@@ -243,18 +208,8 @@ pub fn reopen_stderr() -> Option<c_int> {
 /// ENOTSOCK if it is not a socket, EAGAIN if it would block.
 pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`, and no address.
-    let count = unsafe {
-        libc::syscall(
-            libc::SYS_sendto,
-            descriptor,
-            bytes.as_ptr(),
-            bytes.len(),
-            flags,
-            ptr::null::<c_void>(),
-            0,
-        )
-    };
+    // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
+    let count = unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), flags) };
     Errno::result(count).map(drop)
 }
 
@@ -268,7 +223,7 @@ pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()
     const RWF_NOWAIT: c_int = 8;
     // The offset, in two words: the current one.
     const HERE: c_long = -1;
-    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let part = io::IoSlice::new(bytes);
     // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.
     let count = unsafe {
         libc::syscall(libc::SYS_pwritev2, descriptor, &raw const part, 1, HERE, HERE, RWF_NOWAIT)

@@ -1,4 +1,4 @@
-//! Memory that is needed only if it is used. See mmap(2).
+//! Memory that is needed only if it is used, and random numbers. See mmap(2), getrandom(2).
 
 use core::ptr;
 
@@ -15,4 +15,16 @@ pub fn map_zeros(count: usize) -> Option<&'static mut [u64]> {
     // reference and is never unmapped.
     (start != libc::MAP_FAILED)
         .then(|| unsafe { core::slice::from_raw_parts_mut(start.cast(), count) })
+}
+
+/// A random number; without getrandom(2) at least another one each time.
+#[must_use]
+pub fn random() -> u32 {
+    let mut number = 0_u32;
+    // SAFETY: the kernel writes four bytes, or fails.
+    unsafe { libc::syscall(libc::SYS_getrandom, &raw mut number, 4, 0) };
+    #[allow(clippy::cast_possible_truncation)]
+    {
+        number ^ super::now().as_nanos() as u32
+    }
 }

@@ -13,19 +13,25 @@ use crate::status::Status;
 #[derive(Debug, PartialEq, Eq)]
 pub enum WaitOutcome {
     /// This child had exited, and was reaped.
-    Child(Pid, Status),
-    /// This child was stopped by this signal.
-    Stopped(Pid, Signal),
-    /// This child was continued.
-    Continued(Pid),
+    Exited(Pid, Status),
+    /// This child was suspended or continued.
+    Job(Pid, JobChange),
     /// There are children, and none has exited.
     NoneYet,
     /// No child remains.
     NoChildren,
 }
 
+/// A change that job control makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum JobChange {
+    Suspended(Signal),
+    Continued,
+}
+
 /// Reaps one child that has exited, of any kind (`__WALL`), or reports one that was
-/// stopped or continued. A child that asked to be traced is released first. See
+/// suspended or continued. A child that asked to be traced is released first. See
 /// waitpid(2).
 #[must_use]
 pub fn wait_for_child() -> WaitOutcome {
@@ -33,33 +39,28 @@ pub fn wait_for_child() -> WaitOutcome {
     let mut status: c_int = 0;
     loop {
         // SAFETY: the kernel writes one int to `status`.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, OPTIONS) };
-        return match Errno::result(pid) {
+        let pid = match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, OPTIONS) }) {
             Err(Errno::EINTR) => continue,
-            Err(_) => WaitOutcome::NoChildren,
-            Ok(0) => WaitOutcome::NoneYet,
-            Ok(pid) => {
-                let pid = Pid::from_raw(pid);
-                if libc::WIFCONTINUED(status) {
-                    WaitOutcome::Continued(pid)
-                } else if libc::WIFSTOPPED(status) {
-                    let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f);
-                    let signal = signal.unwrap_or(Signal::STOP);
-                    if stop_tracing(pid, signal) {
-                        continue;
-                    }
-                    WaitOutcome::Stopped(pid, signal)
-                } else {
-                    WaitOutcome::Child(pid, decode(status))
-                }
-            }
+            Err(_) => return WaitOutcome::NoChildren,
+            Ok(0) => return WaitOutcome::NoneYet,
+            Ok(pid) => Pid::from_raw(pid),
         };
+        if libc::WIFCONTINUED(status) {
+            return WaitOutcome::Job(pid, JobChange::Continued);
+        }
+        if !libc::WIFSTOPPED(status) {
+            return WaitOutcome::Exited(pid, decode(status));
+        }
+        let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f).unwrap_or(Signal::STOP);
+        if !stop_tracing(pid, signal) {
+            return WaitOutcome::Job(pid, JobChange::Suspended(signal));
+        }
     }
 }
 
 /// Ends the tracing of a child that has called `PTRACE_TRACEME`: it stops at each
 /// signal, and its tracer would have to pass every one on. Returns false if the child
-/// is not traced, which is to say that it was really stopped. See ptrace(2).
+/// is not traced, and so was suspended. See ptrace(2).
 #[cold]
 fn stop_tracing(pid: Pid, signal: Signal) -> bool {
     // The TRAP is the exec's, not a signal that was sent.
@@ -70,7 +71,7 @@ fn stop_tracing(pid: Pid, signal: Signal) -> bool {
     failed == 0
 }
 
-/// What is neither a stop nor a continuation is an exit or a signal.
+/// An exit, or a signal that has killed the process.
 fn decode(status: c_int) -> Status {
     match Signal::new(libc::WTERMSIG(status)) {
         Some(signal) => Status::Killed(signal),

@@ -31,7 +31,6 @@ struct KernelTimespec {
 /// Sets the signal mask, all 64 signals of it. See sigprocmask(2), which musl
 /// and glibc do not let touch signals 32 to 34.
 pub fn set_signal_mask(mask: SignalSet) {
-    let mask = mask.bits();
     // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `mask`. It cannot
     // fail with these arguments.
     unsafe {
@@ -53,7 +52,6 @@ pub fn set_signal_mask(mask: SignalSet) {
 /// EAGAIN after the timeout, EINTR if the wait was interrupted, for example by STOP and
 /// CONT.
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
-    let set = set.bits();
     let timeout = timeout.map(|timeout| KernelTimespec {
         seconds: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
         #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
@@ -78,20 +76,15 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
 /// The pending signals. `None` if a filter forbids the call. See sigpending(2).
 #[must_use]
 pub fn pending_signals() -> Option<SignalSet> {
-    let mut set = 0_u64;
+    let mut set = SignalSet::EMPTY;
     // SAFETY: the kernel writes KERNEL_SIGSET_SIZE bytes to `set`.
     let failed =
         unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SIGSET_SIZE) };
-    (failed == 0).then(|| SignalSet::from_bits(set))
+    (failed == 0).then_some(set)
 }
 
 /// A kernel `sigaction`: the handler, then flags, restorer and mask.
 type Action = [usize; 5];
-
-/// The action of a signal that is ignored or has its default.
-const fn without_handler(disposition: libc::sighandler_t) -> Action {
-    [disposition, 0, 0, 0, 0]
-}
 
 /// Sets the action of a signal, and returns the one before. See sigaction(2); the C
 /// library's own refuses signals 32 to 34.
@@ -100,7 +93,7 @@ const fn without_handler(disposition: libc::sighandler_t) -> Action {
 ///
 /// A handler in `action` may run at any time.
 unsafe fn sigaction(signal: Signal, action: Action) -> Action {
-    let mut before = without_handler(libc::SIG_DFL);
+    let mut before = [libc::SIG_DFL; 5];
     // SAFETY: the kernel reads and writes one sigaction, which has at most five words.
     unsafe {
         libc::syscall(
@@ -117,7 +110,7 @@ unsafe fn sigaction(signal: Signal, action: Action) -> Action {
 /// Makes a signal ignored or gives it its default, and returns the action before.
 fn set_disposition(signal: Signal, disposition: libc::sighandler_t) -> Action {
     // SAFETY: there is no handler.
-    unsafe { sigaction(signal, without_handler(disposition)) }
+    unsafe { sigaction(signal, [disposition, 0, 0, 0, 0]) }
 }
 
 /// Discards a pending signal without sigtimedwait(2), by ignoring it for a moment.
@@ -138,11 +131,16 @@ pub fn discard(signal: Signal) {
 #[cold]
 #[inline(never)]
 pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
-    let all = SignalSet::ALL.bits();
     let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
-    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `all`.
+    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from the set.
     let descriptor = unsafe {
-        libc::syscall(libc::SYS_signalfd4, -1, &raw const all, KERNEL_SIGSET_SIZE, flags)
+        libc::syscall(
+            libc::SYS_signalfd4,
+            -1,
+            ptr::from_ref(&SignalSet::ALL),
+            KERNEL_SIGSET_SIZE,
+            flags,
+        )
     };
     let descriptor = c_int::try_from(Errno::result(descriptor)?).map_err(|_| Errno::EBADF)?;
     // The first four bytes of a signalfd_siginfo, which has 128, are the number.
@@ -170,8 +168,7 @@ pub fn sleep(millis: c_int) {
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
-    let failed = unsafe { libc::kill(target.as_raw(), number) } != 0;
-    if failed { Err(Errno::last()) } else { Ok(()) }
+    Errno::result(unsafe { libc::kill(target.as_raw(), number) }).map(drop)
 }
 
 /// Sets CHLD's disposition to the default, under which the kernel keeps an exited child

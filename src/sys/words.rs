@@ -5,6 +5,8 @@ use core::ptr;
 
 use nix::errno::Errno;
 
+use crate::text;
+
 /// A NULL-terminated array of C strings that live as long as the process, as
 /// execve(2) takes it: an argument list or an environment.
 pub struct Words {
@@ -41,10 +43,7 @@ impl Words {
     #[must_use]
     pub fn of(first: &[&'static CStr], rest: &mut dyn Iterator<Item = &'static CStr>) -> Self {
         let mut pointers = Vec::new();
-        for &word in first {
-            pointers.push(word.as_ptr());
-        }
-        for word in rest {
+        for word in first.iter().copied().chain(rest) {
             pointers.push(word.as_ptr());
         }
         pointers.push(ptr::null());
@@ -75,14 +74,12 @@ impl Words {
         for index in 0..self.pointers.len() {
             let word = self.pointers[index];
             // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
-            let keeps = word.is_null() || keep(unsafe { CStr::from_ptr(word) });
-            if keeps {
+            if word.is_null() || keep(unsafe { CStr::from_ptr(word) }) {
                 self.pointers[kept] = word;
                 kept += 1;
             }
         }
-        let pointers = core::mem::take(&mut self.pointers);
-        self.pointers = &mut pointers[..kept];
+        self.pointers = &mut core::mem::take(&mut self.pointers)[..kept];
     }
 
     /// Replaces the words for which `with` has another one.
@@ -117,14 +114,9 @@ pub fn word(parts: &[&[u8]]) -> &'static CStr {
 #[must_use]
 #[inline(never)]
 pub fn directory(path: &CStr) -> &[u8] {
-    let mut path = path.to_bytes();
-    while let [rest @ .., last] = path {
-        if *last == b'/' {
-            break;
-        }
-        path = rest;
-    }
-    path
+    let path = path.to_bytes();
+    let behind = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    &path[..behind]
 }
 
 /// The environment that the process was started with, its array taken over.
@@ -184,7 +176,7 @@ errors! {
 /// The text of an error, if it is one of [`ERRORS`].
 #[must_use]
 pub fn error_text(error: Errno) -> Option<&'static [u8]> {
-    let mut texts = TEXTS.as_bytes().split(|&byte| byte == b'\n');
+    let mut texts = text::split(TEXTS.as_bytes(), b'\n');
     texts.nth(ERRORS.iter().position(|known| *known == error)?)
 }
 
