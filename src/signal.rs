@@ -120,7 +120,7 @@ impl Signal {
                 b"IOT" => 6,
                 b"CLD" => 17,
                 b"POLL" => 29,
-                // As 32 and 33 stand in the table.
+                // The table has 32 and 33, which have no name.
                 [b'0'..=b'9', ..] => return None,
                 _ => (1..).zip(text::split(NAMES, b' ')).find(|(_, known)| *known == name)?.0,
             }
