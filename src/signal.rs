@@ -111,17 +111,19 @@ impl Signal {
         }
         let text = text.to_ascii_uppercase();
         let name = text.strip_prefix(b"SIG").unwrap_or(&text);
-        let number = match name {
-            b"IOT" => 6,
-            b"CLD" => 17,
-            b"POLL" => 29,
-            // As 32 and 33 stand in the table.
-            [b'0'..=b'9', ..] => return None,
-            [b'R', b'T', b'M', b'I', b'N', b'+', offset @ ..] => {
-                RTMIN + number(offset, MAX - RTMIN)?
+        let number = if let Some(offset) = name.strip_prefix(b"RTMIN+") {
+            RTMIN + number(offset, MAX - RTMIN)?
+        } else if let Some(offset) = name.strip_prefix(b"RTMAX-") {
+            MAX - number(offset, MAX - RTMIN)?
+        } else {
+            match name {
+                b"IOT" => 6,
+                b"CLD" => 17,
+                b"POLL" => 29,
+                // The table has 32 and 33, which have no name.
+                [b'0'..=b'9', ..] => return None,
+                _ => (1..).zip(text::split(NAMES, b' ')).find(|(_, known)| *known == name)?.0,
             }
-            [b'R', b'T', b'M', b'A', b'X', b'-', offset @ ..] => MAX - number(offset, MAX - RTMIN)?,
-            _ => (1..).zip(text::split(NAMES, b' ')).find(|(_, known)| *known == name)?.0,
         };
         Self::new(number.into())
     }

@@ -1,5 +1,4 @@
-//! Text: its parts, and decimal numbers. All of it is smaller than what the standard library
-//! would compile to.
+//! Text: its parts, and decimal numbers, for which the standard library's code is larger.
 
 /// The parts of a text between separators.
 pub fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {

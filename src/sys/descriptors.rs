@@ -94,6 +94,17 @@ pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
 }
 
+/// Sets a file's mode, whatever the umask. See fchmod(2); musl's own also has 80 bytes of code
+/// for kernels before 3.6.
+///
+/// # Errors
+///
+/// Those of fchmod(2).
+pub fn set_mode(file: &OwnedFd, mode: libc::mode_t) -> nix::Result<()> {
+    // SAFETY: two numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fchmod, file.as_raw_fd(), mode) }).map(drop)
+}
+
 /// Reads the beginning of a file, as much as the buffer holds, in one call.
 ///
 /// # Errors
