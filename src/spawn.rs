@@ -144,8 +144,14 @@ pub fn start_command(
 ) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = sys::foreground_group(0);
-    let stays = single_child || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
-    let has_terminal = stays && foreground == Some(unistd::getpgrp());
+    // Session 0 belongs to a process outside the PID namespace (`unshare --pid` on a
+    // terminal), so no process inside leads it.
+    let leads = |session: Pid| session == own_pid || session.as_raw() == 0;
+    let stays = single_child || (foreground.is_some() && unistd::getsid(None).is_ok_and(leads));
+    // Group 0 is any group outside, perhaps a shell's. COMMAND then becomes the foreground
+    // group when TTIN or TTOU stops it.
+    let own_group = unistd::getpgrp();
+    let has_terminal = stays && own_group.as_raw() != 0 && foreground == Some(own_group);
     // Parent and child both do this, so that it is done before the exec and before the
     // first signal is forwarded.
     let place = |pid: Pid| {
