@@ -162,7 +162,7 @@ pub fn empty_stdin() {
     let flags = libc::O_RDONLY | libc::O_NONBLOCK;
     // SAFETY: a C string. The lowest free descriptor, 0, is what is opened.
     if unsafe { libc::open(c"/dev/null".as_ptr(), flags) } >= 0 {
-        if is_dev_null(0) {
+        if device(0) == Some(libc::makedev(1, 3)) {
             return;
         }
         close(0);
@@ -174,16 +174,16 @@ pub fn empty_stdin() {
     }
 }
 
-/// Whether a descriptor is the device that null(4) is. See fstat(2).
-fn is_dev_null(descriptor: c_int) -> bool {
+/// The number of the character device that a descriptor is. See fstat(2).
+pub(super) fn device(descriptor: c_int) -> Option<libc::dev_t> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel writes one stat, or fails.
     if unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) } != 0 {
-        return false;
+        return None;
     }
     // SAFETY: fstat has succeeded.
     let stat = unsafe { stat.assume_init() };
-    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
+    (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev)
 }
 
 /// Writes to a descriptor, once. See write(2).
