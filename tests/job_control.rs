@@ -333,7 +333,8 @@ fn a_remaining_process_that_reads_the_terminal_in_the_background_is_continued() 
 fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
     needs!(pid_namespace(), subreaper());
     // As a debugger does. Only KILL is sure to end it.
-    let options = ["--delay-term=20ms", "--kill-after=600ms"];
+    let over = format!("--kill-after={:?}", scaled(600));
+    let options = ["--delay-term=20ms", &over];
     for setup in leaders(&options).into_iter().chain([init(options).pid1()]) {
         let mut run = setup.script(["on 15 exit 3", "fork server"]).start();
         run.wait("server", "ready");

@@ -15,6 +15,12 @@ pub fn patience() -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// So many milliseconds, and more where `PATIENCE` is: for a clock that must not run out
+/// before the test has done what comes first.
+pub fn scaled(millis: u64) -> Duration {
+    ms(millis * patience().as_secs() / 10)
+}
+
 /// Waits until this holds: for what sends no event (a state in /proc).
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience();
