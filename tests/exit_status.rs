@@ -116,7 +116,7 @@ fn the_exit_status_is_126_when_there_is_no_shell_for_a_script() {
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "exit 6\n");
-    for hide in ["mount -t tmpfs none /usr/bin", "mount --bind /dev/null /bin/sh"] {
+    for hide in ["mount -t tmpfs none /bin", "mount --bind /dev/null /bin/sh"] {
         let hide = format!("{hide} && exec \"$@\"");
         let setup = init::<_, &str>([]).pid1().wrapped(["/bin/sh", "-c", &hide, "sh"]);
         let finished = setup.command([&script]).finish();
