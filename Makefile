@@ -37,6 +37,14 @@ demo: native ## a rolling deploy under load: dumb-init, tini, drain-init (README
 test: build ## every test, natively and under qemu (README's second command); every architecture with ALL=1
 	ALL=$(ALL) tests/run
 
+.PHONY: test-vm
+test-vm: toolchain ## the behaviour tests on a Debian kernel in an emulated machine (ARCH=arm64, KERNEL=bookworm)
+	tests/vm
+
+.PHONY: test-gvisor
+test-gvisor: native ## the static binary as PID 1 of a gVisor sandbox
+	tests/gvisor
+
 .PHONY: check
 check: ## format, clippy and the tests on this machine, in about a minute; builds and installs nothing else
 	$(CARGO) fmt --check

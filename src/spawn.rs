@@ -137,8 +137,14 @@ pub struct Command {
 pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = sys::foreground_group(0);
-    let stays = single_child || (foreground.is_some() && unistd::getsid(None) == Ok(own_pid));
-    let has_terminal = stays && foreground == Some(unistd::getpgrp());
+    // Session 0 belongs to a process outside the PID namespace (`unshare --pid` on a
+    // terminal), so no process inside leads it.
+    let leads = |session: Pid| session == own_pid || session.as_raw() == 0;
+    let stays = single_child || (foreground.is_some() && unistd::getsid(None).is_ok_and(leads));
+    // Group 0 is any group outside, perhaps a shell's. COMMAND then becomes the foreground
+    // group when TTIN or TTOU stops it.
+    let own_group = unistd::getpgrp();
+    let has_terminal = stays && own_group.as_raw() != 0 && foreground == Some(own_group);
     let child = sys::fork(&given.one_thread)?;
     let pid = child.unwrap_or_else(unistd::getpid);
     // Parent and child both do this, so that it is done before the exec and before the

@@ -652,7 +652,7 @@ fn a_cmds_program_is_looked_up_in_the_path_and_directory_of_command() {
 #[test]
 fn a_shell_form_without_bin_sh_is_refused() {
     needs!(pid_namespace(), native("it is in the hidden directory"));
-    for hide in ["mount -t tmpfs none /usr/bin", "mount --bind /dev/null /bin/sh"] {
+    for hide in ["mount -t tmpfs none /bin", "mount --bind /dev/null /bin/sh"] {
         let script = format!("{hide} && exec \"$@\"");
         let wrapped = |setup: Setup| setup.pid1().wrapped(["/bin/sh", "-c", &script, "sh"]);
         refused(wrapped(init(["--stop-cmd", "true"])), &["--stop-cmd", "/bin/sh"]);

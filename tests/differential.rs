@@ -405,7 +405,7 @@ struct Seen {
 /// Waits until the init has nothing to do: nothing is pending, and it sleeps in
 /// its wait; or it is stopped.
 fn settled(pid: i32) {
-    let wait = if cfg!(target_arch = "x86_64") { "128 " } else { "137 " };
+    let wait = number_of(libc::SYS_rt_sigtimedwait);
     until("the init to have nothing to do", || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = |name| status.lines().find_map(|l: &str| l.strip_prefix(name)).unwrap().trim();
@@ -415,7 +415,7 @@ fn settled(pid: i32) {
         let none = |name| line(name).bytes().all(|byte| byte == b'0');
         none("SigPnd:")
             && none("ShdPnd:")
-            && fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap().starts_with(wait)
+            && fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap().starts_with(&wait)
     });
 }
 

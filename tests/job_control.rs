@@ -333,7 +333,8 @@ fn a_remaining_process_that_reads_the_terminal_in_the_background_is_continued() 
 fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
     needs!(pid_namespace(), subreaper());
     // As a debugger does. Only KILL is sure to end it.
-    let options = ["--delay-term=20ms", "--kill-after=600ms"];
+    let over = format!("--kill-after={:?}", scaled(600));
+    let options = ["--delay-term=20ms", &over];
     for setup in leaders(&options).into_iter().chain([init(options).pid1()]) {
         let mut run = setup.script(["on 15 exit 3", "fork server"]).start();
         run.wait("server", "ready");
@@ -502,8 +503,10 @@ fn a_shell_has_job_control() {
     let leader = |setup: Setup| setup.terminal(Terminal::Leader);
     let pid_1 =
         |setup: Setup| setup.pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign);
+    // As `unshare --pid` on a terminal: the session and its leader are outside.
+    let outside = |setup: Setup| setup.pid1().terminal(Terminal::Leader);
     needs!(pid_namespace());
-    for place in [leader, pid_1] {
+    for place in [leader, pid_1, outside] {
         for options in [&[][..], &["-c"], &["--delay-term", "1"]] {
             scenarios::a_shell_has_job_control(place(init(options)));
         }
@@ -523,11 +526,17 @@ fn pid_1_that_does_not_lead_the_terminals_session_continues_command() {
 /// A real bash that has started the init with these options as a job; `end` is what
 /// stands at the line's end.
 fn job_of_bash(options: &[&str], end: &[u8]) -> Run {
+    job_of_bash_in(&[], options, end)
+}
+
+/// The same, with these words before the init.
+fn job_of_bash_in(place: &[&str], options: &[&str], end: &[u8]) -> Run {
     let setup = init(["--norc", "--noprofile", "-i"])
         .called("/bin/bash")
         .command::<&str>([])
         .terminal(Terminal::Leader);
-    let mut words = vec![init_path().into_os_string()];
+    let mut words: Vec<_> = place.iter().map(Into::into).collect();
+    words.push(init_path().into_os_string());
     words.extend(options.iter().map(Into::into));
     words.push("--".into());
     words.extend(setup.probe_words("main", &["default 20"]));
@@ -586,6 +595,18 @@ fn as_a_shells_background_job_it_leaves_the_terminal_to_the_shell() {
     needs!(native("the shell would be emulated, not the init"));
     for options in [&[][..], &["-c"]] {
         let mut run = job_of_bash(options, b" &\n");
+        assert_eq!(run.foreground_group(), run.pid(), "{options:?}");
+        run.tell("main", "exit 7");
+        run.type_in(b"wait $!; exit $?\n");
+        assert_eq!(run.status(), 7, "{options:?}");
+    }
+}
+
+#[test]
+fn in_a_pid_namespace_in_a_shells_background_it_leaves_the_terminal_to_the_shell() {
+    needs!(pid_namespace());
+    for options in [&[][..], &["-c"]] {
+        let mut run = job_of_bash_in(&["unshare", "--pid", "--fork"], options, b" &\n");
         assert_eq!(run.foreground_group(), run.pid(), "{options:?}");
         run.tell("main", "exit 7");
         run.type_in(b"wait $!; exit $?\n");

@@ -110,7 +110,7 @@ fn an_interrupted_wait_continues_to_the_same_deadline() {
         until_state(pid, 'T');
         kill(pid, SIGCONT);
         std::thread::sleep(ms(20));
-        assert!(start.elapsed() < PATIENCE, "{}", run.story());
+        assert!(start.elapsed() < patience(), "{}", run.story());
     }
     let at = run.received("main", SIGTERM);
     took(start, at, ms(400));

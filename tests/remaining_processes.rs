@@ -217,9 +217,10 @@ fn a_server_that_cannot_be_read_next_to_a_zombie_may_finish_its_answer() {
 #[test]
 fn if_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
     needs!(pid_namespace());
+    let over = scaled(800);
     for how in ["hidepid=2", "subset=pid"] {
-        let setup =
-            scenarios::with_a_hiding_proc(pid_1(&["--kill-after=800ms"], SIGTERM, &[]), how);
+        let setup = pid_1(&[&format!("--kill-after={over:?}")], SIGTERM, &[]);
+        let setup = scenarios::with_a_hiding_proc(setup, how);
         let (mut run, init) = with_a_member_of_another_parent(setup);
         let start = Instant::now();
         leave_a_zombie_with_command(&mut run, init);
@@ -227,7 +228,7 @@ fn if_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
         kill(init, SIGUSR2);
         let (at, status) = run.status_at();
         assert_eq!(status, 3);
-        took(start, at, ms(800));
+        took(start, at, over);
     }
 }
 
@@ -241,7 +242,8 @@ fn if_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
     );
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", "/proc/self/mounts"];
     let fails = ["--trace=?open,openat", "--inject=?open,openat:error=EACCES"];
-    let setup = init(["--delay-term=20ms", "--kill-after=800ms"]).hosted();
+    let over = scaled(800);
+    let setup = init(["--delay-term=20ms"]).arg(format!("--kill-after={over:?}")).hosted();
     let setup = setup.wrapped(strace.into_iter().chain(fails)).exits_on(SIGTERM, 3);
     let (mut run, init) = with_a_member_of_another_parent(setup);
     let start = Instant::now();
@@ -249,7 +251,7 @@ fn if_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
     kill(init, SIGUSR2);
     let (at, status) = run.status_at();
     assert_eq!(status, 3);
-    took(start, at, ms(800));
+    took(start, at, over);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_command_that_the_kernel_kills_for_its_memory_ends_with_137() {
         let mut start = light(words.into_iter().chain(["eat".into()]));
         start.pid_1 = pid_1;
         start.procs = Some(group.procs());
-        assert_eq!(start.start().end(3 * PATIENCE), End::Exited(137), "PID 1: {pid_1}");
+        assert_eq!(start.start().end(3 * patience()), End::Exited(137), "PID 1: {pid_1}");
     }
 }
 

@@ -83,7 +83,8 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
     // COMMAND is gone, the stop command still runs, and a stranger gets
     // COMMAND's old number, as process and as group.
     for options in [vec!["--delay-term=0"], vec!["-c"]] {
-        let mut run = init(&options).arg("--kill-after=400ms").stop_cmd(&[]).pid1().start();
+        let setup = init(&options).arg(format!("--kill-after={:?}", scaled(400)));
+        let mut run = setup.stop_cmd(&[]).pid1().start();
         let number = run.hello("main")[0];
         let init = run.pid();
         kill(init, SIGTERM);

@@ -46,7 +46,7 @@ fn read_exactly(pipe: &mut fs::File, count: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(count);
     while bytes.len() < count {
         let mut ready = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let patience = i32::try_from(PATIENCE.as_millis()).unwrap();
+        let patience = i32::try_from(patience().as_millis()).unwrap();
         // SAFETY: ready is one valid entry.
         let found = unsafe { libc::poll(&raw mut ready, 1, patience) };
         assert_eq!(found, 1, "COMMAND said {} of {count} bytes, and no more", bytes.len());
@@ -119,7 +119,7 @@ fn storm_of_signals(pid_1: bool) {
     drop(stdin_end);
     // A WINCH of the storm may be what COMMAND ends with.
     init.signal(SIGWINCH);
-    assert_eq!(init.end(PATIENCE), End::Exited(7));
+    assert_eq!(init.end(patience()), End::Exited(7));
     eprintln!("{sent} signals, {terms} TERM and {queued} real-time ones counted, none lost");
 }
 
@@ -163,13 +163,13 @@ fn storm_of_orphans(pid_1: bool) {
     };
     let begin = Instant::now();
     while reaped() < count {
-        assert!(begin.elapsed() < 6 * PATIENCE, "only {} of {count} were reaped", reaped());
+        assert!(begin.elapsed() < 6 * patience(), "only {} of {count} were reaped", reaped());
         std::thread::sleep(ms(10));
     }
     // Nothing is left but COMMAND.
     assert_eq!(children(init.pid).len(), 1, "children of the init");
     drop(stdin_end);
-    assert_eq!(init.end(PATIENCE), End::Exited(42));
+    assert_eq!(init.end(patience()), End::Exited(42));
     assert_eq!(reaped(), count, "each one once");
     eprintln!("{count} orphans reaped");
 }
@@ -218,7 +218,7 @@ fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
         wait_for_line(&mut stdout, "ready");
         until("the limit", || group.current() >= 100);
         init.signal(SIGTERM);
-        let end = init.end(PATIENCE);
+        let end = init.end(patience());
         assert!(
             matches!(end, End::Exited(143 | 137)),
             "round {round} with {options:?} ended as {end:?}"
@@ -250,7 +250,7 @@ fn a_command_that_ends_with_the_deadline_ends_the_init_with_its_status() {
         let mut init = start.start();
         wait_for_line(&mut stdout, "ready");
         init.signal(SIGTERM);
-        match init.end(PATIENCE) {
+        match init.end(patience()) {
             // Before TERM, or in spite of it.
             End::Exited(7) => {
                 first += 1;
@@ -290,7 +290,7 @@ fn a_stop_command_and_command_that_end_together_leave_commands_status() {
         let mut init = start.start();
         wait_for_line(&mut stdout, "ready");
         init.signal(SIGTERM);
-        match init.end(PATIENCE) {
+        match init.end(patience()) {
             End::Exited(7) => {}
             // A stop command that fails before COMMAND has ended: TERM after all.
             End::Exited(143) if fails => killed += 1,
@@ -451,7 +451,7 @@ fn soak() {
     );
     for mut init in long_lived {
         init.signal(SIGKILL);
-        assert_eq!(init.end(PATIENCE), End::Killed(SIGKILL));
+        assert_eq!(init.end(patience()), End::Killed(SIGKILL));
     }
 }
 
@@ -480,6 +480,6 @@ fn short_life(random: &mut Random, life: u64) {
     let mut init = start.start();
     wait_for_line(&mut stdout, "ready");
     init.signal(SIGTERM);
-    let end = init.end(PATIENCE);
+    let end = init.end(patience());
     assert!(matches!(end, End::Exited(7 | 143)), "life {life} with {options:?}: {end:?}");
 }

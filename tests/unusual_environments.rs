@@ -97,7 +97,7 @@ fn with_a_read_only_root_it_starts_drains_and_stops() {
     needs!(pid_namespace());
     for &place in places(test_name!()) {
         let line = "mount --rbind / /mnt && cd /mnt && mount -o remount,bind,ro /mnt && \
-                    ! touch /mnt/tmp/x 2>/dev/null || exit 94; \
+                    ! touch /mnt/x 2>/dev/null || exit 94; \
                     exec chroot /mnt \"$@\"";
         let setup = init(["--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"]);
         let mut run = at(place, setup.wrapped(in_mounts_of_its_own(line))).start();

@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_int, c_long};
 use core::ops::Range;
 use core::ptr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
@@ -166,14 +166,17 @@ pub fn empty_stdin() {
     close(0);
     // A FIFO may be mounted over it: the open must not wait. The lowest free descriptor, 0,
     // is what is opened.
-    let null = open(c"/dev/null", OFlag::O_NONBLOCK).ok().filter(|null| {
-        stat::fstat(null).is_ok_and(|stat| {
-            stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
-        })
-    });
+    let null = open(c"/dev/null", OFlag::O_NONBLOCK).ok();
+    let null = null.filter(|null| device(null) == Some(libc::makedev(1, 3)));
     if let Some(stdin) = null.or_else(|| unistd::pipe().ok().map(|(end, _)| end)) {
         let _ = stdin.into_raw_fd();
     }
+}
+
+/// The number of the character device that a descriptor is. See fstat(2).
+pub(super) fn device(descriptor: impl AsFd) -> Option<libc::dev_t> {
+    let stat = stat::fstat(descriptor).ok()?;
+    (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev)
 }
 
 /// How many bytes a pipe can hold. `None` if the descriptor is not a pipe. See

@@ -2,11 +2,12 @@
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::descriptors::close;
+use super::descriptors::{close, device};
 
 /// The foreground process group of the controlling terminal, if `descriptor` is that
 /// terminal. See tcgetpgrp(3), which fails on any other. TIOCGSID would be more direct,
@@ -20,11 +21,15 @@ pub fn foreground_group(descriptor: c_int) -> Option<Pid> {
     (!failed && !is_master(descriptor)).then(|| Pid::from_raw(group))
 }
 
-/// Whether a descriptor is a pty's master, which alone knows its number.
+/// Whether a descriptor is a pty's master, which alone knows its number. In gVisor the
+/// slave knows it as well, so its device's major number must not be a slave's. See pts(4).
 fn is_master(descriptor: c_int) -> bool {
     let mut number: c_int = 0;
     // SAFETY: TIOCGPTN writes one int.
-    unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 }
+    let has_number = unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 };
+    // SAFETY: it is only borrowed for this call.
+    let device = device(unsafe { BorrowedFd::borrow_raw(descriptor) });
+    has_number && !device.is_some_and(|it| (136..=143).contains(&libc::major(it)))
 }
 
 /// Makes a group of the caller's session the terminal's foreground group. The

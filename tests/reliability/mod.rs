@@ -229,9 +229,10 @@ impl Child {
 /// This thread and what it starts run before whatever else the machine does, which
 /// would be measured, too. Where that is not allowed it is.
 pub fn go_before_others() {
-    let first = libc::sched_param { sched_priority: 1 };
+    let priority = 1;
+    // The raw call: musl's own always fails.
     // SAFETY: the kernel reads one number.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const first) };
+    unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_RR, &raw const priority) };
 }
 
 /// TERM as the only member of a set.

@@ -342,14 +342,15 @@ fn without_arguments(program: &str) {
 }
 
 /// What Docker's default profile refuses a container without capabilities, as
-/// its documentation lists it; with EPERM, and clone3 with ENOSYS.
+/// its documentation lists it, less what not every machine has; with EPERM, and clone3
+/// with ENOSYS.
 #[rustfmt::skip]
 static DOCKER: &[libc::c_long] = &[
     libc::SYS_acct, libc::SYS_add_key, libc::SYS_bpf, libc::SYS_clock_adjtime,
     libc::SYS_clock_settime, libc::SYS_delete_module, libc::SYS_finit_module, libc::SYS_fsconfig,
     libc::SYS_fsmount, libc::SYS_fsopen, libc::SYS_fspick, libc::SYS_get_mempolicy,
     libc::SYS_init_module, libc::SYS_io_uring_enter, libc::SYS_io_uring_register,
-    libc::SYS_io_uring_setup, libc::SYS_kcmp, libc::SYS_kexec_file_load, libc::SYS_kexec_load,
+    libc::SYS_io_uring_setup, libc::SYS_kcmp, libc::SYS_kexec_load,
     libc::SYS_keyctl, libc::SYS_lookup_dcookie, libc::SYS_mbind, libc::SYS_mount,
     libc::SYS_mount_setattr, libc::SYS_move_mount, libc::SYS_move_pages, libc::SYS_nfsservctl,
     libc::SYS_open_by_handle_at, libc::SYS_open_tree, libc::SYS_perf_event_open,

@@ -161,10 +161,13 @@ pub fn no_more_descriptors(pid: Pid) {
 }
 
 /// Sets a limit of a process that runs.
-pub fn limit(pid: Pid, resource: libc::__rlimit_resource_t, value: u64) {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the kernel reads one rlimit.
-    let done = unsafe { libc::prlimit(pid, resource, &raw const limit, std::ptr::null_mut()) };
+pub fn limit(pid: Pid, resource: impl TryInto<libc::c_long>, value: u64) {
+    // The raw call: the C libraries do not agree on the type of a resource.
+    let resource = resource.try_into().ok().unwrap();
+    let limits = [value, value];
+    // SAFETY: the kernel reads two numbers.
+    let done =
+        unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limits, 0_usize) };
     assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 
-use super::PATIENCE;
+use super::patience;
 
 /// A directory of one test, removed with it.
 pub struct TempDir(PathBuf);
@@ -63,7 +63,7 @@ pub fn pipe() -> (fs::File, OwnedFd) {
 /// Waits until no process holds the other end of a pipe.
 pub fn until_end(reader: &mut fs::File) {
     let mut wait = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let patience = PATIENCE.as_millis().try_into().unwrap();
+    let patience = patience().as_millis().try_into().unwrap();
     // SAFETY: one descriptor, as said.
     let ready = unsafe { libc::poll(&raw mut wait, 1, patience) };
     assert_eq!(ready, 1, "a process still holds the other end");

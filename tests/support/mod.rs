@@ -4,7 +4,7 @@
 //! Which init: `INIT_UNDER_TEST` (a path; without it the one that cargo built),
 //! behind `INIT_RUNNER` (such as `qemu-aarch64-static`) if that is set.
 //!
-//! Every wait is for an event and fails after [`PATIENCE`], showing what was
+//! Every wait is for an event and fails after [`patience`], showing what was
 //! seen until then.
 //!
 //! The manual page's sections, and the files of tests/ that test them:

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, init_path, until};
+use super::{init_path, patience, until};
 
 /// A process ID, as the test sees it (from outside of any PID namespace that it
 /// made), unless said otherwise.
@@ -42,6 +42,17 @@ pub fn stat(pid: Pid) -> Option<Stat> {
 
 /// The children of a process, zombies too.
 pub fn children(pid: Pid) -> Vec<Pid> {
+    // Each thread's, if the kernel lists them: a look at every process takes long where
+    // an emulated machine has a hundred.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
+    if let Ok(lists) = lists.collect::<io::Result<Vec<String>>>() {
+        return lists
+            .iter()
+            .flat_map(|it| it.split_whitespace())
+            .map(|it| it.parse().unwrap())
+            .collect();
+    }
     let all = fs::read_dir("/proc").unwrap().flatten();
     let pids = all.filter_map(|e| e.file_name().to_str()?.parse::<Pid>().ok());
     pids.filter(|&p| stat(p).is_some_and(|s| s.parent == pid)).collect()
@@ -75,7 +86,7 @@ pub fn status_line(pid: Pid, name: &str) -> String {
 /// Waits until a process is in this state: T stopped, S asleep, Z a zombie.
 pub fn until_state(pid: Pid, state: char) {
     let mut last = None;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while last.as_ref().map(|s: &Stat| s.state) != Some(state) {
         assert!(Instant::now() < deadline, "waited for state {state} of {pid}; it is {last:?}");
         thread::sleep(Duration::from_millis(1));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{Connection, Event, Stamped};
 use super::{
-    PATIENCE, Pid, Place, SIGCHLD, SIGKILL, SIGWINCH, TempDir, descendants, kill, stat, until,
+    Pid, Place, SIGCHLD, SIGKILL, SIGWINCH, TempDir, descendants, kill, patience, stat, until,
     without_init,
 };
 
@@ -53,7 +53,7 @@ impl Run {
     /// Waits for the first event, not waited for before, that fits; all that is
     /// seen meanwhile is kept.
     fn wait_event(&mut self, what: &dyn Debug, fits: &dyn Fn(&Self, &Event) -> bool) -> Instant {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let mut next = 0;
         loop {
             while next < self.seen.len() {
@@ -341,7 +341,7 @@ impl Run {
 
     /// Waits until this probe has said this line, or the init has ended.
     pub fn ended_or(&mut self, name: &str, line: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let hosted = self.place == Place::Hosted;
         // Each event is looked at once it was taken in, and in one look: what came
         // between two would be waited for in vain.
