@@ -300,6 +300,18 @@ def liveness(stage):
     return f"drained the whole {stage.drained():.1f} s, with a probe that failed from its first second on; exit code {code}"
 
 
+@row("terminationMessagePolicy: FallbackToLogsOnError")
+def termination_message(stage):
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 1}, **specs.answers(),
+                                terminationMessagePolicy="FallbackToLogsOnError"))
+    stage.delete()
+    _, code = stage.wait_end()
+    message = stage.pod.containers["app"]["state"]["terminated"].get("message", "").splitlines()
+    ours = [line.removeprefix("[drain-init] ").split()[0] for line in message if line.startswith("[drain-init] ")]
+    need(ours == ["received", "drained", "process"], f"exit code {code}; the pod's status has: {message}")
+    return f"exit code {code}; the pod's status has the end of the log, down to `{message[-1]}`"
+
+
 POLICIES = "examples/kubernetes-policy.yaml"
 
 
