@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass, field
 
+from rolling import measured
 from rolling.load import longest_gap
 
 from . import specs
@@ -13,6 +14,7 @@ from .load import Load, kinds
 from .watch import Watch
 
 PATHS = {"service": "straight to the Service", "nginx": "through nginx"}
+MEASURE = "DRAIN_INIT_MEASURE_DRAIN"
 # Seconds of plain service before the first deploy and after the last.
 PLAIN = 2
 # Of the timeline: seconds around a deletion, and those of a column.
@@ -47,9 +49,9 @@ def rows():
     sleep = {"preStop": {"sleep": {"seconds": 5}}}
     npm, shell = ["npm", "start"], ["sh", "-c", "node app.js 8080 0.0.0.0; exit $?"]
 
-    def ours(server, command, delay=5, **more):
+    def ours(server, command, delay=5, env=None, **more):
         return Row(server, f"drain-init, DRAIN_INIT_DELAY_TERM={delay}", ["drain-init", "--", *command],
-                   {"DRAIN_INIT_DELAY_TERM": delay}, lossless=True, **more)
+                   {"DRAIN_INIT_DELAY_TERM": delay, **(env or {})}, lossless=True, **more)
 
     one = "puma, one replica, deleted"
     return [
@@ -57,7 +59,7 @@ def rows():
         Row("puma", "dumb-init", ["dumb-init", "--", *specs.PUMA], loses=True),
         Row("puma", "tini", ["tini", "--", *specs.PUMA]),
         Row("puma", "preStop sleep 5, dumb-init", ["dumb-init", "--", *specs.PUMA], lifecycle=sleep),
-        ours("puma", specs.PUMA),
+        ours("puma", specs.PUMA, env={MEASURE: 1}),
         Row("npm start", "dumb-init", ["dumb-init", "--", *npm]),
         Row("npm start", "tini", ["tini", "--", *npm]),
         ours("npm start", npm),
@@ -155,10 +157,12 @@ class Deploys:
         told = next((at for at, line in pod.lines.get("app", ()) if re.fullmatch(r"\d+ \d+", line)), None)
         code, reason = pod.end("app") or (None, "")
         ended = pod.ended.get("app")
+        series = next((found[1] for _, line in pod.lines.get("app", ()) if (found := measured.LINE.search(line))), None)
         return {
             "exit_code": code, "reason": reason, "draining": since(pod.said("draining for", "app")),
             "server_told": since(told), "ended": None if ended is None else round(ended - pod.deleted, 2),
             "last_answered": {path: since(max(dues)) for path, dues in answered.items()},
+            **({"series": [int(figure) for figure in series.split()]} if series else {}),
         }
 
 
@@ -219,4 +223,6 @@ def broken(row, result):
             found.append(f"{row.name}: a pod ended by the kubelet's KILL, or nobody saw how")
         if any(pod["draining"] is None for pod in result["pods"]):
             found.append(f"{row.name}: a pod's log does not say that it drained")
+        if MEASURE in row.env and not all("series" in pod for pod in result["pods"]):
+            found.append(f"{row.name}: a pod's log has no line of --measure-drain")
     return found

@@ -84,6 +84,19 @@ def deploys_table(run):
     return "\n".join(lines)
 
 
+def series(run):
+    """What --measure-drain logged, a line for each deploy."""
+    parts = []
+    for row in run["deploys"]:
+        pods = [" ".join(map(str, pod["series"])) for pod in row["pods"] if "series" in pod]
+        if pods:
+            lines = ["    " + "    ".join(pods[first:first + row["replicas"]]) for first in range(0, len(pods), row["replicas"])]
+            parts.append(f"What `--measure-drain` logged for {row['server']}: new connections in each second of the drain, a line per "
+                         "deploy and a group per pod. One connection in each second is the readiness probe.\n\n"
+                         + "\n".join(lines) + "\n")
+    return parts
+
+
 def reworded(seen):
     for old, new in REWORDED.items():
         seen = re.sub(old, new, seen)
@@ -113,6 +126,7 @@ def tables(data):
         parts.append(f"### {title(run)}\n\n{made_with(run)}\n")
         if run["deploys"]:
             parts.append(deploys_table(run) + "\n")
+        parts += series(run)
         if run["pods"]:
             parts.append(pods_table(run) + "\n")
         if run["skipped"]:
