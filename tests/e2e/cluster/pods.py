@@ -154,8 +154,11 @@ def shared_namespace(stage):
         [*init("--wait-all"), "sh", "-c", f"( {orphan} ); exec \"$@\"", "sh", *specs.PUMA], {VARIABLE: 1}, **specs.answers()),
         shareProcessNamespace=True)
     parent = stage.run("python3", "-c", """
-import glob
-status = [dict(line.split(':\\t', 1) for line in open(path).read().splitlines() if ':\\t' in line) for path in glob.glob('/proc/[0-9]*/status')]
+import contextlib, glob
+status = []
+for path in glob.glob('/proc/[0-9]*/status'):
+    with contextlib.suppress(OSError):  # The process has ended.
+        status.append(dict(line.split(':\\t', 1) for line in open(path).read().splitlines() if ':\\t' in line))
 names = {each['Pid']: each['Name'] for each in status}
 # The orphan leads a session of its own and is no child of the pod's first process.
 for each in status:
