@@ -18,13 +18,19 @@ INTERVAL = 0.1
 @dataclasses.dataclass
 class Client:
     """How one connection fared."""
-    answers: int = 0
+    # For each answer: when its request was sent, the seconds it took, and the pod that the answer names.
+    answered: list = dataclasses.field(default_factory=list, repr=False)
     # How it ended: "close" (announced in an answer), "idle" (closed between two
-    # requests, nothing lost), "lost" (a request without an answer), or None (still open).
+    # requests, nothing lost), "lost" (a request without an answer), "refused",
+    # "finished" (the pool has, nothing lost), or None (still open).
     end: str | None = None
     # When the last request was sent and when the connection ended, on the monotonic clock.
     sent: float = 0
     ended: float = 0
+
+    @property
+    def answers(self):
+        return len(self.answered)
 
 
 class Line(asyncio.Protocol):
@@ -51,16 +57,19 @@ class Pool:
     """SIZE connections that send a request every INTERVAL until they have to leave.
 
     With `first`, each connection's first request is for that path; the test decides when
-    it is answered.
+    it is answered. With `again`, another connection takes the place of one that has ended,
+    until finish().
     """
 
-    def __init__(self, add_cleanup, size=28, interval=INTERVAL, first="/", port=8080):
+    def __init__(self, add_cleanup, size=28, interval=INTERVAL, first="/", host="127.0.0.1", port=8080, again=False):
         self.clients = [Client() for _ in range(size)]
         self.errors = []
         self.news = threading.Condition()
         self.interval = interval
         self.first = first
-        self.port = port
+        self.host, self.port = host, port
+        self.again = again
+        self.finished = False
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.run(),), daemon=True)
         add_cleanup(self.stop)
@@ -72,6 +81,12 @@ class Pool:
         self.thread.join()
         self.loop.close()
 
+    def finish(self, limit):
+        """Ends it when the requests in flight are answered. Those that are not within `limit` are left open."""
+        self.finished = True
+        self.thread.join(limit)
+        self.stop()
+
     async def run(self):
         self.talks = [asyncio.create_task(self.talk(client, number * self.interval / len(self.clients)))
                       for number, client in enumerate(self.clients)]
@@ -81,14 +96,24 @@ class Pool:
 
     async def talk(self, client, pause):
         await asyncio.sleep(pause)
-        transport, line = await self.loop.create_connection(Line, "127.0.0.1", self.port)
-        try:
-            end = await self.requests(client, line)
-        finally:
-            transport.abort()
-        with self.news:
-            client.end, client.ended = end, self.loop.time()
-            self.news.notify_all()
+        while True:
+            try:
+                transport, line = await self.loop.create_connection(Line, self.host, self.port)
+            except ConnectionRefusedError:
+                client.sent, end = self.loop.time(), "refused"
+                await asyncio.sleep(self.interval)
+            else:
+                try:
+                    end = await self.requests(client, line)
+                finally:
+                    transport.abort()
+            with self.news:
+                client.end, client.ended = end, self.loop.time()
+                self.news.notify_all()
+                if not self.again or self.finished:
+                    return
+                client = Client()
+                self.clients.append(client)
 
     async def requests(self, client, line):
         http = h11.Connection(h11.CLIENT)
@@ -102,13 +127,16 @@ class Pool:
             client.sent = self.loop.time()
             line.send(http.send(h11.Request(method="GET", target=path, headers=[("Host", "localhost")])))
             http.send(h11.EndOfMessage())
-            if not await self.answered(http, line):
+            pod = await self.answered(http, line)
+            if pod is None:
                 return "lost"
             with self.news:
-                client.answers += 1
+                client.answered.append((client.sent, self.loop.time() - client.sent, pod))
                 self.news.notify_all()
             if http.their_state is not h11.DONE:
                 return "close"
+            if self.finished:
+                return "finished"
             http.start_next_cycle()
             path = "/"
             try:
@@ -118,13 +146,17 @@ class Pool:
                 pass
 
     async def answered(self, http, line):
+        """The pod that the answer names, or "". None if the connection ended without an answer."""
+        pod = ""
         try:
             while not isinstance(event := http.next_event(), h11.EndOfMessage):
                 if event is h11.NEED_DATA:
                     http.receive_data(await line.received.get())
+                elif isinstance(event, h11.Response):
+                    pod = dict(event.headers).get(b"x-pod", b"").decode()
         except h11.RemoteProtocolError:
-            return False
-        return True
+            return None
+        return pod
 
     def ends(self):
         """How many ended in which way."""

@@ -1,4 +1,4 @@
-"""The rows that are deployed under load, straight to a Service and through nginx at once."""
+"""The rows that are deployed under load, straight to a Service and through nginx at once, or from a keep-alive pool."""
 
 import bisect
 import json
@@ -6,13 +6,16 @@ import re
 import time
 from dataclasses import dataclass, field
 
+from rolling import measured
 from rolling.load import longest_gap
+from rolling.pools import time_line
 
 from . import specs
 from .load import Load, kinds
 from .watch import Watch
 
-PATHS = {"service": "straight to the Service", "nginx": "through nginx"}
+PATHS = {"service": "straight to the Service", "nginx": "through nginx", "pool": "keep-alive pool straight to the Service"}
+MEASURE = "DRAIN_INIT_MEASURE_DRAIN"
 # Seconds of plain service before the first deploy and after the last.
 PLAIN = 2
 # Of the timeline: seconds around a deletion, and those of a column.
@@ -27,6 +30,8 @@ class Row:
     env: dict = field(default_factory=dict)
     lifecycle: dict = None
     replicas: int = 3
+    # Loaded by a keep-alive pool only.
+    pool: bool = False
     # Promised: no failed request, and an end that is not the kubelet's.
     lossless: bool = False
     # It must lose some: otherwise the run proves nothing.
@@ -47,9 +52,15 @@ def rows():
     sleep = {"preStop": {"sleep": {"seconds": 5}}}
     npm, shell = ["npm", "start"], ["sh", "-c", "node app.js 8080 0.0.0.0; exit $?"]
 
-    def ours(server, command, delay=5, **more):
+    def ours(server, command, delay=5, env=None, **more):
         return Row(server, f"drain-init, DRAIN_INIT_DELAY_TERM={delay}", ["drain-init", "--", *command],
-                   {"DRAIN_INIT_DELAY_TERM": delay}, lossless=True, **more)
+                   {"DRAIN_INIT_DELAY_TERM": delay, **(env or {})}, **{"lossless": True, **more})
+
+    def pool(promised, **env):
+        """With and without the file for which the app looks."""
+        row = ours("Node", specs.NODE, env={"CLOSE_FILE": "/tmp/draining", **env}, pool=True, lossless=promised, loses=not promised)
+        row.way = ", ".join([row.way, *(f"{name}={value}" for name, value in env.items())])
+        return row
 
     one = "puma, one replica, deleted"
     return [
@@ -57,7 +68,7 @@ def rows():
         Row("puma", "dumb-init", ["dumb-init", "--", *specs.PUMA], loses=True),
         Row("puma", "tini", ["tini", "--", *specs.PUMA]),
         Row("puma", "preStop sleep 5, dumb-init", ["dumb-init", "--", *specs.PUMA], lifecycle=sleep),
-        ours("puma", specs.PUMA),
+        ours("puma", specs.PUMA, env={MEASURE: 1}),
         Row("npm start", "dumb-init", ["dumb-init", "--", *npm]),
         Row("npm start", "tini", ["tini", "--", *npm]),
         ours("npm start", npm),
@@ -68,6 +79,8 @@ def rows():
         Row(one, "dumb-init", ["dumb-init", "--", *specs.PUMA], replicas=1, loses=True),
         # Until another pod answers, the one that is to go is the only one.
         ours(one, specs.PUMA, delay=15, replicas=1),
+        pool(False),
+        pool(True, DRAIN_INIT_DRAIN_FILE="/tmp/draining"),
     ]
 
 
@@ -96,11 +109,12 @@ class Deploys:
             cluster.apply(specs.deployment(label, self._row.replicas, self._spec()), specs.service(label))
             watch.wait(lambda: len(self._serving(watch)) == self._row.replicas, 180, f"{self._row.name}: its pods are ready")
             address = json.loads(cluster.kubectl("get", "service", label, "-o", "json"))["spec"]["clusterIP"] + ":80"
-            cluster.apply(specs.proxy(cluster, f"{label}-proxy", address))
-            cluster.kubectl("wait", "--for=condition=Ready", f"pod/{label}-proxy", "--timeout=120s", timeout=130)
-            proxy = json.loads(cluster.kubectl("get", "pod", f"{label}-proxy", "-o", "json"))["status"]["podIP"]
-            loads = {"service": Load(cluster, "loader", address, keep_alive=False),
-                     "nginx": Load(cluster, "loader", f"{proxy}:8080", keep_alive=True)}
+            if self._row.pool:
+                loads = {"pool": Load(cluster, "loader", address, "pool")}
+            else:
+                proxy = self._proxy(address)
+                loads = {"service": Load(cluster, "loader", address, "close"),
+                         "nginx": Load(cluster, "loader", proxy, "keep-alive")}
             time.sleep(PLAIN)
             for _ in range(deploys):
                 self._deploy(watch)
@@ -113,6 +127,13 @@ class Deploys:
             cluster.kubectl("delete", "deployment,service", label, "--wait=false", fails=True)
             cluster.kubectl("delete", "pods", f"{label}-proxy", "--grace-period=1", "--wait=false", fails=True)
             cluster.kubectl("delete", "pods", "-l", f"row={label}", "--grace-period=1", "--wait=false", fails=True)
+
+    def _proxy(self, address):
+        """The address of an nginx in front of that one."""
+        cluster, name = self._cluster, f"{self._label}-proxy"
+        cluster.apply(specs.proxy(cluster, name, address))
+        cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s", timeout=130)
+        return json.loads(cluster.kubectl("get", "pod", name, "-o", "json"))["status"]["podIP"] + ":8080"
 
     @staticmethod
     def _serving(watch):
@@ -137,13 +158,27 @@ class Deploys:
                 if request.ok:
                     answered.setdefault(request.pod, {}).setdefault(path, []).append(request.due)
         deletions = [self._clock.of(pod.deleted) for pod in ended]
+        time_lines = self._time_lines(ended, deletions, requests.get("pool", ())) if row.lossless else []
         return {
             "row": row.name, "server": row.server, "way": row.way, "command": row.command, "env": row.env,
             "replicas": row.replicas, "deploys": deploys,
             "paths": {path: path_result(those, deletions) for path, those in requests.items()},
             "pods": [self._end(pod, answered.get(pod.name, {})) for pod in ended],
             "timeline": timeline(requests, deletions, [answered.get(pod.name, {}) for pod in ended]),
+            **({"time_lines": time_lines} if time_lines else {}),
         }
+
+    @staticmethod
+    def _time_lines(ended, deletions, requests):
+        """A text for each pod that may have lost a request of the pool: a refused one names no pod."""
+        found = []
+        for pod, deleted in zip(ended, deletions):
+            lost = [(request.due, request.due + request.taken, request.outcome) for request in requests if not request.ok
+                    and (request.pod == pod.name or not request.pod and 0 <= request.due - deleted <= pod.gone - pod.deleted)]
+            if lost:
+                found.append(time_line(f"{pod.name}, in seconds after its deletion", lost, deleted,
+                                       [f"{at - deleted:6.3f} {words}" for at, words in pod.lines.get("app", ())]))
+        return found
 
     def _end(self, pod, answered):
         """What became of a pod, in seconds since its deletion."""
@@ -155,10 +190,12 @@ class Deploys:
         told = next((at for at, line in pod.lines.get("app", ()) if re.fullmatch(r"\d+ \d+", line)), None)
         code, reason = pod.end("app") or (None, "")
         ended = pod.ended.get("app")
+        series = next((found[1] for _, line in pod.lines.get("app", ()) if (found := measured.LINE.search(line))), None)
         return {
             "exit_code": code, "reason": reason, "draining": since(pod.said("draining for", "app")),
             "server_told": since(told), "ended": None if ended is None else round(ended - pod.deleted, 2),
             "last_answered": {path: since(max(dues)) for path, dues in answered.items()},
+            **({"series": [int(figure) for figure in series.split()]} if series else {}),
         }
 
 
@@ -209,6 +246,7 @@ def broken(row, result):
         if row.lossless and seen["failed"]:
             found.append(f"{where}: {seen['failed']} of {seen['requests']:,} requests failed ({seen['failures']}), "
                          f"{seen['failed_after_deletion']} s after a deletion")
+            found += result.get("time_lines", ())
         if row.loses and not seen["failed"]:
             found.append(f"{where}: lost no request, so this run proves nothing")
     wanted = result["deploys"] * row.replicas
@@ -219,4 +257,6 @@ def broken(row, result):
             found.append(f"{row.name}: a pod ended by the kubelet's KILL, or nobody saw how")
         if any(pod["draining"] is None for pod in result["pods"]):
             found.append(f"{row.name}: a pod's log does not say that it drained")
+        if MEASURE in row.env and not all("series" in pod for pod in result["pods"]):
+            found.append(f"{row.name}: a pod's log has no line of --measure-drain")
     return found

@@ -57,11 +57,14 @@ class Clock:
 
 
 class Load:
-    """The open loop of rolling/generator.py against one address, until finish()."""
+    """One load against one address, until finish().
 
-    def __init__(self, cluster, pod, address, keep_alive):
+    The mode "close" or "keep-alive" is the open loop of rolling/generator.py, "pool" is image/pooled.py.
+    """
+
+    def __init__(self, cluster, pod, address, mode):
         self._agent = Agent(cluster, pod)
-        self._agent.ask(f"start {address} {'keep-alive' if keep_alive else 'close'} {LONGEST}")
+        self._agent.ask(f"start {address} {mode} {LONGEST}")
         if self._agent.answer() != "started":
             raise Failure("the load did not start")
 

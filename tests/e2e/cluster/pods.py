@@ -154,8 +154,11 @@ def shared_namespace(stage):
         [*init("--wait-all"), "sh", "-c", f"( {orphan} ); exec \"$@\"", "sh", *specs.PUMA], {VARIABLE: 1}, **specs.answers()),
         shareProcessNamespace=True)
     parent = stage.run("python3", "-c", """
-import glob
-status = [dict(line.split(':\\t', 1) for line in open(path).read().splitlines() if ':\\t' in line) for path in glob.glob('/proc/[0-9]*/status')]
+import contextlib, glob
+status = []
+for path in glob.glob('/proc/[0-9]*/status'):
+    with contextlib.suppress(OSError):  # The process has ended.
+        status.append(dict(line.split(':\\t', 1) for line in open(path).read().splitlines() if ':\\t' in line))
 names = {each['Pid']: each['Name'] for each in status}
 # The orphan leads a session of its own and is no child of the pod's first process.
 for each in status:
@@ -298,6 +301,18 @@ def liveness(stage):
     need(stage.pod.restarts("app") == 0, "the container was restarted")
     need(code != 137, "it was killed")
     return f"drained the whole {stage.drained():.1f} s, with a probe that failed from its first second on; exit code {code}"
+
+
+@row("terminationMessagePolicy: FallbackToLogsOnError")
+def termination_message(stage):
+    stage.start(stage.container([*init(), *specs.PUMA], {VARIABLE: 1}, **specs.answers(),
+                                terminationMessagePolicy="FallbackToLogsOnError"))
+    stage.delete()
+    _, code = stage.wait_end()
+    message = stage.pod.containers["app"]["state"]["terminated"].get("message", "").splitlines()
+    ours = [line.removeprefix("[drain-init] ").split()[0] for line in message if line.startswith("[drain-init] ")]
+    need(ours == ["received", "drained", "process"], f"exit code {code}; the pod's status has: {message}")
+    return f"exit code {code}; the pod's status has the end of the log, down to `{message[-1]}`"
 
 
 POLICIES = "examples/kubernetes-policy.yaml"

@@ -7,13 +7,14 @@ import sys
 
 from rolling.sandbox import REPOSITORY
 
+from .deploys import PATHS
+
 DATA = REPOSITORY / "docs/kubernetes.json"
 PAGE = REPOSITORY / "docs/kubernetes.md"
 README = REPOSITORY / "README.md"
 PICTURE = REPOSITORY / "docs/kubernetes.svg"
 END = "<!-- /kubernetes -->"
 OURS = "drain-init, DRAIN_INIT_DELAY_TERM=5"
-PATHS = ("service", "nginx")
 # Older runs say the same in other words.
 REWORDED = {
     r"kubelet and runtime did not cut the stop short that was under way": "the kubelet and the runtime did not shorten the stop",
@@ -52,8 +53,7 @@ def failed_span(row):
 
 
 def command(way):
-    words, comma, variable = way.partition(", ")
-    return f"{words}, `{variable}`" if "=" in variable else way
+    return ", ".join(f"`{words}`" if "=" in words else words for words in way.split(", "))
 
 
 def ends(row):
@@ -72,16 +72,37 @@ def kinds(row):
     return ", ".join(f"{count:,} {kind}" for kind, count in sorted(failures.items(), key=lambda item: -item[1])) or "–"
 
 
-def deploys_table(run):
-    lines = ["| server | run as | pods | failed, straight to the Service | failed, through nginx | how | failures, after a deletion "
+def deploys_table(rows):
+    """Rows that have the same loads."""
+    paths = {path: f"failed, {PATHS[path]}" for path in rows[0]["paths"]}
+    lines = [f"| server | run as | pods | {' | '.join(paths.values())} | how | failures, after a deletion "
              "| last request that the pod answered, after its deletion | deletion to end | exit code, reason |",
-             "| --- | --- | --: | --: | --: | --- | --: | --: | --: | --- |"]
-    for row in run["deploys"]:
+             f"| --- | --- | --: |{' --: |' * len(paths)} --- | --: | --: | --: | --- |"]
+    for row in rows:
         lines.append(
-            f"| {row['server']} | {command(row['way'])} | {len(row['pods'])} | {share(row['paths']['service'])} "
-            f"| {share(row['paths']['nginx'])} | {kinds(row)} | {failed_span(row)} "
+            f"| {row['server']} | {command(row['way'])} | {len(row['pods'])} "
+            f"| {' | '.join(share(row['paths'][path]) for path in paths)} | {kinds(row)} | {failed_span(row)} "
             f"| {span(map(last_answered, row['pods']))} | {span(pod['ended'] for pod in row['pods'])} | {ends(row)} |")
     return "\n".join(lines)
+
+
+def deploys_tables(run):
+    pools = [row for row in run["deploys"] if "pool" in row["paths"]]
+    others = [row for row in run["deploys"] if row not in pools]
+    return [deploys_table(rows) + "\n" for rows in (others, pools) if rows]
+
+
+def series(run):
+    """What --measure-drain logged, a line for each deploy."""
+    parts = []
+    for row in run["deploys"]:
+        pods = [" ".join(map(str, pod["series"])) for pod in row["pods"] if "series" in pod]
+        if pods:
+            lines = ["    " + "    ".join(pods[first:first + row["replicas"]]) for first in range(0, len(pods), row["replicas"])]
+            parts.append(f"What `--measure-drain` logged for {row['server']}: new connections in each second of the drain, a line per "
+                         "deploy and a group per pod. One connection in each second is the readiness probe.\n\n"
+                         + "\n".join(lines) + "\n")
+    return parts
 
 
 def reworded(seen):
@@ -111,8 +132,8 @@ def tables(data):
     parts = []
     for run in data["runs"]:
         parts.append(f"### {title(run)}\n\n{made_with(run)}\n")
-        if run["deploys"]:
-            parts.append(deploys_table(run) + "\n")
+        parts += deploys_tables(run)
+        parts += series(run)
         if run["pods"]:
             parts.append(pods_table(run) + "\n")
         if run["skipped"]:

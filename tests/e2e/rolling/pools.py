@@ -43,19 +43,19 @@ class Pools:
             clients += pool.clients
             lost = [client for client in pool.clients if client.end == "lost"]
             if lost:
-                time_lines.append(time_line(number, lost, stop, Path(pod.log).read_text()))
+                time_lines.append(time_line(
+                    f"stop {number}, in seconds after TERM", [(client.sent, client.ended, client.end) for client in lost], stop.since,
+                    [f"{stop.seconds:6.3f} PID 1 has exited with {stop}; its log:",
+                     *(f"       {line}" for line in Path(pod.log).read_text().splitlines())]))
         failed = sum(client.end == "lost" for client in clients)
         return {"requests": sum(client.answers for client in clients) + failed, "failed": failed,
                 "failures": {"pool: lost": failed} if failed else {}, "time_lines": time_lines,
                 "stops": [vars(stop) for stop in stops]}
 
 
-def time_line(number, lost, stop, log):
-    """What happened at a stop, in seconds after TERM."""
-    lines = [f"stop {number}, in seconds after TERM:"]
-    for client in sorted(lost, key=lambda client: client.ended):
-        lines.append(f"  {client.sent - stop.since:6.3f} a client sends its request {client.answers + 1}, "
-                     f"and at {client.ended - stop.since:.3f} sees the connection closed without an answer")
-    lines.append(f"  {stop.seconds:6.3f} PID 1 has exited with {stop}; its log:")
-    lines += [f"         {line}" for line in log.splitlines()]
-    return "\n".join(lines)
+def time_line(head, lost, since, rest):
+    """What happened at a stop: of each lost request when it was sent, when it failed and how, then `rest`."""
+    lines = [f"{head}:"]
+    for sent, failed, how in sorted(lost):
+        lines.append(f"{sent - since:6.3f} a client sends a request that fails at {failed - since:.3f}: {how}")
+    return "\n  ".join([*lines, *rest])

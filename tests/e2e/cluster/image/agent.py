@@ -1,7 +1,7 @@
 """What the harness talks to in the loader's pod: python3 agent.py, by `kubectl exec -i`.
 
     time                          its clock
-    start ADDRESS MODE SECONDS    runs generator.py, at most that long
+    start ADDRESS MODE SECONDS    runs generator.py, at most that long; pooled.py in the mode "pool"
     stop                          ends it: a line for each request, times by this clock, then "end"
 
 When its stdin ends, whoever asked is gone: so is the load.
@@ -16,9 +16,10 @@ from pathlib import Path
 
 
 def start(records, address, mode, seconds):
-    # timeout hands TERM on, and the generator writes down what it has when it gets one.
+    program = "pooled.py" if mode == "pool" else "generator.py"
+    # timeout hands TERM on, and the program writes down what it has when it gets one.
     return subprocess.Popen(["timeout", "--kill-after=30", seconds, sys.executable,
-                             Path(__file__).with_name("generator.py"), address, records, mode],
+                             Path(__file__).with_name(program), address, records, mode],
                             stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
