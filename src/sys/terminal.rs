@@ -27,9 +27,12 @@ fn is_master(descriptor: c_int) -> bool {
     let mut number: c_int = 0;
     // SAFETY: TIOCGPTN writes one int.
     let has_number = unsafe { libc::ioctl(descriptor, libc::TIOCGPTN as _, &raw mut number) == 0 };
-    // SAFETY: it is only borrowed for this call.
-    let device = device(unsafe { BorrowedFd::borrow_raw(descriptor) });
-    has_number && !device.is_some_and(|it| (136..=143).contains(&libc::major(it)))
+    let is_slave = || {
+        // SAFETY: it is only borrowed for this call.
+        let device = device(unsafe { BorrowedFd::borrow_raw(descriptor) });
+        device.is_some_and(|it| (136..=143).contains(&libc::major(it)))
+    };
+    has_number && !is_slave()
 }
 
 /// Makes a group of the caller's session the terminal's foreground group. The
