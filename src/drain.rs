@@ -2,7 +2,8 @@
 //!
 //! Pure: an event and the time go in, actions come out. It makes no system call and
 //! allocates nothing. A new system call is an [`Action`], which `init.rs` carries out with
-//! `sys`; a new message is a [`Message`], whose text is in `wording.rs`. Times are [`Duration`]s since a fixed moment.
+//! `sys`; a new message is a [`Message`], whose text is in `wording.rs`. Times are
+//! [`Duration`]s since a fixed moment.
 //!
 //! ```text
 //! Running ─ stop signal ─► Draining ─ drain ends ─► Stopping ─ COMMAND exits ─► Ended ─► exit
