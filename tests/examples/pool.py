@@ -97,10 +97,11 @@ class Pool:
     async def talk(self, client, pause):
         await asyncio.sleep(pause)
         while True:
+            client.sent = self.loop.time()
             try:
                 transport, line = await self.loop.create_connection(Line, self.host, self.port)
             except ConnectionRefusedError:
-                client.sent, end = self.loop.time(), "refused"
+                end = "refused"
                 await asyncio.sleep(self.interval)
             else:
                 try:

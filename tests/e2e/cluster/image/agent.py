@@ -7,7 +7,9 @@
 When its stdin ends, whoever asked is gone: so is the load.
 """
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,19 @@ import time
 from pathlib import Path
 
 
+def wait_for(address):
+    """Until something listens there. kube-proxy sets up a Service a moment after its pods are ready."""
+    host, port = address.split(":")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        # A connection begun too early is lost for good, so each attempt is a new one.
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
+        time.sleep(0.1)
+
+
 def start(records, address, mode, seconds):
+    wait_for(address)
     program = "pooled.py" if mode == "pool" else "generator.py"
     # timeout hands TERM on, and the program writes down what it has when it gets one.
     return subprocess.Popen(["timeout", "--kill-after=30", seconds, sys.executable,
