@@ -1,9 +1,34 @@
 //! Places: a child of the test, PID 1 of a namespace, and a process below one.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{OnceLock, PoisonError};
 
-use super::probe_path;
+use super::files::SPAWNING;
+use super::{SIGTERM, probe_path};
+
+/// Whether unshare lets what it forks ignore INT and TERM, as util-linux 2.36 does.
+fn unshare_ignores_term() -> bool {
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    *ASKED.get_or_init(|| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "grep", "SigIgn", "/proc/self/status"]);
+        // SAFETY: touches no memory.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(SIGTERM, libc::SIG_DFL);
+                Ok(())
+            })
+        };
+        let _spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = command.stderr(Stdio::null()).output().map(|it| it.stdout).unwrap_or_default();
+        let digits = String::from_utf8_lossy(&said);
+        let digits = digits.trim_start_matches("SigIgn:").trim();
+        u64::from_str_radix(digits, 16).is_ok_and(|set| set & (1 << (SIGTERM - 1)) != 0)
+    })
+}
 
 /// What the init runs in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +50,9 @@ impl Place {
             words.extend(
                 ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"].map(OsString::from),
             );
+            if unshare_ignores_term() {
+                words.extend(["env", "--default-signal=INT,TERM"].map(OsString::from));
+            }
         }
         if self == Self::Hosted {
             words.push(probe_path().into_os_string());
