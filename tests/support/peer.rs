@@ -83,7 +83,8 @@ pub fn example(name: &str, source: &str) -> PathBuf {
     let mut command = Command::new(cargo);
     command.args(["build", "-q", "--locked", "--example", name]).current_dir(package);
     let parent = profile.parent().unwrap();
-    if parent.join("CACHEDIR.TAG").exists() {
+    // Unlike CACHEDIR.TAG, it is in a target directory that Cargo did not create, too.
+    if parent.join(".rustc_info.json").exists() {
         command.arg("--target-dir").arg(parent);
     } else {
         // With --target, whose name is a directory in between.
