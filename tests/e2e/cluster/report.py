@@ -1,7 +1,6 @@
 """Makes the page's tables and README's row from the data, docs/kubernetes.json."""
 
 import json
-import re
 import statistics
 import sys
 
@@ -14,16 +13,9 @@ PAGE = REPOSITORY / "docs/kubernetes.md"
 README = REPOSITORY / "README.md"
 PICTURE = REPOSITORY / "docs/kubernetes.svg"
 END = "<!-- /kubernetes -->"
+# Between the commands that made a run; the page has each in backquotes.
+THEN = "`, then `"
 OURS = "drain-init, DRAIN_INIT_DELAY_TERM=5"
-# Older runs say the same in other words.
-REWORDED = {
-    r"kubelet and runtime did not cut the stop short that was under way": "the kubelet and the runtime did not shorten the stop",
-    r"the log's last line: `.*`": "the log ends with the start of the drain",
-    r"the log says who killed": "the log names drain-init",
-    r"the orphan became drain-init's and was told to stop": "drain-init adopted the orphan and sent it TERM",
-    r"the log says so: `.*`": "the log reports it",
-    r"after that the sidecar was told and": "later the sidecar received TERM and",
-}
 
 
 def begin(what):
@@ -34,13 +26,17 @@ def share(seen):
     return f"{seen['failed']:,} of {seen['requests']:,}"
 
 
+def tenths(number):
+    """With one digit after the point. No -0.0: adding zero takes the sign away."""
+    return f"{round(number, 1) + 0:.1f}"
+
+
 def span(numbers, unit=" s"):
     """From the least to the most, or a dash."""
     numbers = [number for number in numbers if number is not None]
     if not numbers:
         return "–"
-    # No -0.0: adding zero takes the sign away.
-    low, high = (f"{round(number, 1) + 0:.1f}" for number in (min(numbers), max(numbers)))
+    low, high = map(tenths, (min(numbers), max(numbers)))
     return (low if low == high else f"{low} to {high}") + unit
 
 
@@ -105,15 +101,9 @@ def series(run):
     return parts
 
 
-def reworded(seen):
-    for old, new in REWORDED.items():
-        seen = re.sub(old, new, seen)
-    return seen
-
-
 def pods_table(run):
     lines = ["| row | what was seen |", "| --- | --- |"]
-    lines += [f"| {row['row']} | {reworded(row['seen'])} |" for row in run["pods"]]
+    lines += [f"| {row['row']} | {row['seen']} |" for row in run["pods"]]
     return "\n".join(lines)
 
 
@@ -151,7 +141,7 @@ def times(data):
 
     def line(words, numbers):
         numbers = [number for number in numbers if number is not None]
-        return f"| {words} | {statistics.median(numbers):.1f} s | {max(numbers):.1f} s |" if numbers else f"| {words} | – | – |"
+        return f"| {words} | {tenths(statistics.median(numbers))} s | {tenths(max(numbers))} s |" if numbers else f"| {words} | – | – |"
 
     return "\n".join([
         f"Seconds after a pod's deletion, {title(run)}, puma, {len(ours['pods'])} pods with drain-init and "
@@ -237,6 +227,7 @@ def merged(data, run):
             rows = [new.pop(row["row"], row) for row in old[part]]
             run[part] = [*rows, *new.values()]
         run["skipped"] = [skip for skip in old["skipped"] if skip[0] not in {row["row"] for row in run["pods"]}]
-        run["command"] = f"{old['command']}`, then `{run['command']}"
+        before = [each for each in old["command"].split(THEN) if each != run["command"]]
+        run["command"] = THEN.join([*before, run["command"]])
     runs[place] = run
     return {"runs": runs}
