@@ -153,9 +153,14 @@ pub fn what_a_server_left_behind_is_told(setup: Setup) -> Vec<i32> {
     run.reaped("main");
     rests_or_ends(&mut run, init);
     run.ping("server");
-    let mut told = run.signals("server");
-    told.retain(|&signal| signal != SIGWINCH);
-    told
+    stop_signals(&mut run, "server")
+}
+
+/// What a process was sent to stop it: without [`rests_or_ends`]'s signal, and without CONT,
+/// which follows a stop signal.
+fn stop_signals(run: &mut Run, name: &str) -> Vec<i32> {
+    let all = run.signals(name);
+    all.into_iter().filter(|signal| ![SIGWINCH, SIGCONT].contains(signal)).collect()
 }
 
 /// The same as PID 1, whose end ends every process: the server receives TERM, and ends
@@ -168,8 +173,7 @@ pub fn a_server_left_behind_may_finish(setup: Setup) {
     run.reaped("main");
     rests_or_ends(&mut run, init);
     assert!(!run.has_ended(), "{}", run.story());
-    let mut told = run.signals("server");
-    told.retain(|&signal| signal != SIGWINCH);
+    let told = stop_signals(&mut run, "server");
     assert_eq!(told, [SIGTERM], "{}", run.story());
     run.tell("server", "exit 0");
     assert_eq!(run.status(), 3, "{}", run.story());
