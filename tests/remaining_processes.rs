@@ -803,12 +803,11 @@ fn cont_follows_the_stop_signal_after_a_drain_signal_of_an_earlier_step() {
 // ------------------------------------------- processes of another user
 
 /// A drain-init of an ordinary user, in whose COMMAND's group a setuid program, `helper`,
-/// may become root. None if no such program can be run here.
+/// may become root. The setup is one for any user. None if no such program can be run here.
 fn with_a_setuid_helper(name: &str, setup: Setup) -> Option<(Run, Pid)> {
     if lacks(name, &[pid_namespace(), other_users()]) {
         return None;
     }
-    let setup = setup.for_any_user();
     let program = setup.path("setuid");
     executable(&program, std::fs::read(probe_path()).unwrap());
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
@@ -835,7 +834,7 @@ const NOT_WAITING: &str =
 
 #[test]
 fn remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for() {
-    let setup = init(["--delay-term=20ms"]).pid1();
+    let setup = init(["--delay-term=20ms"]).for_any_user().pid1();
     let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     let group = run.hello("helper")[2];
     stop(&mut run, init, SIGTERM);
@@ -848,7 +847,7 @@ fn remaining_processes_that_cannot_be_signalled_are_reported_and_not_waited_for(
 
 #[test]
 fn a_process_next_to_one_that_cannot_be_signalled_is_waited_for() {
-    let setup = init(["--delay-term=20ms"]).pid1();
+    let setup = init(["--delay-term=20ms"]).for_any_user().pid1();
     let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     run.tell("main", "fork server");
     run.wait("server", "ready");
@@ -862,7 +861,7 @@ fn a_process_next_to_one_that_cannot_be_signalled_is_waited_for() {
 #[test]
 fn a_process_that_could_not_be_signalled_before_still_receives_signals() {
     // The stop command is still waited for, and the number of the group stays valid.
-    let setup = init::<_, &str>([]).stop_cmd(&[]).hosted();
+    let setup = init::<_, &str>([]).for_any_user().stop_cmd(&[]).hosted();
     let Some((mut run, init)) = with_a_setuid_helper(test_name!(), setup) else { return };
     kill(init, SIGTERM);
     run.wait("stop", "ready");
