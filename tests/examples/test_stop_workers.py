@@ -217,7 +217,8 @@ class Dramatiq(Worker):
         # Without -c this happens if the two TERMs do not arrive as one.
         run = self.start()
         run.signal(signal.SIGTERM)
-        run.said("Stopping worker process")
+        # Each worker first logs that it stops, and only then counts a second TERM as one.
+        wait_for("each worker's stop", lambda: run.output().count("Shutting down...") == 2)
         main, = children(run.pid())
         for worker in children(main):
             os.kill(worker, signal.SIGTERM)
