@@ -364,11 +364,16 @@ static DOCKER: &[libc::c_long] = &[
 #[rustfmt::skip]
 static NEWER: &[libc::c_long] = &[
     libc::SYS_close_range, libc::SYS_pwritev2, libc::SYS_faccessat2, libc::SYS_openat2,
-    libc::SYS_statx, libc::SYS_pidfd_open, libc::SYS_rseq, libc::SYS_clone3,
+    libc::SYS_statx, libc::SYS_pidfd_open, libc::SYS_clone3,
+    #[cfg(target_pointer_width = "64")]
+    libc::SYS_rseq,
 ];
 
 /// What fstat(3) comes to.
+#[cfg(target_pointer_width = "64")]
 static STAT: &[libc::c_long] = &[libc::SYS_fstat, libc::SYS_newfstatat];
+#[cfg(target_pointer_width = "32")]
+static STAT: &[libc::c_long] = &[libc::SYS_fstat64, libc::SYS_fstatat64, libc::SYS_statx];
 
 static WAIT: &[libc::c_long] = &[libc::SYS_rt_sigtimedwait];
 
