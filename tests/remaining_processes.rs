@@ -62,8 +62,9 @@ fn stops(run: &mut Run, name: &str) -> Vec<i32> {
 }
 
 fn stops_until_now(run: &mut Run, name: &str) -> Vec<i32> {
-    let all = run.signals(name);
-    all.into_iter().filter(|signal| ![SIGCONT, SIGUSR2].contains(signal)).collect()
+    let mut all = run.signals_except_cont(name);
+    all.retain(|signal| *signal != SIGUSR2);
+    all
 }
 
 /// The server is waited for, receives TERM once and may finish; then the init exits.

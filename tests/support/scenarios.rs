@@ -156,11 +156,11 @@ pub fn what_a_server_left_behind_is_told(setup: Setup) -> Vec<i32> {
     stop_signals(&mut run, "server")
 }
 
-/// What a process was sent to stop it: without [`rests_or_ends`]'s signal, and without CONT,
-/// which follows a stop signal.
+/// What a process was sent to stop it: without [`rests_or_ends`]'s signal.
 fn stop_signals(run: &mut Run, name: &str) -> Vec<i32> {
-    let all = run.signals(name);
-    all.into_iter().filter(|signal| ![SIGWINCH, SIGCONT].contains(signal)).collect()
+    let mut all = run.signals_except_cont(name);
+    all.retain(|signal| *signal != SIGWINCH);
+    all
 }
 
 /// The same as PID 1, whose end ends every process: the server receives TERM, and ends
