@@ -87,7 +87,7 @@ fn the_connections_of_each_second_are_counted_exactly() {
         connect(six, 3);
     });
     assert_eq!(run.message(SERIES), format!("{}{SERIES} 7 5 0 1 3\n", init_name()));
-    run.message("drained for ");
+    assert!(run.message("drained for ").contains("s: sending TERM"));
     assert_eq!(run.status(), 0);
 }
 
@@ -160,7 +160,7 @@ fn a_counter_that_cannot_be_read_is_reported_once_and_changes_nothing() {
         spoil(&dir.path("net/snmp"));
         run.signal(SIGTERM);
         run.message(&format!("{cannot} {reason}\n"));
-        run.message("drained for ");
+        assert!(run.message("drained for ").contains("s: sending TERM"));
         assert_eq!(run.status(), 0);
         let said = run.stderr();
         assert!(said.matches(cannot).count() == 1 && !said.contains(SERIES), "{said}");
