@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::{emulated, init, spawn};
+use super::{emulated, init};
 
 /// Something that a test needs, or the reason why it is missing.
 pub type Ability = Result<(), String>;
@@ -96,17 +96,17 @@ pub fn subreaper() -> Ability {
 fn succeeds(words: &[&str], otherwise: &str) -> Ability {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let ended = spawn(&mut command).and_then(|mut child| child.wait());
+    let ended = command.status();
     if ended.is_ok_and(|status| status.success()) { Ok(()) } else { Err(otherwise.into()) }
 }
 
 fn can_attach() -> bool {
     // cat ends with its stdin.
-    let mut cat = spawn(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null())).unwrap();
+    let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let pid = cat.id().to_string();
     let mut strace = Command::new("strace");
     strace.args(["--trace=none", "-o", "/dev/null", "-p", &pid]).stderr(Stdio::piped());
-    let attached = spawn(&mut strace).is_ok_and(|mut strace| {
+    let attached = strace.spawn().is_ok_and(|mut strace| {
         let mut line = String::new();
         let read = BufReader::new(strace.stderr.take().unwrap()).read_line(&mut line);
         let _ = strace.kill();

@@ -1,12 +1,11 @@
 //! Files of a test, programs that it writes, and pipes.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::{Mutex, PoisonError};
+use std::process::{Command, Stdio};
 
 use super::patience;
 
@@ -33,21 +32,17 @@ impl Drop for TempDir {
     }
 }
 
-/// Held while a process is started and while a program is written: a fork in
-/// between would inherit the open file, and exec refuse it (ETXTBSY).
-pub(super) static SPAWNING: Mutex<()> = Mutex::new(());
-
-/// Starts a program, while none is being written.
-pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    let _spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
-    command.spawn()
-}
-
-/// Writes an executable file.
+/// Writes an executable file, in another process: a fork of another thread would
+/// inherit the open file from this one, and exec refuse it meanwhile (ETXTBSY).
 pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
-    let _spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut install = Command::new("install")
+        .args(["--mode=755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    install.stdin.take().unwrap().write_all(text.as_ref()).unwrap();
+    assert!(install.wait().unwrap().success(), "{}", path.display());
 }
 
 /// A pipe: what is read from, what is written to; neither survives an exec.

@@ -4,9 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use super::files::SPAWNING;
 use super::{SIGTERM, probe_path};
 
 /// Whether unshare lets what it forks ignore INT and TERM, as util-linux 2.36 does.
@@ -22,7 +21,6 @@ fn unshare_ignores_term() -> bool {
                 Ok(())
             })
         };
-        let _spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
         let said = command.stderr(Stdio::null()).output().map(|it| it.stdout).unwrap_or_default();
         let digits = String::from_utf8_lossy(&said);
         let digits = digits.trim_start_matches("SigIgn:").trim();

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::{
     SIGABRT, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGTRAP, SIGUSR1, SIGUSR2,
-    init, skip, spawn, until,
+    init, skip, until,
 };
 
 /// The init under test. With a runner it must be a path.
@@ -93,7 +93,7 @@ pub fn example(name: &str, source: &str) -> PathBuf {
     }
     let profile = profile.file_name().unwrap().to_str().unwrap();
     command.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
-    let status = spawn(&mut command).and_then(|mut child| child.wait());
+    let status = command.status();
     let built = status.as_ref().is_ok_and(std::process::ExitStatus::success) && path.exists();
     assert!(built, "{} is not built: run cargo build --examples ({status:?})", path.display());
     path

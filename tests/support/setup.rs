@@ -15,7 +15,6 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use super::events::{Event, accept, read_lines, watch};
-use super::files::SPAWNING;
 use super::{Pid, Place, Run, TempDir, Terminal, executable, init_path, probe_path, runner};
 
 type Prelude = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
@@ -378,11 +377,9 @@ impl Setup {
         let (events, receiver) = channel();
         let listener = Arc::new(self.listener);
         accept(listener.clone(), events.clone());
-        let spawning = SPAWNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         #[allow(clippy::zombie_processes)] // `watch` waits for it
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{words:?}: {e}"));
         let pid = child.id().try_into().unwrap();
-        drop(spawning);
         drop(command);
         if let Some(pipe) = child.stderr.take() {
             read_lines(pipe, events.clone(), Event::Stderr, false);
