@@ -187,6 +187,7 @@ fn after_a_stop_command_the_rest_of_the_group_receives_one_stop_signal_and_is_wa
     run.wait("stop", "ready");
     run.tell("main", "exit 3");
     run.received("server", SIGUSR2);
+    run.received("server", SIGCONT);
     run.tell("stop", "exit 0");
     run.gone("stop");
     run.ping("server");
