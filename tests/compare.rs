@@ -145,14 +145,17 @@ fn lost_early_stops(pid_1: bool, blocked: u64) -> Outcome {
 
 // ------------------------------------------------------------------- signals
 
-row!(a_stop_signal_in_the_first_two_milliseconds_of_pid_1_lost, early_stops, all, || {
-    lost_early_stops(true, 0)
-});
-row!(the_same_where_the_kernel_keeps_it_for_the_init_lost, early_stops, all, || {
+row!(
+    a_stop_signal_within_two_milliseconds_of_pid_1s_first_instruction_lost,
+    early_stops,
+    all,
+    || { lost_early_stops(true, 0) }
+);
+row!(the_same_if_the_kernel_keeps_it_for_the_init_lost, early_stops, all, || {
     lost_early_stops(true, TERM_ONLY)
 });
-row!(the_same_where_the_init_is_not_pid_1_lost, early_stops, all, || lost_early_stops(false, 0));
-row!(signals_reach_the_whole_group_of_command, signals_reach_the_group, inits, || {
+row!(the_same_if_the_init_is_not_pid_1_lost, early_stops, all, || lost_early_stops(false, 0));
+row!(signals_reach_the_whole_process_group_of_command, signals_reach_the_group, inits, || {
     scenarios::signals_reach_the_group(plain(), &[SIGHUP, SIGUSR1, SIGTERM]);
     Holds
 });
@@ -186,22 +189,22 @@ row!(a_pipe_signal_from_outside_reaches_command, signals_reach_command, all, || 
 // ------------------------------------------------------------------- the log
 
 row!(
-    a_dead_log_reader_does_no_harm_to_verbose_messages,
-    a_dead_log_reader_does_no_harm,
+    a_dead_log_reader_does_not_affect_verbose_messages,
+    it_works_with_a_dead_log_reader,
     inits,
     || {
         offered(verbose(), || {
             passing_on(|| {
-                scenarios::a_dead_log_reader_does_no_harm(init(verbose()).pid1());
+                scenarios::it_works_with_a_dead_log_reader(init(verbose()).pid1());
                 Holds
             })
         })
     }
 );
-row!(a_full_log_does_no_harm_to_verbose_messages, a_full_log_does_no_harm, inits, || {
+row!(a_full_log_does_not_affect_verbose_messages, it_works_with_a_full_log, inits, || {
     offered(verbose(), || {
         passing_on(|| {
-            scenarios::a_full_log_does_no_harm(init(verbose()).pid1());
+            scenarios::it_works_with_a_full_log(init(verbose()).pid1());
             Holds
         })
     })
@@ -225,44 +228,44 @@ row!(
     }
 );
 row!(
-    with_a_drain_a_server_behind_sh_c_is_told_once_to_stop,
-    what_a_server_left_behind_is_told,
+    with_a_drain_a_server_under_sh_c_receives_the_stop_signal_once,
+    what_a_remaining_server_receives,
     inits,
     || {
         offered(&["--delay-term", "20ms"], || {
-            let told = scenarios::what_a_server_left_behind_is_told(draining().hosted());
+            let told = scenarios::what_a_remaining_server_receives(draining().hosted());
             holds(told == [SIGTERM])
         })
     }
 );
 row!(
-    without_a_drain_a_server_behind_sh_c_is_told_once_to_stop,
-    what_a_server_left_behind_is_told,
+    without_a_drain_a_server_under_sh_c_receives_the_stop_signal_once,
+    what_a_remaining_server_receives,
     inits,
-    || holds(scenarios::what_a_server_left_behind_is_told(init(group()).hosted()) == [SIGTERM])
+    || holds(scenarios::what_a_remaining_server_receives(init(group()).hosted()) == [SIGTERM])
 );
 row!(
-    with_a_drain_a_server_behind_sh_c_may_finish_its_requests,
-    a_server_left_behind_may_finish,
+    with_a_drain_a_server_under_sh_c_may_finish_its_requests,
+    a_remaining_server_may_finish,
     inits,
     || {
         offered(&["--delay-term", "20ms"], || {
-            scenarios::a_server_left_behind_may_finish(draining());
+            scenarios::a_remaining_server_may_finish(draining());
             Holds
         })
     }
 );
 row!(
-    without_a_drain_a_server_behind_sh_c_may_finish_its_requests,
-    a_server_left_behind_may_finish,
+    without_a_drain_a_server_under_sh_c_may_finish_its_requests,
+    a_remaining_server_may_finish,
     all,
     || {
-        scenarios::a_server_left_behind_may_finish(plain());
+        scenarios::a_remaining_server_may_finish(plain());
         Holds
     }
 );
 
-// --------------------------------------------------------------- surroundings
+// --------------------------------------------------------------- environments
 
 row!(it_works_with_a_read_only_root, it_does_the_work_of_pid_1, inits, || {
     scenarios::it_does_the_work_of_pid_1(scenarios::with_a_read_only_root(init(group())));
@@ -281,7 +284,7 @@ row!(it_works_under_dockers_seccomp_filter, it_does_the_work_of_pid_1, inits, ||
     Holds
 });
 row!(
-    command_can_learn_of_the_parents_death,
+    command_can_be_notified_of_the_parents_death,
     command_learns_of_the_parents_death,
     inits,
     // tini knows signals by their whole names.
@@ -346,7 +349,7 @@ row!(a_missing_interpreter_gives_127, when_the_interpreter_is_missing, inits, ||
     holds(scenarios::when_the_interpreter_is_missing(plain).0 == 127)
 });
 row!(
-    a_missing_interpreter_is_told_from_a_missing_command,
+    a_missing_interpreter_is_distinguished_from_a_missing_command,
     when_the_interpreter_is_missing,
     inits,
     || holds(scenarios::when_the_interpreter_is_missing(plain).1)
@@ -380,16 +383,16 @@ row!(a_shell_has_job_control, a_shell_has_job_control, inits, || {
     scenarios::a_shell_has_job_control(on_terminal(init(group())));
     Holds
 });
-row!(command_is_told_when_the_terminal_hangs_up, when_the_terminal_hangs_up, inits, || {
+row!(command_is_notified_when_the_terminal_hangs_up, when_the_terminal_hangs_up, inits, || {
     holds(scenarios::when_the_terminal_hangs_up(on_terminal(init(group())), 0) == 0)
 });
 row!(
-    with_a_drain_what_is_left_on_a_terminal_is_not_hung_up_on,
-    a_server_left_behind_may_finish,
+    with_a_drain_remaining_processes_on_a_terminal_receive_no_hup,
+    a_remaining_server_may_finish,
     inits,
     || {
         offered(&["--delay-term", "20ms"], || {
-            scenarios::a_server_left_behind_may_finish(on_terminal(draining()));
+            scenarios::a_remaining_server_may_finish(on_terminal(draining()));
             Holds
         })
     }
@@ -425,7 +428,7 @@ row!(a_command_can_run_before_the_stop, a_drain_command_comes_first, inits, || {
     })
 });
 row!(
-    a_command_can_run_in_the_stop_signals_place,
+    a_command_can_run_instead_of_the_stop_signal,
     a_stop_command_replaces_the_signal,
     inits,
     || {
@@ -435,11 +438,18 @@ row!(
         })
     }
 );
-row!(what_does_not_stop_can_be_killed_after_a_time, when_command_does_not_stop, inits, || {
-    // pid1 counts whole seconds.
-    let options = if is("pid1") { ["-t", "1"] } else { ["--kill-after", "50ms"] };
-    offered(&options, || holds(scenarios::when_command_does_not_stop(init(options).pid1()) == 137))
-});
+row!(
+    a_process_that_does_not_stop_can_be_killed_after_a_time,
+    when_command_does_not_stop,
+    inits,
+    || {
+        // pid1 counts whole seconds.
+        let options = if is("pid1") { ["-t", "1"] } else { ["--kill-after", "50ms"] };
+        offered(&options, || {
+            holds(scenarios::when_command_does_not_stop(init(options).pid1()) == 137)
+        })
+    }
+);
 row!(daemons_in_their_own_session_can_be_waited_for, everybody_is_waited_for, inits, || {
     offered(&["--wait-all"], || {
         scenarios::everybody_is_waited_for(init(["--wait-all"]).pid1());

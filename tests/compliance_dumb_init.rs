@@ -51,7 +51,7 @@ fn it_forwards_every_signal() {
 }
 
 #[test]
-fn signals_reach_the_whole_group_of_command() {
+fn signals_reach_the_whole_process_group_of_command() {
     scenarios::signals_reach_the_group(init(NONE), &[SIGHUP, SIGINT, SIGUSR1, SIGTERM]);
 }
 

@@ -225,13 +225,13 @@ fn each_message_is_one_line_in_one_write() {
 
 #[test]
 fn a_full_pipe_does_not_block_the_init() {
-    scenarios::a_full_log_does_no_harm(init(["-v", "--delay-term=20ms"]));
+    scenarios::it_works_with_a_full_log(init(["-v", "--delay-term=20ms"]));
 }
 
 #[test]
 fn a_full_pipe_does_not_block_pid_1() {
     needs!(pid_namespace());
-    scenarios::a_full_log_does_no_harm(init(["-v", "--delay-term=20ms"]).pid1());
+    scenarios::it_works_with_a_full_log(init(["-v", "--delay-term=20ms"]).pid1());
 }
 
 #[test]
@@ -451,12 +451,12 @@ fn a_command_that_cannot_run_has_its_status_even_if_stderr_cannot_be_written() {
 }
 
 #[test]
-fn a_dead_log_reader_does_no_harm() {
-    scenarios::a_dead_log_reader_does_no_harm(init(["-v", "--delay-term=50ms"]));
+fn it_works_with_a_dead_log_reader() {
+    scenarios::it_works_with_a_dead_log_reader(init(["-v", "--delay-term=50ms"]));
 }
 
 #[test]
-fn a_dead_log_reader_does_no_harm_as_pid_1_or_with_an_ignored_pipe() {
+fn a_dead_log_reader_does_not_affect_as_pid_1_or_with_an_ignored_pipe() {
     needs!(pid_namespace());
     for setup in [init(["-v"]).pid1(), init(["-v"]).ignoring(SIGPIPE)] {
         let (reader, writer) = pipe();

@@ -80,14 +80,14 @@ pub fn goes_on(setup: Setup) {
 }
 
 /// The pipe that is stderr is full, and its reader reads no more.
-pub fn a_full_log_does_no_harm(setup: Setup) {
+pub fn it_works_with_a_full_log(setup: Setup) {
     let (_reader, writer) = pipe();
     fill(&writer);
     goes_on(setup.stderr(writer));
 }
 
 /// Nobody reads stderr any more: what is written there is answered by PIPE.
-pub fn a_dead_log_reader_does_no_harm(setup: Setup) {
+pub fn it_works_with_a_dead_log_reader(setup: Setup) {
     // With dumb-init -v one WINCH kills COMMAND here, and loops for ever.
     let (reader, writer) = pipe();
     drop(reader);
@@ -141,7 +141,7 @@ pub fn signals_to_what_command_leaves(setup: Setup) -> Vec<i32> {
 /// As npm and sh do: COMMAND ends on TERM, and a server in its group keeps running.
 /// Whether the init does so as well, and the server, which is left without one
 /// where the init does not, has then got which signals. It needs a host.
-pub fn what_a_server_left_behind_is_told(setup: Setup) -> Vec<i32> {
+pub fn what_a_remaining_server_receives(setup: Setup) -> Vec<i32> {
     let mut run = setup.script(["fork server"]).start();
     run.wait("server", "ready");
     let init = run.pid();
@@ -165,7 +165,7 @@ fn stop_signals(run: &mut Run, name: &str) -> Vec<i32> {
 
 /// The same as PID 1, whose end ends every process: the server receives TERM, and ends
 /// when it wants to; the status is COMMAND's.
-pub fn a_server_left_behind_may_finish(setup: Setup) {
+pub fn a_remaining_server_may_finish(setup: Setup) {
     let mut run = setup.pid1().exits_on(SIGTERM, 3).script(["fork server"]).start();
     run.wait("server", "ready");
     let init = run.pid();

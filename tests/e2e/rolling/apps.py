@@ -98,7 +98,7 @@ def puma_cluster(directory, port):
     return server
 
 
-def puma_behind_sh(directory, port):
+def puma_under_sh(directory, port):
     """The Procfile's line of an app with a Gemfile."""
     (directory / "Gemfile").write_text('source "https://rubygems.org"\ngem "puma"\n')
     server = puma(directory, port)
@@ -140,7 +140,7 @@ def node(directory, port):
                   close_file=str(directory / "close"))
 
 
-def node_behind(*shell):
+def node_under(*shell):
     """Node in a shell that has more to do when it has ended, and so stays its parent."""
     def make(directory, port):
         server = node(directory, port)
@@ -149,7 +149,7 @@ def node_behind(*shell):
     return make
 
 
-def node_behind_npm(directory, port, script="{}"):
+def node_under_npm(directory, port, script="{}"):
     """The app as its package.json starts it."""
     server = node(directory, port)
     script = script.format(shlex.join(server.argv))
@@ -162,8 +162,8 @@ def node_behind_npm(directory, port, script="{}"):
     return server
 
 
-def node_behind_npm_exec(directory, port):
-    return node_behind_npm(directory, port, "exec {}")
+def node_under_npm_exec(directory, port):
+    return node_under_npm(directory, port, "exec {}")
 
 
 def nginx(directory, port):
@@ -178,16 +178,16 @@ def nginx(directory, port):
 SERVERS = {
     "puma": puma,
     "puma cluster": puma_cluster,
-    "puma behind sh and bundle exec": puma_behind_sh,
+    "puma under sh and bundle exec": puma_under_sh,
     "Passenger": passenger,
     "gunicorn": gunicorn,
     "pre-fork server": prefork,
     "nginx": nginx,
     "Node": node,
-    "Node behind npm start": node_behind_npm,
-    "Node behind npm start with exec": node_behind_npm_exec,
-    "Node behind sh": node_behind("sh"),
-    "Node behind busybox sh": node_behind("busybox", "sh"),
+    "Node under npm start": node_under_npm,
+    "Node under npm start with exec": node_under_npm_exec,
+    "Node under sh": node_under("sh"),
+    "Node under busybox sh": node_under("busybox", "sh"),
 }
 
 

@@ -76,7 +76,7 @@ def _never_stops(server, path="tcp", **more):
     return _peer(server, "recipe, exec in script/web", path, deploys=1, grace=10, **more)
 
 
-def _behind(server, *ours, dumb_init="dumb-init", short=False):
+def _beside_peers(server, *ours, dumb_init="dumb-init", short=False):
     """drain-init beside its peers: these lose what they refuse and what they cut, and
     with a preStop hook only what they cut."""
     return [
@@ -125,8 +125,8 @@ def table():
         _ours("puma cluster", "drain-init --delay-term D"),
         _ours("puma cluster", "drain-init -c --delay-term D"),
 
-        *_behind("puma behind sh and bundle exec",
-                 _ours("puma behind sh and bundle exec", "drain-init --delay-term D", short=True)),
+        *_beside_peers("puma under sh and bundle exec",
+                 _ours("puma under sh and bundle exec", "drain-init --delay-term D", short=True)),
 
         _peer("Passenger", "dumb-init", margin=CUTTING, short=True),
         _peer("Passenger", "recipe as written", margin=CUTTING),
@@ -144,7 +144,7 @@ def table():
         _ours("gunicorn", "drain-init -c --delay-term D --wait-all"),
 
         # Its master dies at once, and leaves workers that nobody has told.
-        *_behind("pre-fork server",
+        *_beside_peers("pre-fork server",
                  _ours("pre-fork server", "drain-init -c --delay-term D --wait-all", short=True),
                  dumb_init="dumb-init -c", short=True),
 
@@ -169,14 +169,14 @@ def table():
               lossless=False, own_status=False, once=False, deploys=3),
         _ours("Node", "drain-init --delay-term D --drain-cmd FAIL-HEALTH", "health", removal=0.5, short=True),
     ]
-    for server in ("Node behind sh", "Node behind busybox sh", "Node behind npm start"):
-        rows += _behind(server, _ours(server, "drain-init --delay-term D", short=True),
-                        short=server == "Node behind npm start")
+    for server in ("Node under sh", "Node under busybox sh", "Node under npm start"):
+        rows += _beside_peers(server, _ours(server, "drain-init --delay-term D", short=True),
+                        short=server == "Node under npm start")
     # npm alone is told, and tells its shell, which dies and leaves the app: measured, not promised.
-    rows.append(_ours("Node behind npm start", "drain-init -c --delay-term D",
+    rows.append(_ours("Node under npm start", "drain-init -c --delay-term D",
                       lossless=False, own_status=False, once=False, deploys=3))
-    server = "Node behind npm start with exec"
-    rows += _behind(
+    server = "Node under npm start with exec"
+    rows += _beside_peers(
         server,
         # The group is told, and npm tells the app as well, which bears it.
         _ours(server, "drain-init --delay-term D", once=False),
