@@ -726,20 +726,22 @@ mod tests {
             child
         };
         let mut plain = child(":");
-        let mut ignoring = child("trap '' INT QUIT");
+        // A shell's background jobs ignore INT and QUIT, what nohup starts ignores HUP.
+        let mut ignoring = child("trap '' USR1 USR2");
+        let signal = |number| Signal::new(number).unwrap();
         let pid = |child: &std::process::Child| Pid::from_raw(i32::try_from(child.id()).unwrap());
-        for (signal, by_default, by_disposition) in [
+        for (ignored, by_default, by_disposition) in [
             (Signal::TERM, false, false),
-            (Signal::INT, false, true),
-            (Signal::QUIT, false, true),
+            (signal(libc::SIGUSR1), false, true),
+            (signal(libc::SIGUSR2), false, true),
             (Signal::WINCH, true, true),
-            (Signal::new(34).unwrap(), false, false),
+            (signal(34), false, false),
         ] {
-            let set = SignalSet::of(&[signal]);
-            assert_eq!(ignores(pid(&plain), set), by_default, "{signal:?}");
-            assert_eq!(ignores(pid(&ignoring), set), by_disposition, "{signal:?}");
+            let set = SignalSet::of(&[ignored]);
+            assert_eq!(ignores(pid(&plain), set), by_default, "{ignored:?}");
+            assert_eq!(ignores(pid(&ignoring), set), by_disposition, "{ignored:?}");
         }
-        let both = SignalSet::of(&[Signal::INT, Signal::TERM]);
+        let both = SignalSet::of(&[signal(libc::SIGUSR1), Signal::TERM]);
         assert!(!ignores(pid(&ignoring), both), "it does not ignore TERM");
         assert!(!ignores(NOBODY, SignalSet::of(&[Signal::WINCH])), "it cannot be read");
         for child in [&mut plain, &mut ignoring] {
