@@ -30,11 +30,11 @@ build: toolchain ## build the static binaries for amd64 and arm64 into dist/; ev
 	@packaging/binaries $(if $(ALL),$(ALL_TIERS),$(FIRST_TIER))
 
 .PHONY: demo
-demo: native ## a rolling deploy under load: dumb-init, tini, drain-init (README's first command)
+demo: native ## a rolling deploy under load: dumb-init, tini, drain-init
 	tests/e2e/demo
 
 .PHONY: test
-test: build ## every test, natively and under qemu (README's second command); every architecture with ALL=1
+test: build ## every test, natively and under qemu; every architecture with ALL=1
 	ALL=$(ALL) tests/run
 
 .PHONY: test-vm

@@ -1,8 +1,8 @@
 //! What to do when: the state machine of a stop.
 //!
 //! Pure: an event and the time go in, actions come out. It makes no system call and
-//! allocates nothing. A new system call is an [`Action`], which `init.rs` carries out with
-//! `sys`; a new message is a [`Message`], whose text is in `wording.rs`. Times are
+//! allocates nothing. What needs one is an [`Action`], which `init.rs` carries out;
+//! a new message is a [`Message`], whose text is in `wording.rs`. Times are
 //! [`Duration`]s since a fixed moment.
 //!
 //! ```text

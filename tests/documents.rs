@@ -2,8 +2,9 @@
 //! and no page names one that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -144,11 +145,50 @@ fn readmes_first_dockerfile_has_stopped_before_docker_stop_kills() {
     assert!(readme.contains(&format!("drained for {delay}.0s: sending TERM")));
 }
 
+/// The message with which a drain of this length begins.
+fn message_of_a_drain(delay: &str) -> String {
+    let mut init = Command::new(env!("CARGO_BIN_EXE_drain-init"))
+        .args(["--delay-term", delay, "sh", "-c", "kill -TERM $PPID; read line"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut message = String::new();
+    BufReader::new(init.stderr.as_mut().unwrap()).read_line(&mut message).unwrap();
+    // COMMAND exits, and with it the init.
+    drop(init.stdin.take());
+    init.wait().unwrap();
+    message.trim_end().to_owned()
+}
+
 #[test]
-fn the_pages_install_this_version() {
+fn the_pages_show_the_message_of_a_drain_as_it_is() {
+    for (page, delay) in [
+        ("README.md", "5"),
+        ("docs/debugging.md", "1.5"),
+        ("docs/drain-init.1", "10"),
+        ("docs/kubernetes.md", "5"),
+    ] {
+        let words: Vec<_> = read(page).split_whitespace().map(str::to_owned).collect();
+        let message = message_of_a_drain(delay);
+        assert!(words.join(" ").contains(&message), "{page} does not have: {message}");
+    }
+}
+
+#[test]
+fn the_pages_and_examples_install_this_version() {
     let version = env!("CARGO_PKG_VERSION");
-    for (page, at_least) in [("README.md", 4), ("docs/install.md", 4), ("docs/kubernetes.md", 2)] {
-        let text = read(page);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let examples = std::fs::read_dir(examples).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name();
+        (format!("examples/{}", name.to_str().unwrap()), 0)
+    });
+    let pages = [("README.md", 4), ("docs/install.md", 4), ("docs/kubernetes.md", 2)];
+    let mut in_examples = 0;
+    for (page, at_least) in
+        pages.map(|(page, least)| (page.to_owned(), least)).into_iter().chain(examples)
+    {
+        let text = read(&page);
         let mut named = 0;
         for before in ["download/v", "ghcr.io/drain-init/drain-init:", "drain-init_", "refs/tags/v"]
         {
@@ -161,6 +201,18 @@ fn the_pages_install_this_version() {
             }
         }
         assert!(named >= at_least, "{page} names {named} versions");
+        in_examples += if page.starts_with("examples/") { named } else { 0 };
+    }
+    assert!(in_examples >= 8, "the examples name {in_examples} versions");
+    let bug = read(".github/ISSUE_TEMPLATE/bug.yml");
+    assert!(bug.contains(&format!("drain-init {version},")), "{bug}");
+}
+
+#[test]
+fn both_lock_files_have_this_version() {
+    let package = format!("name = \"drain-init\"\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        assert!(read(lock).contains(&package), "{lock}: run cargo update --workspace");
     }
 }
 
