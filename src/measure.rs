@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_figure_is_the_difference_of_two_counters() {
         assert_eq!(series(&[Some(131), Some(131), Some(132)]), [31, 0, 1]);
-        // What could not be read counts later.
+        // The connections of a second that could not be read count in the next figure.
         assert_eq!(series(&[Some(101), None, Some(105)]), [1, MISSED, 4]);
         assert_eq!(series(&[Some(u64::MAX)]), [MISSED - 1]);
     }

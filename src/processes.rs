@@ -530,8 +530,8 @@ mod tests {
 
     use super::*;
 
-    /// No process has it: the kernel's greatest is 2²².
-    const NOBODY: Pid = Pid::from_raw(i32::MAX);
+    /// No process has this ID, because the kernel's highest is 2²².
+    const NO_PROCESS: Pid = Pid::from_raw(i32::MAX);
 
     #[test]
     fn each_process_id_has_its_own_bit() {
@@ -575,7 +575,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "Miri has no kill(2)")]
     fn a_group_that_does_not_exist_yet_is_not_gone() {
         // Between fork and setsid.
-        let mut child = Child::new(NOBODY);
+        let mut child = Child::new(NO_PROCESS);
         assert_eq!(child.group_exists(), Ok(true));
         child.reaped = true;
         assert_eq!(child.group_exists(), Ok(false));
@@ -589,9 +589,9 @@ mod tests {
         assert_eq!(own.signal(Target::Process(own_pid), Signal::CONT), Ok(()));
         own.reaped = true;
         assert_eq!(own.signal(Target::Process(own_pid), Signal::CONT), Err(Errno::ESRCH));
-        // While it runs it is signalled in place of a group that does not exist.
-        let mut starting = Child::new(NOBODY);
-        assert_eq!(starting.signal(Target::Group(NOBODY), Signal::CONT), Err(Errno::ESRCH));
+        // While it runs, it is signalled instead of a group that does not exist.
+        let mut starting = Child::new(NO_PROCESS);
+        assert_eq!(starting.signal(Target::Group(NO_PROCESS), Signal::CONT), Err(Errno::ESRCH));
         assert_eq!(starting.group_exists(), Ok(true), "the group may still be created");
         let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(cat.id()).unwrap());
@@ -673,7 +673,7 @@ mod tests {
         assert!(seen);
         child.wait().unwrap();
         assert_eq!(read(), Err(Errno::ENOENT));
-        // If /proc is another PID namespace's, the link has another number.
+        // If /proc belongs to another PID namespace, the link has another number.
         let other = Pid::from_raw(own_pid.as_raw() + 1);
         assert!(!for_each_process(other, &mut |_, _| panic!("listed another namespace")));
     }
@@ -743,7 +743,7 @@ mod tests {
         }
         let both = SignalSet::of(&[signal(libc::SIGUSR1), Signal::TERM]);
         assert!(!ignores(pid(&ignoring), both), "it does not ignore TERM");
-        assert!(!ignores(NOBODY, SignalSet::of(&[Signal::WINCH])), "it cannot be read");
+        assert!(!ignores(NO_PROCESS, SignalSet::of(&[Signal::WINCH])), "it cannot be read");
         for child in [&mut plain, &mut ignoring] {
             drop(child.stdin.take());
             child.wait().unwrap();

@@ -114,7 +114,7 @@ fn with_wait_all_not_as_pid_1_all_children_are_waited_for() {
     let mut run = init(["--wait-all"]).hosted().script(["fork near", "orphan far session"]).start();
     run.wait("near", "ready");
     run.wait("far", "ready");
-    // It is their subreaper.
+    // The init is their subreaper.
     let init = run.pid();
     assert_eq!(stat(run.pid_of("far")).unwrap().parent, init);
     run.tell("main", "exit 7");
@@ -141,7 +141,7 @@ fn with_wait_all_not_as_pid_1_an_orphan_receives_term_as_soon_as_it_is_adopted()
     run.tell("main", "exit 7");
     run.received("near", SIGTERM);
     run.ping("far");
-    assert_eq!(run.signals("far"), [], "another's child");
+    assert_eq!(run.signals("far"), [], "its parent is another process");
     run.tell("near", "exit 0");
     run.received("far", SIGTERM);
     run.tell("far", "exit 0");
@@ -149,7 +149,7 @@ fn with_wait_all_not_as_pid_1_an_orphan_receives_term_as_soon_as_it_is_adopted()
 }
 
 #[test]
-fn with_wait_all_a_child_that_ends_with_another_signal_than_chld_is_waited_for() {
+fn with_wait_all_a_child_whose_exit_signal_is_not_chld_is_waited_for() {
     needs!(subreaper());
     let (ends_with, held) = pipe();
     let mut run = init(["-v", "--wait-all"]).leaving_a_child(ends_with, SIGUSR2).start();
@@ -165,7 +165,7 @@ fn with_wait_all_a_child_that_ends_with_another_signal_than_chld_is_waited_for()
 fn after_a_drain_the_rest_of_the_group_is_waited_for_and_receives_one_stop_signal() {
     needs!(pid_namespace());
     for setup in [init(["--delay-term", "20ms"]).pid1(), init(["--drain-cmd", "exit 0"]).hosted()] {
-        // As npm and sh do: COMMAND dies of TERM, and the server answers on.
+        // As with npm and sh, COMMAND dies of TERM and the server keeps answering.
         let mut run = setup.exits_on(SIGTERM, 3).script(["fork server"]).start();
         run.wait("server", "ready");
         run.signal(SIGTERM);
@@ -206,7 +206,8 @@ fn a_signal_from_outside_reaches_the_rest_of_the_group() {
     run.signal(SIGTERM);
     run.received("server", SIGTERM);
     run.message("waiting for the rest of its process group");
-    // The probe that told its process ID is gone: the init is its own child's.
+    // COMMAND has exited, so pid() cannot look up its parent. The init is now the server's
+    // parent.
     let init = stat(run.pid_of("server")).unwrap().parent;
     kill(init, SIGTERM);
     run.received("server", SIGTERM);
@@ -214,8 +215,8 @@ fn a_signal_from_outside_reaches_the_rest_of_the_group() {
     assert_eq!(run.status(), 3);
 }
 
-/// An init as PID 1, whose COMMAND's group has a member that is a child of a process
-/// outside of it.
+/// An init as PID 1. COMMAND's process group has a member whose parent is outside the
+/// group.
 fn with_a_member_of_another_parent(options: &[&str]) -> Run {
     let mut run = init(options)
         .arg("--delay-term=20ms")
@@ -232,9 +233,9 @@ fn with_a_member_of_another_parent(options: &[&str]) -> Run {
 
 #[test]
 fn a_member_whose_parent_is_another_living_process_is_waited_for_too() {
-    // Its CHLD goes to that one: the init looks by itself.
+    // The member's CHLD goes to its parent, so the init has to check by itself.
     needs!(pid_namespace());
-    // The deadline of --kill-after does not keep it from looking.
+    // It also checks while it waits for --kill-after's deadline.
     for options in [&[][..], &["--kill-after=60"]] {
         let mut run = with_a_member_of_another_parent(options);
         run.signal(SIGTERM);
@@ -253,11 +254,11 @@ fn a_zombie_that_is_never_reaped_is_not_waited_for() {
     let parent = run.pid_of("parent");
     run.signal(SIGTERM);
     run.message("waiting for the rest of its process group");
-    // Only now: the end of COMMAND, which orphans its group, would continue it.
+    // Not before COMMAND's exit, which orphans the parent's group and so continues it.
     kill(parent, SIGSTOP);
     until_state(parent, 'T');
     run.tell("member", "exit 0");
-    // It is a zombie until the end of PID 1.
+    // The member stays a zombie until PID 1 exits.
     assert_eq!(run.status(), 3);
 }
 
@@ -265,7 +266,7 @@ fn a_zombie_that_is_never_reaped_is_not_waited_for() {
 fn the_group_is_not_waited_for_without_a_drain_or_a_stop_or_with_c() {
     needs!(pid_namespace());
     let setup = |options: &[&str]| init(options).pid1().script(["fork server"]);
-    // A plain dumb-init command line, and COMMAND alone.
+    // A plain dumb-init command line, and -c.
     for options in [&[][..], &["-c", "--delay-term", "20ms"]] {
         let mut run = setup(options).exits_on(SIGTERM, 3).start();
         run.wait("server", "ready");
@@ -317,18 +318,18 @@ fn with_wait_all_as_pid_1_a_process_that_a_scan_missed_receives_term_from_the_ne
     let mut run = init(["--wait-all"]).pid1().script(["orphan far session"]).start();
     run.wait("far", "ready");
     let (pid, number) = (run.pid(), run.hello("far")[0]);
-    // /proc lists by numbers, and has listed this one. The one before was that of
-    // far's parent, and is free.
+    // /proc lists processes by ID, so the scan has already passed `number - 1`. That ID
+    // was the one of far's parent and is free.
     let stat = format!("/proc/{number}/stat");
     let held = Held::before_open(pid, &stat);
     run.tell("main", "exit 7");
     run.reaped("main");
-    until("the look at far", || is_before_open(pid, &stat));
+    until("the scan reads far", || is_before_open(pid, &stat));
     run.tell("far", &format!("fork-as near {} session", number - 1));
     run.wait("far", "fork-as true");
     run.wait("near", "ready");
     drop(held);
-    // While far lives, near is its child, and no orphan.
+    // While far runs, near is its child and not an orphan.
     run.received("far", SIGTERM);
     run.received("near", SIGTERM);
     run.tell("far", "exit 0");

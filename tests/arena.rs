@@ -1,4 +1,4 @@
-//! The program's allocator by itself: an init's memory is handed out once.
+//! The program's allocator, which hands out memory and never takes it back.
 
 #![allow(unsafe_code)]
 
@@ -17,7 +17,7 @@ fn it_hands_out_aligned_blocks_that_do_not_overlap() {
         [(1, 1), (7, 8), (64, 64), (3, 1), (20_000, 16), (5, 4), (200_000, 4096), (1, 1)]
     {
         let layout = Layout::from_size_align(size, align).unwrap();
-        // SAFETY: the layout is not empty, and the block is as large as it says.
+        // SAFETY: the layout is not empty, and the block is as large as the layout.
         let start = unsafe {
             let block = arena.alloc(layout);
             assert!(!block.is_null());
@@ -53,7 +53,7 @@ fn it_refuses_impossible_sizes() {
     let huge = Layout::from_size_align(isize::MAX as usize, 1).unwrap();
     // SAFETY: the layout is not empty.
     assert!(unsafe { arena.alloc(huge) }.is_null());
-    // What there is is not lost by that.
+    // The refused request has used up no memory.
     // SAFETY: as above.
     assert!(!unsafe { arena.alloc(Layout::new::<u64>()) }.is_null());
 }

@@ -19,7 +19,7 @@ fn a_deadline_that_passes_while_it_is_stopped_takes_effect_at_cont() {
         run.message("draining");
         kill(pid, SIGSTOP);
         until_state(pid, 'T');
-        // Nothing happens while the deadline passes: there is nothing to wait for.
+        // A stopped init causes no event that the test could wait for.
         thread::sleep(ms(300));
         assert_eq!(run.signals("main"), [0; 0]);
         kill(pid, SIGCONT);
@@ -49,16 +49,16 @@ fn a_deadline_that_passes_while_the_container_is_frozen_takes_effect_when_it_tha
     }
 }
 
-/// A wall clock that jumps cannot matter to who does not read it. A program's
-/// clock calls do not reach strace, as the vDSO answers them; qemu-user has no
-/// vDSO, so that its own trace shows them all.
+/// A jump of the wall clock cannot affect a program that never reads it. strace does
+/// not see clock calls, because the vDSO answers them. qemu-user has no vDSO, so its
+/// own trace shows all of them.
 #[test]
 fn only_the_monotonic_clock_is_read() {
     let name = test_name!();
     let emulator = match (std::env::consts::ARCH, emulated()) {
         ("x86_64", false) => "qemu-x86_64-static",
         ("aarch64", false) => "qemu-aarch64-static",
-        _ => return skip(name, "the emulator is started by the test itself"),
+        _ => return skip(name, "the test starts its own emulator"),
     };
     if Command::new(emulator).arg("--version").output().is_err() {
         return skip(name, &format!("{emulator} is not installed"));
@@ -78,7 +78,7 @@ fn only_the_monotonic_clock_is_read() {
             .any(|call| line.contains(call))
     };
     let calls: Vec<&str> = trace.lines().filter(reads).collect();
-    assert!(!calls.is_empty(), "the trace shows no clock at all:\n{trace}");
+    assert!(!calls.is_empty(), "the trace shows no clock call:\n{trace}");
     for call in &calls {
         assert!(call.contains("clock_gettime(CLOCK_MONOTONIC,"), "{call}");
     }

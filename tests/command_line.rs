@@ -363,7 +363,7 @@ fn a_signal_is_a_number_or_a_name() {
 
 #[test]
 fn rtmin_is_34_and_rtmax_is_64() {
-    needs!(native("the emulator has no numbers for the last ones"));
+    needs!(native("the emulator lacks the last real-time signals"));
     for (text, number) in
         [("RTMAX", 64), ("64", 64), ("SIGRTMAX", 64), ("RTMIN+30", 64), ("RTMIN+29", 63)]
     {
@@ -597,7 +597,7 @@ fn a_shell_form_with_a_carriage_return_at_its_end_is_refused() {
         refused(init(NONE).env("DRAIN_INIT_STOP_CMD", text), &["DRAIN_INIT_STOP_CMD", right]);
     }
     accepted(init(["--stop-cmd", "true\r\ntrue"]));
-    // To JSON it is white space.
+    // JSON treats it as white space.
     accepted(init(["--stop-cmd", "[\"true\"]\r"]));
 }
 
@@ -651,7 +651,7 @@ fn a_cmds_program_is_looked_up_in_the_path_and_directory_of_command() {
 
 #[test]
 fn a_shell_form_without_bin_sh_is_refused() {
-    needs!(pid_namespace(), native("it is in the hidden directory"));
+    needs!(pid_namespace(), native("the emulator is in the hidden directory"));
     for hide in ["mount -t tmpfs none /bin", "mount --bind /dev/null /bin/sh"] {
         let script = format!("{hide} && exec \"$@\"");
         let wrapped = |setup: Setup| setup.pid1().wrapped(["/bin/sh", "-c", &script, "sh"]);
@@ -668,7 +668,7 @@ fn a_shell_form_without_bin_sh_is_refused() {
 
 #[test]
 fn delay_term_kill_after_and_stop_signal_are_variables() {
-    // Asked before the drain begins, because the emulator takes longer to answer.
+    // Looked up before the drain begins, because the lookup is slow in an emulator.
     let real_time = outside(37);
     let mut run = init(NONE)
         .env("DRAIN_INIT_DELAY_TERM", "200ms")
@@ -897,7 +897,7 @@ fn exactly_these_variables_are_removed_from_commands_environment() {
     setup =
         setup.env("DRAIN_INIT_SERVICE_HOST", "3").env("DRAIN_INIT_", "4").env("DRAIN_INIT", "5");
     for (name, value) in VARIABLES.iter().zip(good) {
-        // Those that would need a subreaper are off.
+        // The options that would need a subreaper are off.
         setup = setup.env(name, value);
     }
     let mut run = setup.env("Z", "6").start();
@@ -949,7 +949,7 @@ fn another_drain_init_variable_is_reported_once_and_not_changed() {
 
 #[test]
 fn a_typo_that_occurs_twice_is_reported_once() {
-    needs!(native("qemu-user passes on only one variable of a name"));
+    needs!(native("qemu-user passes on only one variable per name"));
     let entries = ["DRAIN_INIT_DELAY=1", "DRAIN_INIT_DELAYS=1", "DRAIN_INIT_DELAY=2"];
     let mut run = init(NONE).raw_env(entries).exits_on(SIGTERM, 0).start();
     assert_eq!(run.ask("main", "env").len(), 3);
@@ -1169,16 +1169,16 @@ fn an_invalid_exit_status_is_refused() {
 }
 
 #[test]
-fn no_command_is_refused() {
+fn a_command_line_without_command_is_refused() {
     for options in [vec![], vec!["--"], vec!["-v"], vec!["--delay-term", "10"], vec!["-c", "--"]] {
         refused(init(&options).command(NONE), &[]);
     }
 }
 
 #[test]
-fn no_arguments_at_all_are_refused() {
+fn an_empty_argument_list_is_refused() {
     needs!(native("the emulator always passes a name"));
-    // Since 5.18 Linux makes argc 1 of argc 0, with an empty name.
+    // Since 5.18, Linux replaces an empty argument list with one empty argument.
     let finished = init(NONE).command(NONE).without_arguments().finish();
     assert_eq!(finished.status, 1, "{finished:?}");
     assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
@@ -1231,7 +1231,7 @@ fn commands_arguments_are_passed_on_byte_for_byte() {
 
 #[test]
 fn commands_arguments_are_not_copied() {
-    needs!(native("it has memory of its own"));
+    needs!(native("the emulator has memory of its own"));
     let resident = |fillers: usize| {
         let setup = init(["-v"]);
         let mut words: Vec<OsString> = vec!["--".into()];
@@ -1242,7 +1242,8 @@ fn commands_arguments_are_not_copied() {
         let said = status_line(run.pid(), "VmRSS");
         said.trim_end_matches(" kB").trim().parse::<usize>().unwrap()
     };
-    // The kernel has one copy, and COMMAND has its own. The kernel counts pages in batches.
+    // One copy is on the init's stack. The kernel counts pages in batches, so the figure
+    // is not exact.
     let more = resident(18) - resident(0);
     assert!((1_000..2_600).contains(&more), "1.8 MB of arguments cost {more} kB");
 }

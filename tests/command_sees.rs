@@ -73,9 +73,9 @@ fn without_close_range_the_init_keeps_no_inherited_descriptor_either() {
 
 #[test]
 fn without_close_range_and_proc_the_init_keeps_no_inherited_descriptor_either() {
-    needs!(pid_namespace(), native("it needs /proc"), strace());
+    needs!(pid_namespace(), native("the emulator needs /proc"), strace());
     let (_reader, writer) = pipe();
-    // strace itself needs /proc, so it is hidden behind strace.
+    // strace itself needs /proc, so /proc is hidden only from the program that it runs.
     let hide = "mount -t tmpfs none /proc && exec \"$@\"";
     let mut run = init(NONE)
         .passing(writer, 300)
@@ -112,7 +112,7 @@ fn command_keeps_the_working_directory_and_the_init_leaves_it() {
     std::fs::create_dir(&here).unwrap();
     let mut run = init(["--delay-term=60"]).drain_cmd(&[]).cwd(&here).start();
     assert_eq!(run.ask("main", "cwd"), [here.to_str().unwrap()]);
-    // It leaves after the fork, while COMMAND runs already.
+    // The init leaves it after the fork, when COMMAND may already run.
     run.barrier();
     let own = std::fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(own.to_str(), Some("/"));
@@ -196,8 +196,8 @@ fn command_has_exactly_the_dispositions_that_the_init_inherited() {
     }
 }
 
-/// The init was started with these signals ignored, as a shell starts `init &` with INT
-/// and QUIT ignored: those that COMMAND finds ignored, in order.
+/// Starts the init with these signals ignored, as a shell starts `init &` with INT and
+/// QUIT ignored. Returns the signals that COMMAND finds ignored, in order.
 fn passes_on(setup: Setup, ignored: &[i32]) -> Vec<i32> {
     let setup = ignored.iter().fold(setup, |setup, signal| setup.ignoring(*signal));
     let mut run = setup.start();
@@ -258,7 +258,7 @@ fn a_signal_that_no_option_names_to_be_sent_stays_ignored() {
         &["--delay-term=1"][..],
         &["--stop-cmd=true", "--kill-after=1"],
         &["--wait-all"],
-        // What is received is not what is sent, and 0 sends nothing.
+        // Only the right-hand side of a rewrite is sent, and 0 sends nothing.
         &["--rewrite=INT:0", "--rewrite=HUP:USR1", "--rewrite=TERM:USR1"],
         &["--stop-signal=TERM", "--rewrite=TERM:0"],
     ] {
@@ -331,7 +331,7 @@ fn in_group_mode_command_leads_a_new_session() {
     assert_eq!(parent, run.pid());
 }
 
-/// What a COMMAND says of its terminal that has it, in the session of `leader`.
+/// What COMMAND reports if it has the terminal, in the session of `leader`.
 fn has_terminal(leader: i32, group: i32) -> String {
     format!("stdin=1 session={leader} foreground={group} controlling=true")
 }
@@ -370,7 +370,7 @@ fn with_c_command_stays_in_the_session_and_leads_its_own_group() {
 #[test]
 fn with_c_command_leads_its_group_before_it_is_executed() {
     needs!(native("strace would hold up the emulator's own calls"), strace());
-    // The init is held after its fork(2), and COMMAND is faster.
+    // strace delays the init after its fork(2), so COMMAND runs first.
     let mut run = init(["-c"]).failing(&["?fork,clone:delay_exit=500000:when=1"]).start();
     let [pid, _, group, _] = run.hello("main");
     assert_eq!(group, pid);
@@ -392,9 +392,9 @@ fn a_signal_that_command_sends_to_its_own_group_does_not_reach_the_init() {
 }
 
 #[test]
-fn the_master_of_a_terminal_on_stdin_is_no_terminal() {
+fn a_pty_master_on_stdin_is_not_a_controlling_terminal() {
     let (master, _slave) = terminal_pair();
-    // Were it taken for one, COMMAND would stay in the init's session.
+    // If it counted as the controlling terminal, COMMAND would stay in the init's session.
     let mut run = init(NONE).in_session().stdin(master).start();
     let [pid, _, group, session] = run.hello("main");
     assert_eq!((group, session), (pid, pid));
@@ -436,7 +436,7 @@ fn a_terminal_that_controls_no_session_is_not_taken() {
 }
 
 #[test]
-fn no_hup_and_no_cont_comes_of_the_terminals_change_of_hands() {
+fn handing_over_the_terminal_sends_no_hup_and_no_cont() {
     for _ in 0..5 {
         let mut run = init(NONE).terminal(Terminal::Leader).start();
         run.barrier();
@@ -447,8 +447,8 @@ fn no_hup_and_no_cont_comes_of_the_terminals_change_of_hands() {
 #[test]
 fn a_hup_and_a_cont_that_were_pending_at_the_start_reach_command_once() {
     needs!(native("strace would hold up the emulator's own calls"), strace());
-    // strace holds the init behind the fork until COMMAND can take signals, and
-    // is no process before it: a pending signal would end with that.
+    // strace holds the init after the fork until COMMAND can receive signals. With -D it is
+    // not the init's parent, because a child would not inherit the pending signal.
     let hold = ["strace", "-D", "-qq", "-o", "/dev/null", "--trace=chdir"];
     let hold = hold.iter().chain(["--inject=chdir:delay_enter=60000000"].iter());
     for terminal in [Terminal::None, Terminal::Foreign, Terminal::Leader] {
@@ -540,7 +540,7 @@ fn listen_pid_is_not_added_if_it_was_not_set() {
     assert!(!run.ask("main", "env").iter().any(|e| e.starts_with("LISTEN_PID")));
 }
 
-// --------------------------------------------------- systemd's other numbers
+// ------------------------------------------------ systemd's other process IDs
 
 const WATCHDOG: &str = "WATCHDOG_PID=$$ WATCHDOG_USEC=30000000 SYSTEMD_EXEC_PID=$$ exec \"$@\"";
 
@@ -595,8 +595,8 @@ fn the_death_of_the_parent_can_start_the_drain() {
 #[test]
 fn a_parent_that_died_before_prctl_counts_as_well() {
     needs!(pid_namespace(), native("strace would delay the emulator's own calls"), strace());
-    // strace, which would hold prctl back for a minute, is ended once the parent,
-    // a shell, is gone.
+    // strace holds prctl back for a minute. The test kills strace once the parent, a shell,
+    // has exited.
     let mut run = init(["-p", "TERM", "--delay-term=60"])
         .hosted()
         .wrapped(["strace", "-qq", "-f", "-o", "/dev/null", "--trace=prctl"])
@@ -604,7 +604,7 @@ fn a_parent_that_died_before_prctl_counts_as_well() {
         .spawn();
     let start = run.child();
     let mut shell = 0;
-    until("the init is about to ask for the signal", || {
+    until("the init is about to call prctl", || {
         let about = |pid: &Pid| {
             let call = std::fs::read_to_string(format!("/proc/{pid}/syscall"));
             call.is_ok_and(|c| c.starts_with(&(number_of(libc::SYS_prctl) + "0x1 ")))

@@ -1,13 +1,13 @@
-//! Inits compared: a row each, run with one init and written down as a cell.
+//! The comparison of inits. Each test is a row of the table, and its result with one
+//! init is a cell.
 //!
-//! `make compare` (tests/compare) runs this file once for each init, which
-//! `INIT_UNDER_TEST` names; `/usr/bin/env`, which becomes COMMAND, stands for none.
-//! A row is a scenario that tests of drain-init run as well; one that fails is a
-//! cell that says so, and not a failure of this file. As in a container, the init
-//! is PID 1 where nothing else is said. An init that refuses an option does not
-//! offer what it stands for.
+//! `make compare` (tests/compare) runs this file once per init, whose path is in
+//! `INIT_UNDER_TEST`. `/usr/bin/env`, which becomes COMMAND, means no init. A row runs a
+//! scenario that the tests of drain-init run as well. A failed scenario is recorded in
+//! its cell and does not fail the test. The init is PID 1, as in a container, unless the
+//! row says otherwise. An init that refuses an option does not offer that feature.
 //!
-//! The lines, a row of JSON each, go to the file `COMPARE_CELLS`.
+//! Each cell is appended as a line of JSON to the file `COMPARE_CELLS`.
 
 #[allow(clippy::duplicate_mod)]
 mod reliability;
@@ -21,14 +21,14 @@ use std::sync::OnceLock;
 use reliability::{TERM_ONLY, by_storm, early_stops, go_before_others};
 use support::*;
 
-/// What came of a row.
+/// The result of a row.
 enum Outcome {
     Holds,
     DoesNot,
     NotOffered,
-    /// The scenario needs what this init does not do anyhow, as another row says.
+    /// The scenario needs a feature that this init lacks, which another row reports.
     NotAsked,
-    /// Of so many tries, so many went wrong.
+    /// The number of failed attempts, and the number of all attempts.
     Lost(usize, usize),
 }
 use Outcome::{DoesNot, Holds, Lost, NotAsked, NotOffered};
@@ -37,7 +37,7 @@ fn holds(yes: bool) -> Outcome {
     if yes { Holds } else { DoesNot }
 }
 
-/// Runs a row, and writes its cell down.
+/// Runs a row and records its cell.
 fn cell(row: &str, scenario: &str, run: impl FnOnce() -> Outcome) {
     assert!(!lacks(row, &[pid_namespace()]), "make compare needs root: its inits are PID 1");
     // The panic's message is in the test's output.
@@ -59,8 +59,8 @@ fn cell(row: &str, scenario: &str, run: impl FnOnce() -> Outcome) {
     }
 }
 
-/// A row: its name, the scenario that it runs, whether it makes sense without any
-/// init, and how it is run.
+/// A row: its name, its scenario, whether it also makes sense without an init (`all`),
+/// and the code that runs it.
 macro_rules! row {
     ($name:ident, $scenario:ident, inits, $run:expr) => {
         #[test]
@@ -80,7 +80,7 @@ macro_rules! row {
     };
 }
 
-// ------------------------------------------------- how each init is spelled
+// ------------------------------------------------- the options of each init
 
 const NONE: [&str; 0] = [];
 
@@ -88,33 +88,33 @@ fn is(name: &str) -> bool {
     is_init(&init_path(), name)
 }
 
-/// The options with which it signals COMMAND's whole group: drain-init's and
-/// dumb-init's default.
+/// The options to signal COMMAND's process group, which is the default of drain-init
+/// and dumb-init.
 fn group() -> &'static [&'static str] {
     if is("tini") || is("catatonit") { &["-g"] } else { &[] }
 }
 
-/// As PID 1, with signals for the group.
+/// The init as PID 1, signalling the process group.
 fn plain() -> Setup {
     init(group()).pid1()
 }
 
-/// With all the messages that it has: tini tells of signals from the third `-v`.
+/// The options to print every message. tini reports signals from the third `-v` on.
 fn verbose() -> &'static [&'static str] {
     if is("tini") { &["-g", "-vvv"] } else { &["-v"] }
 }
 
-/// The same, with a drain where there is one.
+/// The init with a drain, if it has one.
 fn draining() -> Setup {
     init(if is("drain-init") { &["--delay-term", "20ms"][..] } else { group() })
 }
 
-/// As `docker run -it` starts it: PID 1, and leader of a terminal's session.
+/// As `docker run -it` starts it: as PID 1 and as the leader of a terminal's session.
 fn on_terminal(setup: Setup) -> Setup {
     setup.pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign)
 }
 
-/// Runs a row where the init takes these options.
+/// Runs a row if the init accepts these options.
 fn offered(options: &[&str], run: impl FnOnce() -> Outcome) -> Outcome {
     if init(options).pid1().command(["--", "true"]).finish().status == 0 {
         run()
@@ -123,15 +123,15 @@ fn offered(options: &[&str], run: impl FnOnce() -> Outcome) -> Outcome {
     }
 }
 
-/// Runs a row where the init passes on the signals by which the scenario sees what
-/// it does: what becomes of those is a row of its own.
+/// Runs a row if the init forwards USR1 and WINCH, which the scenario relies on. Whether
+/// it forwards them is a row of its own.
 fn passing_on(run: impl FnOnce() -> Outcome) -> Outcome {
     static ASKED: OnceLock<bool> = OnceLock::new();
     let passes = || scenarios::signals_reach_command(plain(), &[SIGUSR1, SIGWINCH]);
     if *ASKED.get_or_init(|| catch_unwind(passes).is_ok()) { run() } else { NotAsked }
 }
 
-/// How many early stop signals of a thousand are lost.
+/// How many of a thousand early stop signals are lost.
 fn lost_early_stops(pid_1: bool, blocked: u64) -> Outcome {
     let path = init_path();
     let mut words = vec![path.to_str().unwrap()];
@@ -233,8 +233,8 @@ row!(
     inits,
     || {
         offered(&["--delay-term", "20ms"], || {
-            let told = scenarios::what_a_remaining_server_receives(draining().hosted());
-            holds(told == [SIGTERM])
+            let received = scenarios::what_a_remaining_server_receives(draining().hosted());
+            holds(received == [SIGTERM])
         })
     }
 );
@@ -287,7 +287,7 @@ row!(
     command_can_be_notified_of_the_parents_death,
     command_learns_of_the_parents_death,
     inits,
-    // tini knows signals by their whole names.
+    // tini accepts only signal names that begin with SIG.
     || {
         let options = ["-s", "-p", if is("tini") { "SIGUSR1" } else { "USR1" }];
         offered(&options, || {
@@ -311,7 +311,7 @@ row!(
     an_ignored_chld_does_not_lose_the_exit_status,
     an_ignored_chld_does_not_lose_the_exit_status,
     inits,
-    // Not as PID 1: unshare(1) itself would lose it.
+    // Not as PID 1, because unshare(1) itself would lose it.
     || {
         scenarios::an_ignored_chld_does_not_lose_the_exit_status(init(group()));
         Holds
@@ -464,7 +464,7 @@ row!(a_signal_can_be_rewritten, term_arrives_as_usr2, inits, || {
 });
 
 #[test]
-fn an_init_is_known_by_its_own_name_and_not_by_being_no_other() {
+fn an_init_is_identified_by_its_own_name() {
     let is = |file: &str, name| is_init(std::path::Path::new(file), name);
     for ours in ["target/debug/drain-init", "/x/dist/drain-init-amd64"] {
         assert!(is(ours, "drain-init"), "{ours}");

@@ -1,18 +1,18 @@
-//! NOTES in the manual page: what a user of dumb-init relies on. These
-//! tests pass against Debian's dumb-init 1.2.5
-//! (`INIT_UNDER_TEST=/usr/bin/dumb-init`) and against drain-init.
+//! NOTES in the manual page: the behaviour that users of dumb-init rely on. These tests
+//! pass with Debian's dumb-init 1.2.5 (`INIT_UNDER_TEST=/usr/bin/dumb-init`) and with
+//! drain-init.
 
 mod support;
 use support::*;
 
 const NONE: [&str; 0] = [];
 
-/// What dumb-init passes on, in the order of their numbers.
+/// The signals that dumb-init forwards, in numerical order.
 fn forwarded() -> Vec<i32> {
     every_signal().into_iter().filter(|s| *s < 32).collect()
 }
 
-/// Those that it does not turn into STOP.
+/// The forwarded signals that it does not turn into STOP.
 fn forwarded_unchanged() -> Vec<i32> {
     forwarded().into_iter().filter(|s| ![SIGTSTP, SIGTTIN, SIGTTOU].contains(s)).collect()
 }
@@ -176,7 +176,7 @@ fn rewriting_is_not_applied_twice() {
 }
 
 #[test]
-fn rewritten_to_0_a_signal_is_not_delivered() {
+fn a_signal_rewritten_to_0_is_not_delivered() {
     let mut run = init(["--rewrite", "15:0"]).start();
     run.signal(SIGTERM);
     run.barrier();
@@ -190,8 +190,8 @@ fn rewriting_works_in_single_child_mode() {
     run.received("main", SIGQUIT);
 }
 
-/// Where the init stops itself on a signal of job control: dumb-init always,
-/// drain-init on a terminal alone.
+/// An init that stops itself on TSTP, TTIN and TTOU. dumb-init always does, drain-init
+/// only on a terminal.
 fn with_job_control(options: &[&str]) -> Setup {
     let place = if is_drain_init() { Terminal::Leader } else { Terminal::None };
     init(options).terminal(place)
@@ -262,7 +262,7 @@ fn command_keeps_the_working_directory_and_the_init_does_not() {
     let cwd = dir.path("");
     let cwd = cwd.to_str().unwrap().trim_end_matches('/').to_string();
     assert_eq!(run.ask("main", "cwd"), [cwd]);
-    // It leaves after the fork, while COMMAND runs already.
+    // The init leaves it after the fork, when COMMAND may already run.
     run.barrier();
     let own = std::fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(own.to_str(), Some("/"));
@@ -287,7 +287,7 @@ fn command_receives_its_arguments_unchanged() {
 }
 
 #[test]
-fn options_end_at_the_first_word_that_is_none() {
+fn options_end_at_the_first_argument_that_is_not_an_option() {
     let mut run = init(NONE).command(["sh", "-c", "exit 9", "--", "-V"]).spawn();
     assert_eq!(run.status(), 9);
     let mut run = init(["--"]).command(["sh", "-c", "exit 9"]).spawn();
@@ -355,7 +355,7 @@ fn every_signal_rewritten_arrives_rewritten() {
 fn the_terminal_is_handed_over() {
     let mut run = init(NONE).terminal(Terminal::Leader).start();
     let [pid, ..] = run.hello("main");
-    // dumb-init gives the terminal to a session of COMMAND's.
+    // dumb-init gives the terminal to COMMAND's new session.
     let session = if is_drain_init() { run.pid() } else { pid };
     assert_eq!(
         run.ask("main", "tty"),
@@ -395,7 +395,7 @@ fn in_single_child_mode_the_terminal_stays_with_the_session() {
 }
 
 #[test]
-fn closing_the_terminal_hangs_command_up() {
+fn closing_the_terminal_sends_hup_to_command() {
     let setup = init(NONE).terminal(Terminal::Leader);
     assert_eq!(scenarios::when_the_terminal_hangs_up(setup, 0), 0);
 }
@@ -423,7 +423,7 @@ fn it_works_inside_itself() {
 }
 
 #[test]
-fn an_init_inside_an_init_dies_with_a_signal_as_a_shell_would_say_it() {
+fn a_nested_init_reports_a_killed_command_as_a_shell_would() {
     let setup = init(["-c"]);
     let mut words: Vec<std::ffi::OsString> = runner().iter().map(Into::into).collect();
     words.push(init_path().into());

@@ -1,9 +1,9 @@
-//! NOTES in the manual page, its end: what a user of tini relies on.
-//! These tests pass against Debian's tini 0.19 (`INIT_UNDER_TEST=/usr/bin/tini`)
-//! and against drain-init.
+//! The end of NOTES in the manual page: the behaviour that users of tini rely on. These
+//! tests pass with Debian's tini 0.19 (`INIT_UNDER_TEST=/usr/bin/tini`) and with
+//! drain-init.
 //!
-//! What drain-init does otherwise on purpose is left out: it has tini's options
-//! `-s -p -g -e -w`, but `-v` is dumb-init's, and the group is its default.
+//! Intended differences are left out. drain-init has tini's options `-s -p -g -e -w`, but
+//! its `-v` is dumb-init's, and it signals the process group by default.
 
 mod support;
 use support::*;
@@ -73,7 +73,7 @@ fn with_group_signals_reach_the_whole_group() {
 
 #[test]
 fn it_forwards_signals() {
-    // tini keeps the faults and those of the terminal to itself.
+    // tini does not forward fault signals or TTIN and TTOU.
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGURG, SIGWINCH];
     scenarios::signals_reach_command(init(["-s"]), &signals);
 }
@@ -117,7 +117,7 @@ fn without_warn_on_reap_nothing_is_reported() {
 
 #[test]
 fn pdeathsig_is_sent_when_the_parent_dies() {
-    // tini knows signals by their whole names.
+    // tini accepts only signal names that begin with SIG.
     let name = if tini() { "SIGUSR1" } else { "USR1" };
     scenarios::command_learns_of_the_parents_death(init(["-s", "-p", name]), SIGUSR1);
 }

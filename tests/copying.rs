@@ -1,4 +1,4 @@
-//! `--copy-to` in the manual page's OPTIONS: each test is one of its sentences.
+//! `--copy-to`: each test covers one sentence about it in the manual page.
 
 mod support;
 use std::fs;
@@ -67,7 +67,7 @@ fn a_directory_means_the_file_drain_init_in_it() {
 }
 
 #[test]
-fn an_existing_file_and_a_symbolic_link_to_none_or_a_file_are_replaced() {
+fn an_existing_file_or_a_symbolic_link_to_a_file_or_to_nothing_is_replaced() {
     let dir = TempDir::new();
     let [file, link, dangling, running] =
         ["file", "link", "dangling", "running"].map(|name| dir.path(name));
@@ -84,7 +84,7 @@ fn an_existing_file_and_a_symbolic_link_to_none_or_a_file_are_replaced() {
     assert_eq!(fs::read(dir.path("other")).unwrap(), b"other");
     run.signal(SIGTERM);
     assert_eq!(run.status(), 0);
-    // A relative path is below the working directory.
+    // A relative path starts at the working directory.
     succeeds(copy_to("relative").cwd(dir.path(".")));
     assert!(is_copy(&dir.path("relative")));
 }
@@ -205,7 +205,7 @@ fn variables_are_ignored() {
         .env("DRAIN_INIT_TYPO", "1");
     succeeds(setup);
     assert_eq!(names(&dir.path(".")), ["drain-init"]);
-    // It is not a variable itself.
+    // --copy-to has no variable.
     let run = init([""; 0]).env("DRAIN_INIT_COPY_TO", &mark).command(["true"]).finish();
     let said =
         format!("{}ignoring unknown variable 'DRAIN_INIT_COPY_TO' (see --help)\n", init_name());

@@ -1,10 +1,9 @@
-//! The real dumb-init 1.2.5 (Debian's package) and drain-init, side by side:
-//! random command lines must start the same COMMAND or fail alike, and random
-//! scripts of signals must have the same effect on the same processes.
+//! drain-init compared with Debian's dumb-init 1.2.5. Random command lines must start the
+//! same COMMAND or fail alike. Random scripts of signals must have the same effect on the
+//! same processes.
 //!
-//! What differs on purpose is [`DIFFERENCES`], and listed in the manual page,
-//! under NOTES.
-//! Thousands of rounds with FULL=1; SEED=n for other ones.
+//! [`DIFFERENCES`] are the intended ones, which the manual page lists under NOTES.
+//! FULL=1 runs thousands of rounds. SEED=n changes the random numbers.
 
 #![allow(unsafe_code)]
 
@@ -24,10 +23,11 @@ use support::*;
 
 const DUMB_INIT: &str = "/usr/bin/dumb-init";
 
-/// Why the two may differ, and when: each says so of the words before COMMAND.
+/// The intended differences: a reason, and whether it applies to these words before
+/// COMMAND.
 #[allow(clippy::type_complexity)]
 const DIFFERENCES: &[(&str, fn(&[String]) -> bool)] = &[
-    // dumb-init knows none of these, and refuses the command line.
+    // dumb-init has none of these and refuses the command line.
     ("drain-init has options of its own", |words| {
         words.iter().any(|word| {
             let short = word.starts_with('-') && !word.starts_with("--");
@@ -47,7 +47,7 @@ const DIFFERENCES: &[(&str, fn(&[String]) -> bool)] = &[
             named || great
         })
     }),
-    ("an = behind a short option is left out", |words| {
+    ("an = after a short option is left out", |words| {
         words.iter().any(|word| !word.starts_with("--") && word.contains("r="))
     }),
     ("a number that overflows is refused", |words| {
@@ -56,7 +56,7 @@ const DIFFERENCES: &[(&str, fn(&[String]) -> bool)] = &[
         };
         words.iter().any(|word| digits(word) > 9)
     }),
-    ("rubbish behind a number is refused", |words| {
+    ("extra text after a number is refused", |words| {
         rewrites_in(words).iter().any(|value| {
             let rest = value.split_once(':').map_or("", |(_, right)| right);
             let digits = |byte: u8| byte.is_ascii_digit() || b" \t+-".contains(&byte);
@@ -82,7 +82,7 @@ const OWN_LONG: [&str; 13] = [
     "warn-on-reap",
 ];
 
-/// All that may be a value of --rewrite: whatever has a colon in it.
+/// The words that may be a value of --rewrite, which are all words with a colon.
 fn rewrites_in(words: &[String]) -> Vec<String> {
     let value = |word: &String| {
         let value = word.split_once('=').map_or(word.as_str(), |(_, value)| value);
@@ -97,7 +97,7 @@ fn dumb_init() -> Ability {
 
 // ------------------------------------------------------------ command lines
 
-/// A word that an option list may have.
+/// A random option, valid or not, with its value if it has one.
 fn option(random: &mut Random) -> Vec<String> {
     let signal = |random: &mut Random| match random.below(12) {
         0 => "0".to_string(),
@@ -172,16 +172,16 @@ fn option(random: &mut Random) -> Vec<String> {
     }
 }
 
-/// What came of a command line.
+/// The result of a command line.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// COMMAND was started, with these arguments, in a session of its own or not.
+    /// COMMAND was started with these arguments. `leads`: it leads its session.
     Started { arguments: Vec<String>, leads: bool, status: i32 },
-    /// Help or version were asked for.
-    Told,
+    /// Help or the version was printed.
+    Printed,
     /// Nothing was started.
     Refused,
-    /// COMMAND is not a program: 2 in dumb-init, 126 or 127 here, on purpose.
+    /// COMMAND cannot run. dumb-init exits with 2, and drain-init with 126 or 127.
     CannotRun,
 }
 
@@ -194,7 +194,7 @@ impl Lines {
     fn new() -> Self {
         let dir = TempDir::new();
         let program = dir.path("command");
-        // The fifth field behind the name is the session's number.
+        // Field 6 of /proc/PID/stat is the session ID.
         let text = b"#!/bin/sh\nread -r s </proc/self/stat\nset -- \"$@\"\nexec 3>&1\n\
             printf 'started %s\\n' \"$$\"\ncut -d' ' -f6 /proc/$$/stat\n\
             printf '<%s>\\n' \"$@\"\nexit 42\n";
@@ -212,7 +212,7 @@ impl Lines {
         let status = output.status.code().unwrap_or(-1);
         let Some(rest) = text.strip_prefix("started ") else {
             return match status {
-                0 => Outcome::Told,
+                0 => Outcome::Printed,
                 1 => Outcome::Refused,
                 2 | 126 | 127 => Outcome::CannotRun,
                 other => panic!("{words:?}: {other}, {}", String::from_utf8_lossy(&output.stderr)),
@@ -227,12 +227,12 @@ impl Lines {
 
 #[test]
 fn random_command_lines_start_the_same_command_or_fail_alike() {
-    needs!(dumb_init(), native("one init is compared on one machine"));
+    needs!(dumb_init(), native("dumb-init is not emulated"));
     let lines = Lines::new();
     let ours = lines.dir.path("dumb-init");
     let count = rounds(400, 5_000);
     let workers = 2;
-    let (mut started, mut refused, mut told, mut on_purpose) = (0, 0, 0, BTreeSet::new());
+    let (mut started, mut refused, mut printed, mut on_purpose) = (0, 0, 0, BTreeSet::new());
     let results: Vec<_> = thread::scope(|scope| {
         let work = |worker: u64| {
             let (lines, ours) = (&lines, &ours);
@@ -249,17 +249,18 @@ fn random_command_lines_start_the_same_command_or_fail_alike() {
         match outcome {
             Outcome::Started { .. } => started += 1,
             Outcome::Refused | Outcome::CannotRun => refused += 1,
-            Outcome::Told => told += 1,
+            Outcome::Printed => printed += 1,
         }
     }
     eprintln!(
-        "{count} command lines: {started} started, {refused} refused, {told} help or version by \
+        "{count} command lines: {started} started, {refused} refused, {printed} help or version by \
          dumb-init; differences met: {on_purpose:?}"
     );
-    assert!(started > count / 4 && refused > count / 10 && told > 0, "too much of one kind");
+    assert!(started > count / 4 && refused > count / 10 && printed > 0, "too much of one kind");
 }
 
-/// One command line; dumb-init's outcome, and why the two differ if they do.
+/// Runs one command line with both. Returns dumb-init's outcome, and the reason if the
+/// two differ.
 fn compare(lines: &Lines, ours: &Path, random: &mut Random) -> (Outcome, Option<&'static str>) {
     let mut words: Vec<String> = Vec::new();
     for _ in 0..random.below(4) {
@@ -272,7 +273,7 @@ fn compare(lines: &Lines, ours: &Path, random: &mut Random) -> (Outcome, Option<
     if !random.one_in(25) {
         words.push(lines.program.to_str().unwrap().into());
         for _ in 0..random.below(4) {
-            // COMMAND's own words belong to COMMAND alone.
+            // Words after COMMAND are its arguments, even if they look like options.
             let own = ["x", "-c", "--", "--help", "", "a b", "\u{e4}", "-r", "15:3"];
             words.push((*random.pick(&own)).into());
         }
@@ -293,7 +294,7 @@ fn compare(lines: &Lines, ours: &Path, random: &mut Random) -> (Outcome, Option<
 
 #[test]
 fn a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout() {
-    needs!(dumb_init(), native("one init is compared on one machine"));
+    needs!(dumb_init(), native("dumb-init is not emulated"));
     let status = |init: &Path, path: &str| {
         Command::new(init).arg(path).output().unwrap().status.code().unwrap()
     };
@@ -301,7 +302,7 @@ fn a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout() 
         assert_eq!(status(Path::new(DUMB_INIT), path), 2, "{path}");
         assert_eq!(status(&init_path(), path), ours, "{path}");
     }
-    // The shell, to which dumb-init gives it, finds a syntax error in a binary.
+    // dumb-init passes the binary to the shell, which reports a syntax error.
     let dir = TempDir::new();
     let foreign = dir.path("foreign");
     executable(&foreign, b"\x7fELF\x02\x01\x01\0\n(((\n");
@@ -318,19 +319,21 @@ fn a_command_that_cannot_run_is_127_or_126_instead_of_2_and_help_is_on_stdout() 
 
 // ------------------------------------------------------------------ signals
 
-/// With what a terminal suspends a job.
+/// The signals with which a terminal suspends a job.
 const JOB_CONTROL: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// A step of a script.
 #[derive(Debug, Clone)]
 enum Step {
-    /// To the init, alone.
+    /// Send a signal to the init alone.
     Send(i32),
-    /// Several, of which some may wait at once: their order is not looked at.
+    /// Send several signals. Some may be pending at the same time, so their order is not
+    /// compared.
     SendAll(Vec<i32>),
-    /// COMMAND starts a child in its group, or in one of its own.
+    /// COMMAND starts a child with this number, in its own group, in a new group or in a
+    /// new session.
     Fork(usize, &'static str),
-    /// What was started as that ends.
+    /// The child with this number exits.
     End(usize),
 }
 
@@ -339,7 +342,7 @@ struct Script {
     options: Vec<String>,
     pid_1: bool,
     steps: Vec<Step>,
-    /// How COMMAND ends: an order to the probe.
+    /// How COMMAND ends, as an order to the probe.
     last: String,
 }
 
@@ -350,15 +353,15 @@ fn script(random: &mut Random) -> Script {
     }
     for _ in 0..random.below(4) {
         let received = *random.pick(&[1, 2, 3, 10, 12, 14, 15, 15, 18, 20, 21, 22, 28]);
-        // Not to TSTP: the kernel takes that out again where CONT comes before
-        // it is read, which is a race between COMMAND and the next signal.
+        // Not to TSTP. The kernel discards a pending TSTP when CONT arrives, so COMMAND and
+        // the next signal would race.
         let delivered = *random.pick(&[0, 0, 1, 2, 3, 10, 12, 15, 28]);
         options.push(format!("--rewrite={received}:{delivered}"));
     }
     let none = [SIGKILL, SIGSTOP, SIGCHLD];
-    // Without a terminal drain-init delivers these as they are, and a stop
-    // signal reaches a COMMAND that is suspended: differences that the manual
-    // page lists.
+    // Not the signals of job control. Without a terminal, drain-init forwards them
+    // unchanged, and a stop signal also reaches a suspended COMMAND. The manual page lists
+    // both differences.
     let signals: Vec<i32> =
         (1..32).filter(|it| !none.contains(it) && !JOB_CONTROL.contains(it)).collect();
     let mut steps = Vec::new();
@@ -374,7 +377,7 @@ fn script(random: &mut Random) -> Script {
             3 => {
                 let mut all: Vec<i32> =
                     (0..2 + random.below(4)).map(|_| *random.pick(&signals)).collect();
-                // These undo each other, in the order in which they happen to come.
+                // The effect of CONT would depend on the order in which they arrive.
                 all.retain(|signal| *signal != SIGCONT);
                 Step::SendAll(all)
             }
@@ -392,18 +395,18 @@ fn script(random: &mut Random) -> Script {
     Script { options, pid_1: random.one_in(2), steps, last }
 }
 
-/// Everything that could be seen of a script.
+/// Everything that was observed during a script.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
-    /// After each step: which processes are stopped.
+    /// The processes that are stopped after each step.
     stopped: Vec<Vec<String>>,
-    /// Of each process the signals, in their order if that is defined.
+    /// The signals that each process received in each step, sorted and without duplicates.
     signals: Vec<(String, Vec<Vec<i32>>)>,
     status: i32,
 }
 
-/// Waits until the init has nothing to do: nothing is pending, and it sleeps in
-/// its wait; or it is stopped.
+/// Waits until the init is idle or stopped. Idle means that no signal is pending and that
+/// it sleeps in sigtimedwait.
 fn settled(pid: i32) {
     let wait = number_of(libc::SYS_rt_sigtimedwait);
     until("the init to have nothing to do", || {
@@ -419,8 +422,8 @@ fn settled(pid: i32) {
     });
 }
 
-/// Waits until a probe has nothing to do, or is stopped. It may be between a
-/// stop signal and its effect: so it is looked at twice.
+/// Waits until a probe is idle or stopped. It checks twice, because the probe may be
+/// between a stop signal and its effect.
 fn at_rest(pid: i32) {
     let rests = || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -456,7 +459,7 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
         match step {
             Step::Send(signal) => kill(pid, *signal),
             Step::SendAll(all) => all.iter().for_each(|signal| kill(pid, *signal)),
-            // A stopped COMMAND starts no process.
+            // A stopped COMMAND cannot start a process.
             Step::Fork(number, place) if !main_is_stopped => {
                 let name = format!("child{number}");
                 run.tell("main", &format!("fork {name}{place}"));
@@ -495,7 +498,7 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
             let all = run.signals(name);
             let mut new = all[counted[index]..].to_vec();
             counted[index] = all.len();
-            // Whatever waited together has no order, nor a number of times.
+            // Signals that were pending together have no defined order and may have merged.
             new.sort_unstable();
             new.dedup();
             signals[index].1.push(new);
@@ -520,7 +523,7 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
     run.tell("main", &script.last);
     let status = run.status();
     for (index, name) in names.iter().enumerate().skip(1) {
-        // As PID 1 it takes all others with it.
+        // When PID 1 exits, all other processes end.
         if !script.pid_1 && !ended.contains(name) {
             run.ping(name);
             let mut new = run.signals(name)[counted[index]..].to_vec();
@@ -534,23 +537,23 @@ fn play(init_path: &Path, script: &Script, terminal: Terminal) -> Seen {
 
 #[test]
 fn random_scripts_of_signals_have_the_same_effect() {
-    needs!(dumb_init(), native("one init is compared on one machine"), pid_namespace());
+    needs!(dumb_init(), native("dumb-init is not emulated"), pid_namespace());
     let count = rounds(60, 2_000);
     let mut random = Random::new(200);
     for round in 0..count {
         let script = script(&mut random);
         let theirs = play(Path::new(DUMB_INIT), &script, Terminal::None);
         let ours = play(&init_path(), &script, Terminal::None);
-        assert_eq!(ours, theirs, "round {round}, ours is left: {script:#?}");
+        assert_eq!(ours, theirs, "round {round}, drain-init on the left: {script:#?}");
     }
     eprintln!("{count} scripts");
 }
 
-/// Every signal, once, in both modes, rewritten to every other. drain-init has a
-/// terminal here: it knows job control there alone, dumb-init everywhere.
+/// Each signal once, in both modes, with and without a rewrite. drain-init runs on a
+/// terminal here, because it does job control only there. dumb-init does it everywhere.
 #[test]
 fn every_signal_in_every_mode_reaches_the_same_processes() {
-    needs!(dumb_init(), native("one init is compared on one machine"), pid_namespace());
+    needs!(dumb_init(), native("dumb-init is not emulated"), pid_namespace());
     let none = [SIGKILL, SIGSTOP, SIGCHLD];
     let signals: Vec<i32> = (1..32).filter(|signal| !none.contains(signal)).collect();
     for options in [&[][..], &["-c"], &["--rewrite=20:28"], &["-c", "--rewrite=15:3"]] {

@@ -1,5 +1,5 @@
-//! The pages: the manual page, `--help` and the completions have the same options,
-//! and no page names one that does not exist.
+//! The manual page, `--help` and the completions have the same options, and no page names
+//! an option, test or file that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +17,7 @@ fn help() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// An option, as one page has it: its short form and the name of its value.
+/// The options on one page. Each has a short form and the name of its value.
 type Options = BTreeMap<String, (Option<char>, Option<String>)>;
 
 fn options_of_help() -> Options {
@@ -100,7 +100,7 @@ fn the_completions_have_every_option() {
     }
 }
 
-/// Words of a page that look like a long option of drain-init's.
+/// The words of a page that look like long options of drain-init.
 fn long_options_in(text: &str) -> BTreeSet<&str> {
     text.split(|character: char| !(character.is_ascii_lowercase() || character == '-'))
         .filter_map(|word| word.strip_prefix("--"))
@@ -217,13 +217,13 @@ fn both_lock_files_have_this_version() {
 }
 
 #[test]
-fn the_notices_are_those_of_debs_copyright() {
+fn the_notices_match_debian_copyright() {
     let output =
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/notices")).output().unwrap();
     assert!(output.status.success());
     let notices = read("NOTICES");
     assert_eq!(notices, String::from_utf8(output.stdout).unwrap(), "run make notices");
-    // packages-test looks whether debian/copyright leaves a part out.
+    // packages-test checks that debian/copyright leaves nothing out.
     assert!(notices.contains("vendor/musl/*") && !notices.contains("Debian systems"));
     assert!(notices.ends_with(&read("LICENSE-APACHE")));
 }

@@ -35,8 +35,8 @@ fn the_drain_and_stop_commands_have_dev_null_as_stdin() {
 }
 
 #[test]
-fn without_dev_null_the_drain_and_stop_commands_have_a_pipe_at_its_end_as_stdin() {
-    needs!(pid_namespace(), native("it needs /dev"));
+fn without_dev_null_the_drain_and_stop_commands_have_a_pipe_at_end_of_file_as_stdin() {
+    needs!(pid_namespace(), native("the emulator needs /dev"));
     let mut run = init(NONE)
         .stop_cmd(&[])
         .pid1()
@@ -77,7 +77,7 @@ fn the_drain_and_stop_commands_run_in_the_directory_of_the_init() {
     let here = dir.path("here");
     std::fs::create_dir(&here).unwrap();
     let mut run = init(NONE).cwd(&here).drain_cmd(&[]).start();
-    // COMMAND may go elsewhere, that changes nothing.
+    // COMMAND's own directory makes no difference.
     run.tell("main", "chdir /");
     run.wait("main", "chdir true");
     run.signal(SIGTERM);
@@ -179,7 +179,7 @@ fn the_drain_and_stop_commands_have_the_disposition_of_chld_that_the_init_was_gi
 #[test]
 fn if_the_directory_is_outside_the_root_the_drain_and_stop_commands_run_in_the_root() {
     needs!(pid_namespace());
-    // Its path begins with "(unreachable)" then, see getcwd(2).
+    // The path then begins with "(unreachable)" (see getcwd(2)).
     let leave = "mount -t tmpfs none /mnt && mkdir /mnt/here && cd /mnt/here && umount -l /mnt";
     let leave = format!("{leave} && exec \"$@\"");
     let mut run =

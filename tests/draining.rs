@@ -177,7 +177,7 @@ fn the_drain_signal_is_not_rewritten() {
 
 #[test]
 fn a_drain_signal_tstp_does_not_stop_anything() {
-    // Sidekiq's: it goes out as TSTP, not as STOP, and the init keeps running.
+    // For Sidekiq. The signal is sent as TSTP, not as STOP, and the init keeps running.
     let mut run = init(["--drain-signal", "TSTP", "--delay-term", "100ms"]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTSTP);

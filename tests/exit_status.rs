@@ -62,7 +62,7 @@ fn the_exit_status_is_127_when_the_interpreter_of_command_was_not_found() {
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "#!/nowhere/at/all\n");
-    // A program whose dynamic loader is not there.
+    // A program whose dynamic loader is missing.
     let program = dir.path("program");
     let mut bytes = std::fs::read("/bin/sh").unwrap();
     let loader = bytes.windows(4).position(|part| part == b"/lib").expect("a loader");
@@ -80,7 +80,7 @@ fn the_exit_status_is_127_when_the_interpreter_of_command_was_not_found() {
 #[test]
 fn the_exit_status_is_126_when_command_is_a_binary_that_the_kernel_does_not_know() {
     let dir = TempDir::new();
-    // A whole program for a machine that there is not.
+    // A complete program for a machine that does not exist.
     let mut foreign = std::fs::read(probe_path()).unwrap();
     foreign[18..20].copy_from_slice(&[0xef, 0xbe]);
     for (name, bytes) in [
@@ -103,7 +103,7 @@ fn the_exit_status_is_126_when_command_is_a_binary_that_the_kernel_does_not_know
 
 #[test]
 fn a_script_may_have_a_nul_after_its_first_line() {
-    // As an archive that extracts itself has.
+    // Self-extracting archives are like this.
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "exit 6\n\0\0\0\n");
@@ -112,7 +112,7 @@ fn a_script_may_have_a_nul_after_its_first_line() {
 
 #[test]
 fn the_exit_status_is_126_when_there_is_no_shell_for_a_script() {
-    needs!(pid_namespace(), native("it is in the hidden directory"));
+    needs!(pid_namespace(), native("the emulator is in the hidden directory"));
     let dir = TempDir::new();
     let script = dir.path("script");
     executable(&script, "exit 6\n");
@@ -139,7 +139,7 @@ fn the_exit_status_is_126_when_command_cannot_be_executed() {
 }
 
 #[test]
-fn a_program_and_its_arguments_in_one_string_are_called_that() {
+fn a_program_and_its_arguments_in_one_string_are_reported_as_such() {
     let hint = " (is this a program and its arguments in one string?)\n";
     for command in ["sleep 5", "/bin/sleep 5"] {
         let finished = init::<_, &str>([]).command([command]).finish();
@@ -154,7 +154,7 @@ fn a_program_and_its_arguments_in_one_string_are_called_that() {
 }
 
 #[test]
-fn a_directory_is_called_that() {
+fn a_directory_is_reported_as_such() {
     let finished = init::<_, &str>([]).command(["/etc"]).finish();
     assert_eq!(finished.status, 126, "{}", finished.stderr);
     one_line(&finished, "cannot run '/etc': Is a directory\n");
@@ -201,7 +201,7 @@ fn without_path_the_usual_directories_are_searched() {
     assert_eq!(finished.status, 0, "{}", finished.stderr);
 }
 
-/// Two directories with the program `prog`, and a PATH of both: the first ends
+/// Two directories with a program `prog`, and a PATH of both. The first program exits
 /// with 20, the second with 21.
 fn twice_in_path() -> ([TempDir; 2], String) {
     let dirs = [TempDir::new(), TempDir::new()];
@@ -231,7 +231,7 @@ fn the_search_in_path_continues_after_the_same_errors_as_execvp() {
         let finished = search(error, &path);
         assert_eq!(finished.status, 21, "{error}: {}", finished.stderr);
     }
-    // Anything else ends it, and what was met on the way is the reason.
+    // Any other error ends the search. The first error is reported, not a later ENOENT.
     for (error, reason) in [
         ("EIO", "Input/output error"),
         ("ETXTBSY", "Text file busy"),

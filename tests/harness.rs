@@ -1,4 +1,5 @@
-//! The tests' own tools: alone in its process, as it counts what is open there.
+//! A test of the test tools. It has its own process, because it counts the descriptors
+//! that are open there.
 
 mod support;
 
@@ -18,7 +19,7 @@ fn a_run_leaves_no_descriptor_open() {
         };
         stops(init(["-v"]));
         stops(init(["-v"]).terminal(Terminal::Leader));
-        // A test that fails leaves an init that runs.
+        // A failing test leaves its init running.
         init(["-c"]).start();
         init([""; 0]).command(["true"]).finish();
         if !lacks("a_run_leaves_no_descriptor_open in a PID namespace", &[pid_namespace()]) {

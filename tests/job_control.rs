@@ -1,5 +1,4 @@
-//! Job control, in the manual page a part of STOP SEQUENCE, and what
-//! terminals do.
+//! Job control (STOP SEQUENCE in the manual page) and terminals.
 
 mod support;
 use std::process::Command;
@@ -43,7 +42,7 @@ fn without_a_terminal_tstp_is_rewritten_as_asked() {
 }
 
 #[test]
-fn a_command_that_is_stopped_without_a_terminal_stays_so() {
+fn a_command_that_is_stopped_without_a_terminal_stays_stopped() {
     let mut run = init(["-c"]).in_session().script(["default 20"]).start();
     let main = run.pid_of("main");
     run.signal(SIGTSTP);
@@ -179,7 +178,7 @@ fn the_clock_runs_on_and_a_deadline_that_passed_is_acted_on_at_cont() {
     run.signal(SIGTSTP);
     run.stopped();
     until("the deadline has passed", || Instant::now() > drained);
-    // A deadline counts before a signal that came with it. If the clock had been
+    // A deadline takes effect before a signal that arrives with it. If the clock had been
     // stopped as well, TERM would come after WINCH.
     run.signal(SIGWINCH);
     run.signal(SIGCONT);
@@ -206,8 +205,7 @@ fn a_cont_right_after_the_stop_is_not_lost() {
     for setup in [pid_1_on_terminal(&[]), on_terminal(&[])] {
         let mut run = setup.start();
         let (pid, main) = (run.pid(), run.pid_of("main"));
-        // The init is held where COMMAND has been stopped, so that CONT comes
-        // before whatever it does next.
+        // The init is held when it has stopped COMMAND, so CONT comes before its next step.
         let held = Held::in_kill(pid);
         kill(pid, SIGTSTP);
         until_state(main, 'T');
@@ -229,7 +227,7 @@ fn stop_of_the_init_itself_does_not_reach_command() {
 
 #[test]
 fn command_can_be_stopped_and_continued_without_the_init() {
-    // A stopped child is none that has exited.
+    // A stopped child has not exited.
     let mut run = init(["-v"]).start();
     let main = run.pid_of("main");
     kill(main, SIGSTOP);
@@ -240,7 +238,7 @@ fn command_can_be_stopped_and_continued_without_the_init() {
     kill(main, SIGCONT);
     run.received("main", SIGWINCH);
     run.barrier();
-    // The init has noticed both: no CONT follows the stop signal.
+    // The init has noticed that COMMAND continues, so no CONT follows the stop signal.
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
     run.barrier();
@@ -264,7 +262,7 @@ fn in_single_child_mode_it_reports_that_the_whole_group_continues_after_ctrl_z()
     run.type_in(b"\x1a");
     run.message(&format!("sent CONT to process group {main}"));
     run.received("main", SIGCONT);
-    // That was the terminal's stop; one from outside goes to COMMAND alone.
+    // That CONT undid the terminal's stop. A CONT from outside goes to COMMAND alone.
     run.signal(SIGCONT);
     run.message(&format!("sent CONT to process {main}"));
 }
@@ -278,8 +276,8 @@ fn as_pid_1_ctrl_z_does_not_hang_command_either() {
     }
 }
 
-/// COMMAND has exited after a stop, and `server`, which had the terminal with it, is
-/// waited for. Something stops it. No shell is there to continue it.
+/// COMMAND has exited after a stop, and the init waits for `server`, which was in the
+/// foreground with COMMAND. `stop` stops the server, and no shell can continue it.
 fn a_remaining_process_is_continued(setup: Setup, stop: fn(&mut Run)) {
     let script = ["on 15 exit 3", "fork server"];
     let mut run = setup.script(script).spawn();
@@ -304,7 +302,7 @@ fn a_remaining_process_is_continued(setup: Setup, stop: fn(&mut Run)) {
     assert_eq!(run.status(), 3);
 }
 
-/// These surroundings: as PID 1, and as an ordinary process that leads the session.
+/// As PID 1, and as an ordinary process. Both lead the terminal's session.
 fn leaders(options: &[&str]) -> [Setup; 2] {
     [pid_1_on_terminal(options), on_terminal(options)]
 }
@@ -331,9 +329,9 @@ fn a_remaining_process_that_reads_the_terminal_in_the_background_is_continued() 
 }
 
 #[test]
-fn a_remaining_process_that_no_terminal_has_stopped_stays_so() {
+fn a_remaining_process_that_no_terminal_has_stopped_stays_stopped() {
     needs!(pid_namespace(), subreaper());
-    // As a debugger does. Only KILL is sure to end it.
+    // The process is stopped as by a debugger, so only KILL is certain to end it.
     let over = format!("--kill-after={:?}", scaled(600));
     let options = ["--delay-term=20ms", &over];
     for setup in leaders(&options).into_iter().chain([init(options).pid1()]) {
@@ -362,7 +360,7 @@ fn a_group_with_commands_old_number_does_not_receive_the_terminal() {
     kill(init, SIGTERM);
     run.wait("stop", "ready");
     run.tell("main", "exit 4");
-    // Reported once COMMAND was reaped, and its group seen to be gone.
+    // This is logged once COMMAND has been reaped and its group is known to be gone.
     run.message("exited with status 4");
     run.tell("other", &format!("fork-as stranger {number} group"));
     run.wait("other", "fork-as true");
@@ -379,7 +377,7 @@ fn a_group_with_commands_old_number_does_not_receive_the_terminal() {
 
 #[test]
 fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited() {
-    needs!(native("it makes no ptrace(2) for the init"), strace());
+    needs!(native("the emulator makes no ptrace(2) call for the init"), strace());
     // A shell leads the session, and would continue the job.
     let setup = init(["-c"]).wrapped(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     let mut run = setup.terminal(Terminal::Leader).script(["default 20"]).start();
@@ -394,7 +392,7 @@ fn the_init_does_not_stop_itself_for_a_command_that_was_stopped_and_has_exited()
 }
 
 #[test]
-fn a_member_that_is_stopped_while_command_runs_stays_so() {
+fn a_member_that_is_stopped_while_command_runs_stays_stopped() {
     needs!(pid_namespace(), subreaper());
     for mut run in leaders(&[]).map(|setup| setup.script(["orphan member"]).start()) {
         run.tell("member", "default 20");
@@ -477,7 +475,7 @@ fn an_interactive_container_is_interrupted_even_in_the_drain() {
 
 #[test]
 fn remaining_processes_of_command_receive_no_hup() {
-    // It would be, if COMMAND led the terminal's session.
+    // They would receive one if COMMAND led the terminal's session.
     needs!(pid_namespace());
     let mut run = pid_1_on_terminal(&["--delay-term", "20ms"])
         .exits_on(SIGTERM, 3)
@@ -504,7 +502,7 @@ fn a_shell_has_job_control() {
     let leader = |setup: Setup| setup.terminal(Terminal::Leader);
     let pid_1 =
         |setup: Setup| setup.pid1().wrapped(["setsid", "--ctty"]).terminal(Terminal::Foreign);
-    // As `unshare --pid` on a terminal: the session and its leader are outside.
+    // As with `unshare --pid` on a terminal, the session and its leader are outside.
     let outside = |setup: Setup| setup.pid1().terminal(Terminal::Leader);
     needs!(pid_namespace());
     for place in [leader, pid_1, outside] {
@@ -524,8 +522,8 @@ fn pid_1_that_does_not_lead_the_terminals_session_continues_command() {
     run.received("main", SIGCONT);
 }
 
-/// A real bash that has started the init with these options as a job; `end` is what
-/// stands at the line's end.
+/// A real bash that has started the init with these options as a job. `end` is the end of
+/// the typed line.
 fn job_of_bash(options: &[&str], end: &[u8]) -> Run {
     job_of_bash_in(&[], options, end)
 }
@@ -564,7 +562,7 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
             run.received("main", SIGCONT);
             // Without -c COMMAND has a session of its own.
             let foreground = if options == ["-c"] { main } else { init };
-            assert_eq!(run.foreground_group(), foreground, "{options:?}: no read was waited for");
+            assert_eq!(run.foreground_group(), foreground, "{options:?}: before any read");
         }
         run.type_in(b"\x03");
         run.received("main", SIGINT);
@@ -575,7 +573,8 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
         run.received("main", SIGCONT);
         run.type_in(b"echo here >&2\n");
         run.message("here");
-        // Without a CONT, that COMMAND's group has no terminal turns out when it reads.
+        // Without a CONT, the init learns only from COMMAND's first read that COMMAND is in
+        // the background.
         let with_cont = bring_to_the_foreground(&mut run, init);
         if options == ["-c"] && !with_cont {
             run.tell("main", "default 21");
@@ -589,8 +588,8 @@ fn as_a_shells_job_it_gives_the_terminal_back_and_takes_it_again() {
     }
 }
 
-/// Brings a running job to the foreground. From 5.3 on, bash also sends it CONT; returns
-/// whether it does.
+/// Brings a running job to the foreground. Since 5.3, bash also sends it CONT. Returns
+/// whether it did.
 fn bring_to_the_foreground(run: &mut Run, init: Pid) -> bool {
     let is_new = "(( BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503 ))";
     let with_cont = Command::new("bash").args(["-c", is_new]).status().unwrap().success();

@@ -12,7 +12,7 @@ use support::*;
 
 #[test]
 fn if_it_may_not_query_stderr_its_messages_still_arrive() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let filtered = || by_storm(&["seccomp", "no-fstat-of-stderr"]);
         let mut run = at(place, init(["-v"]).wrapped(filtered())).start();
@@ -38,7 +38,7 @@ fn if_it_may_not_wait_for_signals_it_reports_that_once_and_keeps_reaping() {
     run.message("cannot wait for signals");
     let looks = || fs::read_to_string(&trace).unwrap().lines().count();
     let (before, begin) = (looks(), Instant::now());
-    until("five looks", || looks() >= before + 5);
+    until("five more calls", || looks() >= before + 5);
     assert!(begin.elapsed() >= ms(390), "it spins: {:?}", begin.elapsed());
     run.wait("one", "ready");
     run.tell("one", "exit 0");
@@ -51,12 +51,12 @@ fn if_it_may_not_wait_for_signals_it_reports_that_once_and_keeps_reaping() {
 
 #[test]
 fn if_it_may_not_wait_for_signals_they_still_take_effect() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let filtered = by_storm(&["seccomp", "no-sigtimedwait"]);
         let setup = init(["-v", "--delay-term=50ms"]).wrapped(filtered.clone());
         works(at(place, setup).start(), "no sigtimedwait");
-        // Each message that fails raises a PIPE.
+        // Each message that cannot be written raises PIPE.
         let (reader, writer) = pipe();
         drop(reader);
         let setup = init(["-v"]).wrapped(filtered).stderr(writer);
@@ -66,11 +66,12 @@ fn if_it_may_not_wait_for_signals_they_still_take_effect() {
 
 #[test]
 fn if_it_may_not_wait_for_signals_each_one_arrives_once() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "no-sigtimedwait"]));
         let mut run = at(place, setup).start();
-        // The lowest is taken first: one that stayed pending would hide those after it.
+        // The lowest number is taken first, so a signal that stayed pending would hide the
+        // later ones.
         let signals = [SIGHUP, SIGTERM, SIGWINCH, 32, 34, 64];
         for signal in signals {
             run.signal(signal);
@@ -82,13 +83,13 @@ fn if_it_may_not_wait_for_signals_each_one_arrives_once() {
 
 #[test]
 fn if_it_may_not_wait_for_signals_or_query_them_it_reads_them() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         for filter in ["no-sigpending", "no-sigpending-on-this-kernel"] {
             let filtered = || by_storm(&["seccomp", filter]);
             let setup = init(["-v", "--delay-term=50ms"]).wrapped(filtered());
             works(at(place, setup).start(), filter);
-            // Each message that fails raises a PIPE.
+            // Each message that cannot be written raises PIPE.
             let (reader, writer) = pipe();
             drop(reader);
             let setup = init(["-v"]).wrapped(filtered()).stderr(writer);
@@ -99,7 +100,7 @@ fn if_it_may_not_wait_for_signals_or_query_them_it_reads_them() {
 
 #[test]
 fn if_it_reads_its_signals_every_one_arrives() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "no-sigpending"]));
         let mut run = at(place, setup).start();
@@ -107,7 +108,7 @@ fn if_it_reads_its_signals_every_one_arrives() {
             run.signal(signal);
             run.received("main", signal);
         }
-        // Of a real-time signal each one counts.
+        // Real-time signals queue, so both arrive.
         for signal in [64, SIGUSR2, 64] {
             run.signal(signal);
         }
@@ -120,7 +121,7 @@ fn if_it_reads_its_signals_every_one_arrives() {
 #[test]
 fn if_it_reads_its_signals_no_other_program_inherits_the_descriptor() {
     let name = test_name!();
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(name) {
         let setup = init(["-s"]).stop_cmd(&[]);
         let mut run = at(place, setup.wrapped(by_storm(&["seccomp", "no-sigpending"]))).start();
@@ -141,12 +142,12 @@ fn if_it_reads_its_signals_no_other_program_inherits_the_descriptor() {
 
 #[test]
 fn if_it_cannot_receive_signals_at_all_it_reports_that_and_exits_with_command() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let setup = init(["-s"]).wrapped(by_storm(&["seccomp", "no-signalfd"]));
         let mut run = at(place, setup).start();
         let message = run.message("signals");
-        assert!(message.contains("COMMAND"), "what ends the container: {message}");
+        assert!(message.contains("COMMAND"), "it says what ends the container: {message}");
         run.tell("main", "orphan one session");
         run.wait("one", "ready");
         run.tell("one", "exit 0");
@@ -161,7 +162,7 @@ fn if_it_cannot_receive_signals_at_all_it_reports_that_and_exits_with_command() 
 
 #[test]
 fn if_setsid_is_refused_signals_still_reach_the_group() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         for filter in ["no-setsid", "no-setsid-on-this-kernel"] {
             let setup = init(["--delay-term=20ms"]).wrapped(by_storm(&["seccomp", filter]));
@@ -183,8 +184,9 @@ fn if_setsid_is_refused_signals_still_reach_the_group() {
 
 #[test]
 fn if_setsid_is_refused_a_signal_from_command_to_its_group_does_not_reach_the_init() {
-    needs!(native("the filter is the machine's own"));
-    // With the test's own group it would reach other tests: the init leads one.
+    needs!(native("the filter would apply to the emulator"));
+    // The init leads its own group, because in the test's group the signal would reach
+    // other tests.
     let setup = init(["--delay-term=60"]).wrapped(by_storm(&["seccomp", "no-setsid"])).in_group(0);
     let mut run = setup.start();
     run.tell("main", "kill 0 15");
@@ -195,10 +197,10 @@ fn if_setsid_is_refused_a_signal_from_command_to_its_group_does_not_reach_the_in
 
 #[test]
 fn if_setsid_is_refused_kill_after_still_ends_the_children_of_a_stop_command() {
-    needs!(native("the filter is the machine's own"), strace());
+    needs!(native("the filter would apply to the emulator"), strace());
     let setup = init(["--kill-after=300ms"]).stop_cmd(&["fork helper"]);
     let mut run = setup.wrapped(by_storm(&["seccomp", "no-setsid"])).start();
-    // The clock can run out meanwhile, but KILL comes when the helper is there.
+    // The clock may run out meanwhile, but KILL cannot be sent before the helper runs.
     let held = Held::in_fork(run.pid());
     run.signal(SIGTERM);
     run.wait("helper", "ready");
@@ -210,7 +212,7 @@ fn if_setsid_is_refused_kill_after_still_ends_the_children_of_a_stop_command() {
 
 #[test]
 fn if_setsid_and_setpgid_are_refused_signals_still_reach_command() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let setup = init(["--delay-term=20ms"]).wrapped(by_storm(&["seccomp", "no-setpgid"]));
         works(at(place, setup).start(), "neither");
@@ -219,7 +221,7 @@ fn if_setsid_and_setpgid_are_refused_signals_still_reach_command() {
 
 #[test]
 fn under_seccomp_filters_it_starts_drains_and_stops() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         for filter in ["docker", "old-kernel", "old-runtime"] {
             let options = ["-s", "-v", "--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"];
@@ -227,7 +229,7 @@ fn under_seccomp_filters_it_starts_drains_and_stops() {
             let setup = init(options).passing(writer, 9);
             let mut run = at(place, setup.wrapped(by_storm(&["seccomp", filter]))).start();
             assert_eq!(status_line(run.pid(), "Seccomp"), "2");
-            // The one that is passed is COMMAND's alone, once the loop runs.
+            // Once the loop runs, only COMMAND has the passed descriptor.
             run.barrier();
             only_open(run.pid(), &[1, 2]);
             run.signal(SIGTERM);
@@ -241,7 +243,7 @@ fn under_seccomp_filters_it_starts_drains_and_stops() {
 
 #[test]
 fn without_proc_on_an_old_kernel_no_descriptor_stays_open() {
-    needs!(pid_namespace(), native("the filter is the machine's own"));
+    needs!(pid_namespace(), native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let (_reader, writer) = pipe();
         let mut words = in_mounts_of_its_own("while umount -l /proc 2>/dev/null; do :; done");
@@ -259,9 +261,9 @@ fn without_proc_on_an_old_kernel_no_descriptor_stays_open() {
 
 #[test]
 fn on_an_old_kernel_no_descriptor_stays_open_even_if_there_are_thousands() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
-        // More than the kernel names at once to the init.
+        // More descriptors than one getdents64(2) returns to the init.
         let mut setup = init::<_, &str>([]).wrapped(by_storm(&["seccomp", "old-kernel"]));
         let (_reader, writer) = pipe();
         for number in 100..200 {
@@ -278,14 +280,14 @@ fn on_an_old_kernel_no_descriptor_stays_open_even_if_there_are_thousands() {
 
 #[test]
 fn on_an_old_kernel_it_closes_only_the_descriptors_that_proc_lists() {
-    needs!(native("the filter is the machine's own"), strace());
+    needs!(native("the filter would apply to the emulator"), strace());
     let dir = TempDir::new();
     let trace = dir.path("trace");
     let strace = ["strace", "-qq", "--trace=prlimit64", "-o", trace.to_str().unwrap()];
     for words in [vec![], by_storm(&["seccomp", "old-kernel"])] {
         let words = words.into_iter().chain(strace.map(String::from));
         assert_eq!(init::<_, &str>([]).wrapped(words).command(["true"]).finish().status, 0);
-        // Without /proc, the limit says how far to try.
+        // The init needs the limit only if it has to close descriptors without /proc.
         let asked = fs::read_to_string(&trace).unwrap();
         assert!(!asked.contains("RLIMIT_NOFILE"), "{asked}");
     }

@@ -38,7 +38,7 @@ fn kill_after_ends_processes_that_do_not_exit() {
 
 #[test]
 fn the_clock_of_kill_after_does_not_run_in_the_drain() {
-    // The drain lasts longer than the clock.
+    // The drain lasts longer than --kill-after.
     let mut run = init(["--kill-after", "300ms"]).drain_cmd(&[]).start();
     run.signal(SIGTERM);
     run.wait("drain", "ready");
@@ -59,7 +59,7 @@ fn the_clock_of_kill_after_starts_once() {
     let start = Instant::now();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    // A clock that restarted with each would not run out while they come.
+    // A clock that restarted with each TERM would not run out during this loop.
     while !run.has_ended() && start.elapsed() < patience() {
         run.try_signal(SIGTERM);
         std::thread::sleep(ms(20));
@@ -85,7 +85,7 @@ fn the_clock_of_kill_after_starts_even_when_nothing_is_delivered() {
 fn kill_after_ends_the_stop_command_too() {
     needs!(strace());
     let mut run = init(["--kill-after", "200ms"]).stop_cmd(&["fork helper"]).start();
-    // The clock can run out meanwhile, but KILL comes when the helper is there.
+    // The clock may run out meanwhile, but KILL cannot be sent before the helper runs.
     let held = Held::in_fork(run.pid());
     let start = Instant::now();
     run.signal(SIGTERM);
@@ -104,8 +104,8 @@ fn kill_after_ends_a_stop_command_that_outlives_command() {
     let setup = init(["--kill-after=200ms"]).exits_on(SIGUSR1, 4);
     let mut run = setup.stop_cmd(&["kill $MAINPID 10"]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
-    // The init does not continue until the stop command has ended COMMAND, however long
-    // that takes: the clock can run out, but KILL cannot come first.
+    // The init is held until the stop command has ended COMMAND. The clock may run out
+    // meanwhile, but KILL cannot come first.
     let held = Held::in_fork(pid);
     let start = Instant::now();
     run.signal(SIGTERM);
@@ -162,7 +162,7 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
         run.received("main", SIGTERM);
         assert_eq!(run.status(), 137);
         run.gone("far");
-        // What would have got TERM later got SIGKILL.
+        // A process that would get TERM later gets KILL instead.
         assert_eq!(run.signals("far"), []);
     }
 }
@@ -170,7 +170,7 @@ fn with_wait_all_as_pid_1_kill_after_ends_every_process() {
 #[test]
 fn with_wait_all_as_pid_1_kill_after_ends_every_process_without_proc_too() {
     needs!(pid_namespace());
-    // All of them were signalled by one kill(2) when COMMAND exited.
+    // One kill(2) signalled all of them when COMMAND exited.
     let setup = scenarios::without_proc(init(["--wait-all", "--kill-after=500ms"]).pid1());
     let mut run = setup.script(["orphan far session"]).start();
     run.wait("far", "ready");
@@ -201,7 +201,7 @@ fn kill_after_0_never_kills() {
     let mut run = init(["--kill-after", "0"]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    // The subject is that nothing comes.
+    // No KILL may arrive, so the test has no event to wait for.
     std::thread::sleep(ms(100));
     run.barrier();
 }

@@ -1,4 +1,4 @@
-//! `--drain-file` in the manual page's OPTIONS: each test is one of its sentences.
+//! `--drain-file`: each test covers one sentence about it in the manual page.
 
 mod support;
 use std::ffi::OsStr;
@@ -12,13 +12,13 @@ fn marks(file: impl AsRef<Path>) -> Setup {
     init(["--delay-term=50ms", "--drain-file"]).arg(file.as_ref())
 }
 
-/// Runs `true` with this drain file; the status and the messages.
+/// Runs `true` with this drain file. Returns the status and the messages.
 fn with_file(file: impl AsRef<Path>) -> (i32, String) {
     let run = marks(file).command(["true"]).finish();
     (run.status, run.stderr)
 }
 
-/// The usage error for a path, or for one below `dir`.
+/// The status and the message of the usage error for a path.
 fn refusal(path: &Path, reason: &str) -> (i32, String) {
     let path = path.display();
     let right = "(try a new file in a writable directory)";
@@ -61,7 +61,7 @@ fn it_is_there_before_the_drain_signal_and_the_drain_command() {
 }
 
 #[test]
-fn a_file_that_exists_at_the_drain_is_no_failure() {
+fn a_file_that_exists_at_the_drain_is_not_a_failure() {
     let dir = TempDir::new();
     let file = dir.path("draining");
     let mut run = marks(&file).exits_on(SIGTERM, 0).start();
@@ -146,7 +146,7 @@ fn a_directory_that_may_not_be_written_is_refused_at_the_start() {
     let user = ["setpriv", "--reuid=54331", "--regid=54331", "--clear-groups"];
     let run = marks(&file).for_any_user().wrapped(user).command(["true"]).finish();
     assert_eq!((run.status, run.stderr), refusal(&file, "Permission denied"));
-    // A mount that cannot be written.
+    // A read-only mount.
     let script = "mount -t tmpfs -o ro none \"$0\" && exec \"$@\"";
     let words = ["unshare", "--mount", "sh", "-c", script, dir.path(".").to_str().unwrap()]
         .map(str::to_string);
@@ -204,7 +204,7 @@ fn it_works_in_a_root_with_nothing_but_the_program() {
     needs!(pid_namespace());
     let root = TempDir::new();
     let setup = init(["--delay-term=50ms", "--drain-file=/draining"]).for_any_user();
-    // Of a dynamic build the loader and its libraries are part of the program.
+    // A dynamic build also needs the loader and the libraries.
     let script = "for file in $(ldd \"$1\" \"$2\" 2>/dev/null | grep -o '/[^ :]*' | sort -u) \"$1\" \"$2\"; do
             mkdir -p \"$0${file%/*}\" && cp \"$file\" \"$0$file\" || exit
         done

@@ -1,4 +1,4 @@
-//! `--measure-drain` in the manual page's OPTIONS: each test is one of its sentences.
+//! `--measure-drain`: each test covers one sentence about it in the manual page.
 
 #![allow(unsafe_code)]
 
@@ -17,14 +17,14 @@ fn sleeps(pid: Pid) -> u64 {
     status_line(pid, "voluntary_ctxt_switches").parse().unwrap()
 }
 
-/// Waits until a process sleeps that has woken this often since it had slept `before`.
+/// Waits until a process sleeps and has gone to sleep `times` times more than `before`.
 fn until_slept(pid: Pid, before: u64, times: u64) {
     until("a wake of the init", || sleeps(pid) >= before + times);
     until_idle(pid);
 }
 
-/// Sends TERM, and waits until the drain has begun and the init sleeps. Returns how often
-/// it has slept by then.
+/// Sends TERM, and waits until the drain has begun and the init sleeps. Returns the init's
+/// process ID and how often it has gone to sleep.
 fn begin(run: &mut Run) -> (Pid, u64) {
     let pid = run.pid();
     run.signal(SIGTERM);
@@ -33,7 +33,7 @@ fn begin(run: &mut Run) -> (Pid, u64) {
     (pid, sleeps(pid))
 }
 
-/// An init that measures, with a /proc that has only the net/snmp of a directory.
+/// An init with `--measure-drain` and a /proc that has only net/snmp, which is in `dir`.
 fn with_counter(dir: &TempDir, args: &[&str]) -> Setup {
     fs::create_dir(dir.path("net")).unwrap();
     set_counter(dir, "0");
@@ -53,7 +53,7 @@ fn set_counter(dir: &TempDir, counter: &str) {
 fn in_network_of<T: Send>(pid: Pid, act: impl FnOnce() -> T + Send) -> T {
     let namespace = fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
     let act = || {
-        // SAFETY: an open descriptor; the namespace is that of this thread alone.
+        // SAFETY: the descriptor is open, and only this thread changes its namespace.
         let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
         assert_eq!(entered, 0, "{}", std::io::Error::last_os_error());
         act()
@@ -76,7 +76,7 @@ fn the_connections_of_each_second_are_counted_exactly() {
         let connect = |address: SocketAddr, count: usize| {
             (0..count).for_each(|_| drop(TcpStream::connect(address).unwrap()));
         };
-        // Those before the drain do not count.
+        // Connections before the drain do not count.
         connect(four, 2);
         let (pid, before) = begin(&mut run);
         for (second, count) in (0..).zip([7, 5, 0, 1]) {

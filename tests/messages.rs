@@ -1,5 +1,5 @@
-//! DIAGNOSTICS in the manual page, and its OPTIONS for messages: what is said,
-//! and that saying it holds nothing up.
+//! DIAGNOSTICS in the manual page, and the options for messages: the text of each message,
+//! and that writing it never blocks the init.
 
 mod support;
 use std::fs;
@@ -10,11 +10,11 @@ use support::*;
 
 const NONE: [&str; 0] = [];
 
-// ------------------------------------------------------------ what they say
+// ---------------------------------------------------------------- their text
 
 #[test]
 fn a_drain_is_reported_step_by_step() {
-    // The drain ends with the drain command, so that no step depends on the time.
+    // The drain ends with the drain command, so no step depends on time.
     let mut run = init(NONE).drain_cmd(&[]).start();
     let main = run.hello("main")[0];
     let name = init_name();
@@ -35,7 +35,7 @@ fn a_drain_is_reported_step_by_step() {
     run.received("main", SIGTERM);
     run.tell("main", "exit 0");
     let line = run.message("exited with status 0");
-    // The group has no other member, and so nothing is waited for.
+    // The group has no other member, so the init waits for nothing.
     let begin = format!("{name}process {main} exited with status 0, ");
     assert!(line.starts_with(&begin) && line.ends_with("s after it was sent TERM\n"), "{line}");
     assert_eq!(run.status(), 0);
@@ -143,7 +143,7 @@ fn verbose_names_real_time_signals() {
 }
 
 #[test]
-fn verbose_tells_a_rewriting() {
+fn verbose_reports_a_rewrite() {
     let mut run = init(["-v", "-r", "USR1:USR2"]).start();
     run.signal(SIGUSR1);
     run.received("main", SIGUSR2);
@@ -163,7 +163,7 @@ fn verbose_adds_every_reaped_child() {
 
 #[test]
 fn quiet_leaves_errors() {
-    // The steps of the drain are none.
+    // The steps of the drain are not errors.
     let mut run = init(["-q", "--delay-term=50ms"]).exits_on(SIGTERM, 0).start();
     run.signal(SIGTERM);
     run.signal(SIGTERM);
@@ -197,7 +197,7 @@ fn nothing_is_written_on_stdout() {
 
 #[test]
 fn each_message_is_one_line_in_one_write() {
-    // A datagram is what one write made it.
+    // Each write is one datagram.
     let (reader, writer) = UnixDatagram::pair().unwrap();
     let mut run = init(["-v", "--delay-term=50ms"]).stderr(OwnedFd::from(writer)).start();
     run.signal(SIGUSR1);
@@ -243,7 +243,7 @@ fn a_full_pipe_does_not_block_the_init_if_rwf_nowait_is_refused() {
         let inject = format!("pwritev2:error={error}");
         scenarios::goes_on(init(["-v", "--delay-term=20ms"]).failing(&[&inject]).stderr(writer));
 
-        // And what can be written is written.
+        // A message that fits is written.
         let mut run = init(["-v"]).failing(&[&inject]).start();
         run.signal(SIGUSR1);
         run.message("USR1");
@@ -265,8 +265,8 @@ fn a_terminal_that_no_process_reads_does_not_block_the_init() {
     scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
 }
 
-/// A terminal that no process reads, with so many bytes less in it than it takes: the
-/// same in every run, as the kernel is waited for where it moves bytes on.
+/// A terminal that no process reads, filled to `missing` bytes below its capacity. It waits
+/// until the kernel has moved bytes to the reader's side, so each run has the same level.
 fn stalled_terminal(missing: usize) -> (OwnedFd, OwnedFd) {
     const WHAT_A_READER_IS_OFFERED: i32 = 4095;
     let full = |most| {
@@ -283,7 +283,7 @@ fn stalled_terminal(missing: usize) -> (OwnedFd, OwnedFd) {
 
 #[test]
 fn an_almost_full_terminal_does_not_block_the_init() {
-    // At some levels it takes the body of a short line, and waits with its end.
+    // At some levels a terminal takes the body of a short line and then blocks on its end.
     for missing in (0..100).step_by(8) {
         let (_master, slave) = stalled_terminal(missing);
         scenarios::goes_on(init(["-v", "--delay-term=1ms"]).stderr(slave));
@@ -298,7 +298,7 @@ fn a_line_to_a_terminal_is_at_most_1024_bytes() {
     let mut run = finished.spawn();
     assert_eq!(run.status(), 127);
     let mut written = Vec::new();
-    // The terminal has no other end now: the read fails after the last byte.
+    // No process has the other end open, so the read fails after the last byte.
     let _ = fs::File::from(master).read_to_end(&mut written);
     let line = String::from_utf8_lossy(&written).replace("\r\n", "\n");
     assert!(line.starts_with(&init_name()), "{line}");
@@ -354,7 +354,7 @@ fn nothing_is_written_to_a_stderr_that_is_open_for_reading() {
 
 #[test]
 fn help_into_a_full_pipe_is_ended_by_a_signal() {
-    needs!(native("its calls are not those of the machine"));
+    needs!(native("the emulator's system calls are different"));
     for signal in [SIGTERM, SIGINT] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -367,7 +367,7 @@ fn help_into_a_full_pipe_is_ended_by_a_signal() {
 
 #[test]
 fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
-    needs!(pid_namespace(), native("its calls are not those of the machine"));
+    needs!(pid_namespace(), native("the emulator's system calls are different"));
     for signal in [SIGTERM, SIGINT] {
         let (_reader, writer) = pipe();
         fill(&writer);
@@ -385,17 +385,17 @@ fn help_into_a_full_pipe_is_ended_by_a_signal_as_pid_1() {
 
 #[test]
 fn help_continues_after_a_short_write() {
-    needs!(native("its calls are not those of the machine"));
+    needs!(native("the emulator's system calls are different"));
     let (master, slave) = stalled_terminal(600);
     let mut run = init(["--help"]).command(NONE).stdout(slave).spawn();
-    // A stop ends the write behind what the terminal could take.
+    // A stop ends the write after the bytes that the terminal could take.
     until_in_write(run.child());
     until_state(run.child(), 'S');
     kill(run.child(), SIGSTOP);
     until_state(run.child(), 'T');
     kill(run.child(), SIGCONT);
     let mut written = Vec::new();
-    // The read fails when no process has the other end any more.
+    // The read fails when no process has the other end open any more.
     let _ = fs::File::from(master).read_to_end(&mut written);
     assert_eq!(run.status(), 0);
     let written = String::from_utf8_lossy(&written).replace("\r\n", "\n");
@@ -424,7 +424,7 @@ fn help_and_version_that_cannot_be_written_are_reported_as_a_failure() {
     }
 }
 
-// -------------------------------------------- signals of the init's writing
+// ------------------------------------------------- signals raised by writing
 
 #[test]
 fn a_command_that_cannot_run_has_its_status_even_if_stderr_cannot_be_written() {
@@ -456,7 +456,7 @@ fn it_works_with_a_dead_log_reader() {
 }
 
 #[test]
-fn a_dead_log_reader_does_not_affect_as_pid_1_or_with_an_ignored_pipe() {
+fn a_dead_log_reader_does_not_affect_pid_1_or_an_init_with_pipe_ignored() {
     needs!(pid_namespace());
     for setup in [init(["-v"]).pid1(), init(["-v"]).ignoring(SIGPIPE)] {
         let (reader, writer) = pipe();
@@ -504,7 +504,7 @@ fn a_pipe_signal_that_waits_while_the_init_writes_is_delivered() {
         let pid = run.pid();
         kill(pid, SIGSTOP);
         until_state(pid, 'T');
-        // The lower one comes first, and its message fails.
+        // HUP comes first, because its number is lower, and its message cannot be written.
         kill(pid, SIGPIPE);
         kill(pid, SIGHUP);
         kill(pid, SIGCONT);

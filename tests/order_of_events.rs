@@ -1,4 +1,4 @@
-//! Events that come together: which one counts first, and what a wait waits for.
+//! Events that arrive together: which one counts first, and when a wait ends.
 
 mod support;
 
@@ -18,8 +18,8 @@ fn the_exit_of_command_counts_before_a_stop_signal_that_came_with_it() {
     needs!(strace());
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
-    // The init is busy while both come: its next wait hands out TERM, the lower
-    // number, before CHLD.
+    // The init is busy while both arrive. Its next wait returns TERM before CHLD, because
+    // TERM has the lower number.
     let held = Held::in_kill(pid);
     run.signal(SIGUSR1);
     run.received("main", SIGUSR1);
@@ -46,7 +46,7 @@ fn the_exit_of_command_counts_first_after_a_stop_of_the_init_too() {
 #[test]
 fn the_exit_of_command_counts_first_if_pending_signals_cannot_be_queried() {
     needs!(native("strace would make the emulator's own calls fail"), strace());
-    // The init is busy for a while with a first delivery, as both come.
+    // The init is still busy with a first delivery when both arrive.
     let injections = ["rt_sigpending:error=EPERM", "kill:delay_exit=700000:when=1"];
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).failing(&injections).start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
@@ -103,8 +103,8 @@ fn an_interrupted_wait_continues_to_the_same_deadline() {
     let start = Instant::now();
     run.signal(SIGTERM);
     run.message("draining for");
-    // Each of these interrupts sigtimedwait with EINTR. A wait that restarted
-    // each time would not end for as long as they come.
+    // Each of these interrupts sigtimedwait with EINTR. A wait that restarted each time
+    // would not end during this loop.
     while !run.stderr().contains("drained for") {
         kill(pid, SIGSTOP);
         until_state(pid, 'T');
@@ -126,18 +126,18 @@ fn a_zombie_inherited_across_exec_is_reaped() {
 
 #[test]
 fn it_sleeps_in_one_call_until_a_signal_or_the_deadline_comes() {
-    needs!(native("its own wakes"));
+    needs!(native("the emulator wakes by itself"));
     let mut run = init(["--delay-term", "60"]).start();
     run.signal(SIGTERM);
     run.message("draining for");
     let pid = run.pid();
     until_state(pid, 'S');
     let before = status_line(pid, "voluntary_ctxt_switches");
-    // Whoever polls, polls in this time.
+    // A loop that polls would wake in this time.
     std::thread::sleep(ms(300));
     assert_eq!(status_line(pid, "voluntary_ctxt_switches"), before);
     run.barrier();
-    until("its way back to sleep", || status_line(pid, "voluntary_ctxt_switches") != before);
+    until("the init sleeps again", || status_line(pid, "voluntary_ctxt_switches") != before);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! DESCRIPTION in the manual page, its first sentence: the duties of PID 1, in a
-//! PID namespace of its own.
+//! The first sentence of DESCRIPTION in the manual page: the duties of PID 1. Each init
+//! runs in its own PID namespace.
 
 mod support;
 use std::fs;
@@ -7,7 +7,7 @@ use support::*;
 
 const NONE: [&str; 0] = [];
 
-/// Delivers, drains, stops, and hands the status over.
+/// The init reaps, forwards, drains, stops, and exits with COMMAND's status.
 fn does_its_work(setup: Setup) {
     let setup = setup.arg("--delay-term=50ms").stop_cmd(&[]);
     let mut run = scenarios::as_pid_1_it_reaps(setup);
@@ -104,7 +104,8 @@ fn no_signal_ends_it_before_command_ends() {
     needs!(pid_namespace());
     skip_lost_signals("pid1: no_signal_ends_it_before_command_ends");
     let mut run = init(NONE).pid1().start();
-    // From the inside, KILL and STOP too, which the kernel keeps from PID 1.
+    // From inside the namespace, this includes KILL and STOP, which the kernel keeps from
+    // PID 1.
     for signal in every_signal().into_iter().chain([SIGKILL, SIGSTOP, SIGCHLD]) {
         if [SIGTSTP, SIGTTIN, SIGTTOU].contains(&signal) {
             continue;
@@ -172,8 +173,8 @@ fn a_full_table_of_processes_does_not_end_it() {
 
 #[test]
 fn a_full_table_of_descriptors_does_not_end_it() {
-    needs!(pid_namespace(), native("the emulator needs some itself"));
-    // The stop command cannot even load its libraries then, so it has failed.
+    needs!(pid_namespace(), native("the emulator needs descriptors as well"));
+    // The stop command cannot load its libraries, so it fails.
     let mut run = init(["-v", "--delay-term=50ms"]).stop_cmd(&[]).pid1().start();
     no_more_descriptors(run.pid());
     run.signal(SIGTERM);
@@ -187,7 +188,7 @@ fn a_full_table_of_descriptors_does_not_end_it() {
 #[test]
 fn no_failed_system_call_after_the_start_ends_it() {
     needs!(pid_namespace(), native("strace would make the emulator's own calls fail"), strace());
-    // strace cannot be PID 1's parent in its namespace, so here it is not PID 1.
+    // strace cannot be the parent of PID 1 in its namespace, so this init is not PID 1.
     for injections in [
         vec!["close_range:error=ENOSYS"],
         vec!["chdir:error=EACCES"],
@@ -231,7 +232,7 @@ fn a_delivery_that_fails_does_not_end_it() {
     }
 }
 
-// ------------------------------------------------------------- surroundings
+// ------------------------------------------------------------- environments
 
 #[test]
 fn it_works_as_pid_1() {
@@ -297,17 +298,17 @@ fn it_works_on_a_terminal() {
 #[test]
 fn the_working_directory_can_be_unmounted() {
     needs!(pid_namespace());
-    // A volume that the init has as its directory can be unmounted later.
+    // A volume that the init was started in can be unmounted later.
     let dir = TempDir::new();
     let (_keep, end) = pipe();
     let mut run = init(NONE).pid1().cwd(dir.path("")).passing(end, 5).start();
-    // It leaves after the fork, while COMMAND runs already.
+    // The init leaves it after the fork, when COMMAND may already run.
     run.barrier();
     let cwd = fs::read_link(format!("/proc/{}/cwd", run.pid())).unwrap();
     assert_eq!(cwd.to_str(), Some("/"));
 }
 
-// --------------------------------------------------------- what it is made of
+// ------------------------------------------------------- threads and memory
 
 #[test]
 fn it_has_one_thread() {
@@ -320,7 +321,7 @@ fn it_has_one_thread() {
 
 #[test]
 fn its_loop_allocates_nothing() {
-    needs!(native("the emulator does"));
+    needs!(native("the emulator allocates memory"));
     let mut run = init(["-v", "--delay-term=100ms"]).stop_cmd(&["exit 1"]).start();
     run.barrier();
     let maps = format!("/proc/{}/maps", run.pid());

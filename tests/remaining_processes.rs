@@ -1,6 +1,6 @@
-//! The wait for COMMAND's process group after a stop, in the manual page a part of
-//! STOP SEQUENCE: which processes still count as alive, and which of them
-//! get TERM or CONT, so that no answer is cut and no container hangs.
+//! The wait for COMMAND's process group after a stop (STOP SEQUENCE in the manual page):
+//! which processes still count as alive, and which of them get TERM or CONT. No answer may
+//! be cut off, and no container may hang.
 
 #![allow(unsafe_code)]
 
@@ -15,15 +15,15 @@ use support::*;
 
 const SERVER: [&str; 1] = ["fork server"];
 
-/// As PID 1 with these options and a short delay. COMMAND dies of the stop signal, as
-/// npm and sh do, and leaves what the script starts.
+/// As PID 1 with these options and a short delay. COMMAND dies of the stop signal, as npm
+/// and sh do. The processes that the script starts remain.
 fn pid_1(options: &[&str], stop_signal: i32, script: &[&str]) -> Setup {
     let setup = init(options).arg("--delay-term=20ms").pid1();
     setup.exits_on(stop_signal, 3).script(script.iter().copied())
 }
 
-/// Waits until these processes are ready, and returns the init's process ID, which
-/// cannot be asked for once COMMAND has exited.
+/// Waits until these processes are ready. Returns the init's process ID, which cannot be
+/// looked up once COMMAND has exited.
 fn started(run: &mut Run, names: &[&str]) -> Pid {
     for name in names {
         run.wait(name, "ready");
@@ -32,13 +32,13 @@ fn started(run: &mut Run, names: &[&str]) -> Pid {
     run.pid()
 }
 
-/// Sends the stop signal, and waits until COMMAND is gone.
+/// Sends the stop signal, and waits until COMMAND has been reaped.
 fn stop(run: &mut Run, init: Pid, signal: i32) {
     kill(init, signal);
     run.reaped("main");
 }
 
-/// Each of these wakes makes the init look at the group again: more looks than it
+/// Wakes the init repeatedly. Each wake makes it check the group again, more often than it
 /// needs to conclude that the group is gone.
 fn still_waits(run: &mut Run, init: Pid, name: &str) {
     kill(init, SIGUSR2);
@@ -55,7 +55,7 @@ fn still_waits(run: &mut Run, init: Pid, name: &str) {
     run.received(name, SIGUSR2);
 }
 
-/// The signals that ask a process to stop, of those that it has received.
+/// The stop signals that a process has received.
 fn stops(run: &mut Run, name: &str) -> Vec<i32> {
     run.ping(name);
     stops_until_now(run, name)
@@ -133,12 +133,12 @@ fn with_a_member_of_another_parent(setup: Setup) -> (Run, Pid) {
     (run, init)
 }
 
-/// COMMAND is stopped, and `member` exits and stays a zombie, because `parent` is stopped
+/// Stops COMMAND. Then `member` exits and stays a zombie, because `parent` is suspended
 /// and reaps nothing.
 fn leave_a_zombie_with_command(run: &mut Run, init: Pid) {
     let (parent, member) = (run.pid_of("parent"), run.pid_of("member"));
     stop(run, init, SIGTERM);
-    // Not before COMMAND's exit, which orphans the parent's group and continues it.
+    // Not before COMMAND's exit, which orphans the parent's group and so continues it.
     kill(parent, SIGSTOP);
     until_state(parent, 'T');
     run.tell("member", "exit 0");
@@ -189,14 +189,14 @@ fn a_server_that_proc_lists_but_does_not_let_the_init_read_may_finish_its_answer
 #[test]
 fn a_hidden_server_next_to_a_visible_zombie_may_finish_its_answer() {
     needs!(pid_namespace());
-    // What every scan sees is a member of the group, and it is dead.
+    // Each scan sees a member of the group, and that member is dead.
     let setup = scenarios::with_a_hiding_proc(pid_1(&[], SIGTERM, &SERVER), "hidepid=2");
     let (mut run, init) = with_a_member_of_another_parent(setup);
     run.wait("server", "ready");
     hide(&mut run, "server");
     leave_a_zombie_with_command(&mut run, init);
     still_waits(&mut run, init, "server");
-    // The init can reap the zombie then, and learns that the group is gone.
+    // Then the init can reap the zombie and notice that the group is gone.
     kill(run.pid_of("parent"), SIGKILL);
     waits_for_server(run, init);
 }
@@ -225,7 +225,7 @@ fn if_proc_may_hide_processes_a_visible_zombie_proves_nothing() {
         let (mut run, init) = with_a_member_of_another_parent(setup);
         let start = Instant::now();
         leave_a_zombie_with_command(&mut run, init);
-        // It looks, and there could be others, which only KILL is sure to end.
+        // The init scans. There may be hidden members, which only KILL is certain to end.
         kill(init, SIGUSR2);
         let (at, status) = run.status_at();
         assert_eq!(status, 3);
@@ -271,7 +271,7 @@ fn kill_after_ends_a_server_that_proc_hides() {
     assert_eq!(stops_until_now(&mut run, "server"), [SIGTERM]);
 }
 
-/// The init has no descriptor left in the moment in which COMMAND exits.
+/// When COMMAND exits, the init is limited to this number of descriptors.
 fn a_server_may_finish_with_descriptors(name: &str, descriptors: u64) {
     if lacks(name, &[pid_namespace()]) {
         return;
@@ -285,7 +285,7 @@ fn a_server_may_finish_with_descriptors(name: &str, descriptors: u64) {
 
 #[test]
 fn with_one_free_descriptor_for_proc_a_server_may_finish_its_answer() {
-    // 0 is free: it can list /proc, and open nothing in it.
+    // Only 0 is free, so the init can list /proc but open nothing in it.
     a_server_may_finish_with_descriptors(
         "with_one_free_descriptor_for_proc_a_server_may_finish_its_answer",
         3,
@@ -313,7 +313,7 @@ fn a_server_that_two_scans_have_missed_may_finish_its_answer() {
 
 #[test]
 fn if_proc_cannot_be_listed_a_server_may_finish_its_answer() {
-    needs!(pid_namespace(), native("the filter is the machine's own"));
+    needs!(pid_namespace(), native("the filter would apply to the emulator"));
     for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
         let setup = pid_1(&[], SIGTERM, &SERVER).wrapped(by_storm(&["seccomp", filter]));
         let mut run = setup.spawn();
@@ -335,8 +335,8 @@ fn without_proc_a_server_may_finish_its_answer() {
 #[test]
 fn a_server_may_finish_its_answer_while_a_member_forks_and_exits_repeatedly() {
     needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
-    // The listing of /proc is older than what is read of each process: the member is
-    // dead by then, and the server, which it has started meanwhile, is not listed.
+    // /proc is listed before each process is read. By then the member is dead, and the
+    // server, which the member has started meanwhile, is not in the list.
     let mut run = pid_1(&[], SIGTERM, &["orphan gap group", "fork member"]).spawn();
     let init = started(&mut run, &["gap", "member"]);
     let [number, ..] = run.hello("member");
@@ -344,7 +344,7 @@ fn a_server_may_finish_its_answer_while_a_member_forks_and_exits_repeatedly() {
     let stat = format!("/proc/{number}/stat");
     let held = Held::before_open(init, &stat);
     stop(&mut run, init, SIGTERM);
-    until("the look at the member", || is_before_open(init, &stat));
+    until("the scan reads the member", || is_before_open(init, &stat));
     run.tell("member", &format!("fork-as server {}", number - 1));
     run.wait("member", "fork-as true");
     run.wait("server", "ready");
@@ -356,7 +356,7 @@ fn a_server_may_finish_its_answer_while_a_member_forks_and_exits_repeatedly() {
     assert_eq!(run.status(), 3);
 }
 
-/// The process with the number before this one exits and is reaped.
+/// `gap`, whose ID is `number - 1`, exits and is reaped.
 fn free_number_before(run: &mut Run, number: Pid) {
     assert_eq!(run.hello("gap")[0], number - 1, "{}", run.story());
     run.tell("gap", "exit 0");
@@ -365,14 +365,15 @@ fn free_number_before(run: &mut Run, number: Pid) {
 
 // ------------------------------------- processes that ignore the stop signal
 
-/// `helper` ignores this signal, as what a shell starts with `&` ignores INT and QUIT.
+/// `helper` ignores this signal, as a process that a shell starts with `&` ignores INT and
+/// QUIT.
 fn ignores(run: &mut Run, helper: &str, signal: i32) {
     run.tell(helper, &format!("ignore {signal}"));
     run.ping(helper);
 }
 
-/// COMMAND has exited. The helper, which did not notice why, receives TERM once and has
-/// time to exit.
+/// COMMAND has exited. The helper did not notice the stop signal, so it receives TERM once
+/// and has time to exit.
 fn helper_receives_term(mut run: Run, init: Pid) {
     run.received("helper", SIGTERM);
     still_waits(&mut run, init, "helper");
@@ -384,10 +385,10 @@ fn helper_receives_term(mut run: Run, init: Pid) {
 #[test]
 fn a_helper_that_ignores_the_rewritten_signal_receives_term_once() {
     needs!(pid_namespace());
-    // A real-time signal's place is beyond the masks of /proc/PID/stat.
+    // The masks in /proc/PID/stat do not include real-time signals.
     for signal in [SIGHUP, SIGINT, SIGQUIT, 34, 64] {
         let case = format!("{}: signal {signal}", test_name!());
-        if signal >= 34 && lacks(&case, &[native("it renumbers real-time signals")]) {
+        if signal >= 34 && lacks(&case, &[native("the emulator renumbers real-time signals")]) {
             continue;
         }
         let options = ["--rewrite", &format!("TERM:{signal}")];
@@ -432,7 +433,7 @@ fn a_background_job_of_a_shell_does_not_keep_the_container_up() {
     let line = "tail -f /dev/null & exec \"$@\"";
     let words = ["--", "sh", "-c", line, "sh"].map(std::ffi::OsString::from);
     let mut run = setup.command(words.into_iter().chain(probe)).start();
-    // Only then does it ignore QUIT for sure.
+    // Only then is it certain to ignore QUIT.
     until_executed(run.child(), "tail");
     run.signal(SIGTERM);
     assert_eq!(run.status(), 0);
@@ -458,7 +459,7 @@ fn every_helper_that_ignores_the_stop_signal_receives_term_once() {
 #[test]
 fn with_wait_all_a_helper_that_ignores_the_stop_signal_receives_term_once() {
     needs!(pid_namespace(), subreaper());
-    // Without a drain, too: the group received the stop signal, and is left out.
+    // The same without a drain. The group received the stop signal, so --wait-all skips it.
     let setup = || init(["--wait-all", "--rewrite=TERM:QUIT"]).exits_on(SIGQUIT, 3);
     for setup in [setup().pid1(), setup().hosted(), setup().arg("--delay-term=20ms").pid1()] {
         let mut run = setup.script(["fork helper"]).spawn();
@@ -495,7 +496,7 @@ fn a_zombie_next_to_a_helper_that_ignores_the_stop_signal_does_not_count() {
 #[test]
 fn a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once() {
     needs!(pid_namespace());
-    // In /proc/PID/status they come before the signal masks.
+    // The groups come before the signal masks in /proc/PID/status.
     let groups: Vec<u32> = (1_000_000_000..1_000_060_000).collect();
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &["fork helper"]);
     let setup = setup.before_exec(move || {
@@ -512,7 +513,7 @@ fn a_helper_in_very_many_groups_that_ignores_the_stop_signal_receives_term_once(
 }
 
 /// With `TERM:INT`: COMMAND exits, and `master` and `worker` remain. The worker ignores
-/// INT, as those of Celery and puma do while their master finishes.
+/// INT, as workers of Celery and puma do while their master finishes.
 fn with_a_worker() -> (Run, Pid) {
     let script = ["fork master", "fork worker"];
     let mut run = pid_1(&["--rewrite=TERM:INT"], SIGINT, &script).spawn();
@@ -521,11 +522,11 @@ fn with_a_worker() -> (Run, Pid) {
     (run, init)
 }
 
-/// The worker's requests are not lost as long as this master runs.
+/// The worker is not signalled while its master runs, so no request is lost.
 fn worker_is_spared(run: &mut Run, init: Pid) {
     stop(run, init, SIGTERM);
     still_waits(run, init, "worker");
-    // A look that no signal brings about comes once a second.
+    // The init also checks once a second without a signal.
     std::thread::sleep(ms(1200));
     still_waits(run, init, "worker");
     assert_eq!(stops(run, "worker"), [0; 0]);
@@ -535,7 +536,7 @@ fn worker_is_spared(run: &mut Run, init: Pid) {
 fn workers_that_ignore_the_stop_signal_receive_none_while_their_master_finishes() {
     needs!(pid_namespace());
     let (mut run, init) = with_a_worker();
-    // The other way of not ignoring it than the probe's own, which blocks all signals.
+    // A caught signal is not ignored either. By default, the probe blocks all signals.
     run.tell("master", &format!("catch {SIGINT}"));
     run.ping("master");
     worker_is_spared(&mut run, init);
@@ -559,7 +560,7 @@ fn workers_that_ignore_the_stop_signal_receive_term_once_their_master_has_exited
 #[test]
 fn a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it() {
     needs!(pid_namespace());
-    // Also one whose default is to be ignored, as sigwait(3) takes it then.
+    // This includes a signal that is ignored by default, because sigwait(3) receives it.
     for signal in [SIGINT, SIGWINCH] {
         let options = ["--rewrite", &format!("TERM:{signal}")];
         let mut run = pid_1(&options, signal, &SERVER).spawn();
@@ -576,7 +577,7 @@ fn a_process_that_blocks_the_stop_signal_and_waits_for_it_does_not_ignore_it() {
 #[test]
 fn a_process_that_blocks_an_ignored_stop_signal_and_waits_for_it_does_not_ignore_it() {
     needs!(pid_namespace());
-    // As an init below this one does, which a shell has started with `&`.
+    // A nested init that a shell has started with `&` does this.
     let mut run = pid_1(&["--rewrite=TERM:INT"], SIGINT, &SERVER).spawn();
     let init = started(&mut run, &["server"]);
     run.tell("server", &format!("ignore-blocked {SIGINT}"));
@@ -608,7 +609,7 @@ fn a_helper_that_ignores_term_as_well_is_waited_for() {
 #[test]
 fn a_hidden_process_that_ignores_the_stop_signal_is_waited_for() {
     needs!(pid_namespace());
-    // What it does with the signal cannot be read.
+    // Its disposition of the signal cannot be read.
     let setup = pid_1(&["--rewrite=TERM:QUIT"], SIGQUIT, &SERVER);
     let mut run = scenarios::with_a_hiding_proc(setup, "hidepid=2").spawn();
     let init = started(&mut run, &["server"]);
@@ -645,7 +646,7 @@ fn suspend(run: &mut Run, name: &str) {
     until_state(pid, 'T');
 }
 
-/// As PID 1 with these options. COMMAND exits on the signal.
+/// As PID 1 with these options. COMMAND exits on `signal`.
 fn a_stopped_member_receives_term(name: &str, options: &[&str], signal: i32) {
     if lacks(name, &[pid_namespace()]) {
         return;
@@ -696,7 +697,7 @@ fn a_stopped_helper_that_ignored_the_stop_signal_receives_term_and_is_continued(
     ignores(&mut run, "helper", SIGQUIT);
     kill(init, SIGTERM);
     run.received("main", SIGQUIT);
-    // After the CONT that followed QUIT.
+    // Not before the CONT that follows QUIT.
     until_idle(init);
     suspend(&mut run, "helper");
     run.tell("main", "exit 3");
@@ -767,7 +768,7 @@ fn no_cont_follows_a_stop_signal_that_is_rewritten_to_stop() {
 #[test]
 fn no_cont_discards_a_drain_signal_of_the_same_step() {
     for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
-        // A drain of no length: both are sent in one step.
+        // The drain ends at once, so both signals are sent in one step.
         let mut run = init(["--drain-signal", &signal.to_string()]).start();
         run.signal(SIGTERM);
         run.received("main", SIGTERM);
@@ -803,8 +804,9 @@ fn cont_follows_the_stop_signal_after_a_drain_signal_of_an_earlier_step() {
 
 // ------------------------------------------- processes of another user
 
-/// A drain-init of an ordinary user, in whose COMMAND's group a setuid program, `helper`,
-/// may become root. The setup is one for any user. None if no such program can be run here.
+/// drain-init as an ordinary user. `helper`, a setuid program in COMMAND's group, has
+/// become root. The setup must be one for any user. Returns None if setuid programs do not
+/// work here.
 fn with_a_setuid_helper(name: &str, setup: Setup) -> Option<(Run, Pid)> {
     if lacks(name, &[pid_namespace(), other_users()]) {
         return None;

@@ -20,7 +20,7 @@ fn if_command_cannot_be_forked_the_status_is_1_and_the_reason_is_printed() {
         assert_eq!(run.started, [""; 0]);
 
         let Some(group) = group("pids", name) else { return };
-        // unshare itself is one of two.
+        // As PID 1, the init is the second process, after unshare.
         group.set("pids.max", if place == Place::Pid1 { "2" } else { "1" });
         let run = entering(at(place, init::<_, &str>([])), &group).finish();
         assert_eq!(run.status, 1, "pids cgroup: {run:?}");
@@ -73,7 +73,7 @@ fn if_a_drain_command_cannot_be_forked_the_drain_continues_as_if_it_had_failed()
 fn without_memory_after_its_start_it_keeps_working() {
     for &place in places(test_name!()) {
         let mut run = at(place, init(["-v", "-s", "--stop-cmd=true"])).start();
-        // Not a page more than it has.
+        // The init cannot get another page.
         limit(run.pid(), libc::RLIMIT_AS, 1);
         limit(run.pid(), libc::RLIMIT_DATA, 0);
         run.signal(SIGWINCH);
@@ -81,7 +81,7 @@ fn without_memory_after_its_start_it_keeps_working() {
         run.tell("main", "burst 50");
         run.wait("main", "burst done");
         run.signal(SIGTERM);
-        // The stop command has no memory to be started with.
+        // The init has no memory left to start the stop command.
         run.received("main", SIGTERM);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
@@ -105,7 +105,7 @@ fn a_command_that_the_kernel_kills_for_its_memory_ends_with_137() {
 #[test]
 fn with_the_descriptors_at_their_limit_it_starts_and_stops() {
     for &place in places(test_name!()) {
-        // One more than the standard ones, which programs are loaded with.
+        // One more than the standard three, because loading a program takes one.
         let setup = init(["--delay-term=50ms"]);
         let probe = setup.probe_words("main", &[]);
         let words = ["--", "prlimit", "--nofile=256:"].map(Into::into).into_iter().chain(probe);
@@ -117,7 +117,7 @@ fn with_the_descriptors_at_their_limit_it_starts_and_stops() {
 #[test]
 fn without_a_free_descriptor_for_a_stop_command_the_signal_is_delivered() {
     for &place in places(test_name!()) {
-        // With none, a dynamically linked shell cannot be loaded.
+        // Without a free descriptor, a dynamically linked shell cannot be loaded.
         let mut run = at(place, init(["--stop-cmd=kill -USR1 $MAINPID"])).start();
         limit(run.pid(), libc::RLIMIT_NOFILE, 0);
         run.signal(SIGTERM);
@@ -126,7 +126,7 @@ fn without_a_free_descriptor_for_a_stop_command_the_signal_is_delivered() {
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
 
-        // With four it can.
+        // With four descriptors it can.
         let mut run = at(place, init(["--stop-cmd=kill -USR1 $MAINPID"])).start();
         limit(run.pid(), libc::RLIMIT_NOFILE, 4);
         run.signal(SIGTERM);

@@ -33,7 +33,7 @@ fn with_c_sigkill_goes_to_command_alone() {
 #[test]
 fn with_c_as_pid_1_no_signal_leaves_the_namespace() {
     needs!(pid_namespace());
-    // Its group is that of unshare and of a bystander out here.
+    // Its group is also the group of unshare and of a bystander outside the namespace.
     let mut bystander = init(["-c"]).start();
     let group = stat(bystander.pid()).unwrap().group;
     let mut run = init(["-c", "--wait-all", "--kill-after", "50ms"]).pid1().in_group(group).start();
@@ -48,11 +48,11 @@ fn with_c_as_pid_1_no_signal_leaves_the_namespace() {
 
 #[test]
 fn a_signal_between_fork_and_setsid_is_not_lost() {
-    // USR1 is pending before the init is executed, so its first wait hands it
-    // out, while COMMAND has hardly been forked.
+    // USR1 is pending before the init is executed, so its first wait returns USR1, just
+    // after COMMAND was forked.
     for _ in 0..20 {
         let mut run = init::<_, &str>([]).pending(SIGUSR1).spawn();
-        // It ended COMMAND before that could block it, or COMMAND has told.
+        // USR1 ended COMMAND before COMMAND could block it, or COMMAND has reported it.
         run.ended_or("main", "signal 10");
         if run.has_ended() {
             assert_eq!(run.status(), 128 + SIGUSR1);
@@ -63,8 +63,8 @@ fn a_signal_between_fork_and_setsid_is_not_lost() {
 #[test]
 fn a_drain_command_that_must_end_before_its_setsid_does_end() {
     needs!(pid_namespace());
-    // The drain signal kills COMMAND, so that the drain command, just forked,
-    // gets its TERM.
+    // The drain signal kills COMMAND, so the drain command gets its TERM just after its
+    // fork.
     for _ in 0..10 {
         let mut run = init(["--drain-signal", "KILL", "--delay-term", "10"])
             .drain_cmd(&["on 15 exit 0"])
@@ -80,8 +80,8 @@ fn a_drain_command_that_must_end_before_its_setsid_does_end() {
 #[test]
 fn nothing_is_sent_to_a_reused_process_or_group_id() {
     needs!(pid_namespace());
-    // COMMAND is gone, the stop command still runs, and a stranger gets
-    // COMMAND's old number, as process and as group.
+    // COMMAND has exited, the stop command still runs, and an unrelated process gets
+    // COMMAND's old number as its process and group ID.
     for options in [vec!["--delay-term=0"], vec!["-c"]] {
         let setup = init(&options).arg(format!("--kill-after={:?}", scaled(400)));
         let mut run = setup.stop_cmd(&[]).pid1().start();
@@ -90,7 +90,7 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
         kill(init, SIGTERM);
         run.wait("stop", "ready");
         run.tell("main", "exit 4");
-        // Said once it has been reaped, and it was looked whether its group is gone.
+        // This is logged once COMMAND has been reaped and its group is known to be gone.
         run.message("exited with status 4");
         run.tell("stop", &format!("fork-as stranger {number} group"));
         run.wait("stop", "fork-as true");
@@ -98,11 +98,11 @@ fn nothing_is_sent_to_a_reused_process_or_group_id() {
         assert_eq!(run.hello("stranger")[0], number);
         kill(init, SIGUSR1);
         kill(init, SIGINT);
-        // Until the clock has run out, which kills the stop command's own.
+        // The stop command is killed when the clock of --kill-after has run out.
         run.gone("stop");
         assert_eq!(run.status(), 4);
-        let told = run.signals("stranger");
-        assert_eq!(told, [], "{}", run.story());
+        let received = run.signals("stranger");
+        assert_eq!(received, [], "{}", run.story());
     }
 }
 
@@ -121,7 +121,8 @@ fn nothing_is_sent_to_a_group_with_the_drain_commands_old_number() {
     run.tell("host", &format!("fork-as stranger {number} session"));
     run.wait("host", "fork-as true");
     run.wait("stranger", "ready");
-    // KILL ends far, which ignores TERM, and what remains of the commands' groups.
+    // KILL ends far, which does not exit on TERM, and the remaining members of the
+    // commands' groups.
     run.tell("main", "exit 5");
     assert_eq!(run.status(), 5);
     run.gone("far");
@@ -146,7 +147,7 @@ fn the_exit_of_an_orphan_with_commands_old_number_is_not_that_of_command() {
     assert_eq!(run.status(), 4);
 }
 
-/// Those of job control have tests of their own.
+/// Every signal except those of job control, which have tests of their own.
 fn every_signal_but_of_terminals() -> Vec<i32> {
     every_signal().into_iter().filter(|s| ![SIGTSTP, SIGTTIN, SIGTTOU].contains(s)).collect()
 }
@@ -210,7 +211,7 @@ fn another_signal_does_not_start_the_clock() {
     let mut run = init(["--kill-after", "50ms"]).start();
     run.signal(SIGINT);
     run.received("main", SIGINT);
-    // The subject is that nothing comes.
+    // No KILL may arrive, so the test has no event to wait for.
     std::thread::sleep(ms(150));
     run.barrier();
 }

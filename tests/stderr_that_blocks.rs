@@ -15,11 +15,11 @@ use reliability::*;
 use support::*;
 
 fn flags_of(fd: &OwnedFd) -> i32 {
-    // SAFETY: only asks.
+    // SAFETY: F_GETFL changes nothing.
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }
 }
 
-/// It works, verbosely, with this as stderr, whose flags it leaves alone.
+/// The init works with `-v` and this stderr, and does not change the flags of stderr.
 fn works_with_stderr(place: Place, stderr: OwnedFd, what: &str) {
     let kept = stderr.try_clone().unwrap();
     let before = flags_of(&kept);
@@ -48,7 +48,7 @@ fn a_full_stderr_never_blocks_it() {
 
         let pty = nix::pty::openpty(None, None).unwrap();
         // As Ctrl-S does.
-        // SAFETY: an open terminal.
+        // SAFETY: the terminal is open.
         assert_eq!(unsafe { libc::tcflow(pty.slave.as_raw_fd(), libc::TCOOFF) }, 0);
         works_with_stderr(place, pty.slave, "a stopped terminal");
 
@@ -79,13 +79,13 @@ fn a_stderr_that_loses_its_reader_loses_only_the_messages() {
 
 #[test]
 fn another_writer_that_fills_the_pipe_before_the_write_does_not_block_it() {
-    needs!(native("the filter is the machine's own"), strace());
+    needs!(native("the filter would apply to the emulator"), strace());
     for &place in places(test_name!()) {
         let (_pipe_reader, pipe) = pipe();
         let (_socket_reader, socket) = UnixStream::pair().unwrap();
         for writer in [pipe, socket.into()] {
             let other = writer.try_clone().unwrap();
-            // There RWF_NOWAIT is refused.
+            // This filter refuses RWF_NOWAIT.
             let setup = init(["-v"]).wrapped(by_storm(&["seccomp", "old-kernel"]));
             let mut run = at(place, setup.stderr(writer)).start();
             let pid = run.pid();
@@ -102,7 +102,7 @@ fn another_writer_that_fills_the_pipe_before_the_write_does_not_block_it() {
 
 #[test]
 fn a_pipe_of_another_user_is_written_on_an_old_kernel_while_it_is_less_than_half_full() {
-    needs!(pid_namespace(), native("the filter is the machine's own"), other_users());
+    needs!(pid_namespace(), native("the filter would apply to the emulator"), other_users());
     for &place in places(test_name!()) {
         for (filled, is_written) in [(0, true), (30_000, true), (40_000, false), (65_536, false)] {
             let (mut reader, writer) = pipe();
@@ -131,16 +131,16 @@ fn a_full_pipe_of_another_user_does_not_block_it() {
     }
 }
 
-/// As PID 1 without /proc, behind this filter, with all its messages.
+/// As PID 1 without /proc, under this filter, with `-v`.
 fn verbose_without_proc(filter: &str) -> Setup {
     scenarios::without_proc(init(["-v"])).wrapped(by_storm(&["seccomp", filter]))
 }
 
 #[test]
 fn a_message_that_does_not_fit_is_dropped_and_not_written_in_another_way() {
-    // In another way it could wait if another process had taken the room. Here
-    // there is room, so that it would arrive.
-    needs!(native("the filter is the machine's own"), pid_namespace());
+    // Another way of writing could block if another process had filled the pipe. Here
+    // the pipe has room, so such a message would arrive.
+    needs!(native("the filter would apply to the emulator"), pid_namespace());
     let (pipe_reader, pipe) = pipe();
     let (socket_reader, socket) = UnixStream::pair().unwrap();
     let readers = [pipe_reader, fs::File::from(OwnedFd::from(socket_reader))];
@@ -156,7 +156,7 @@ fn a_message_that_does_not_fit_is_dropped_and_not_written_in_another_way() {
 
 #[test]
 fn if_it_may_not_send_to_a_socket_its_messages_still_arrive() {
-    needs!(native("the filter is the machine's own"));
+    needs!(native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let (mut reader, writer) = UnixStream::pair().unwrap();
         let setup = init(["-v"]).wrapped(by_storm(&["seccomp", "no-send-to-stderr"]));
@@ -169,12 +169,12 @@ fn if_it_may_not_send_to_a_socket_its_messages_still_arrive() {
 
 #[test]
 fn a_full_stderr_that_only_poll_reports_does_not_block_it() {
-    needs!(native("the filter is the machine's own"), pid_namespace());
+    needs!(native("the filter would apply to the emulator"), pid_namespace());
     let (_socket_reader, socket) = UnixStream::pair().unwrap();
     let (_master, terminal) = terminal_pair();
     for stderr in [OwnedFd::from(socket), terminal] {
         fill(&stderr);
-        // Without /proc the terminal cannot be opened again, and takes no RWF_NOWAIT.
+        // Without /proc the terminal cannot be opened again, and it refuses RWF_NOWAIT.
         let setup = verbose_without_proc("no-send-to-stderr");
         works(setup.stderr(stderr).start(), "full");
     }

@@ -19,7 +19,7 @@ fn after_the_drain_the_stop_signal_is_rewritten_as_asked() {
 
 #[test]
 fn a_signal_rewritten_to_a_stop_signal_starts_no_drain() {
-    // What was received counts.
+    // The received signal counts, not the one it is rewritten to.
     let mut run = init(["--delay-term", "60", "-r", "INT:TERM"]).start();
     run.signal(SIGINT);
     run.received("main", SIGTERM);
@@ -118,7 +118,7 @@ fn a_stop_command_that_cannot_be_started_is_reported_and_the_signal_is_delivered
 #[test]
 fn a_stop_command_that_cannot_be_forked_is_reported_and_the_signal_is_delivered() {
     needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
-    // A user with no other process, and with as many processes as it may have.
+    // The user has no processes but the init and COMMAND, which are as many as it may have.
     let setup = init(["--delay-term", "20ms"]).for_any_user();
     let user = 50_000 + std::process::id() % 10_000;
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
@@ -148,7 +148,7 @@ fn after_a_failed_stop_command_a_signal_rewritten_to_0_is_delivered_itself() {
 
 #[test]
 fn a_stop_command_can_signal_command_by_its_mainpid() {
-    // `--rewrite 15:0` in the inner init, a command that stops the server.
+    // As in the shell recipe: `--rewrite 15:0`, and a command that stops the server.
     let mut run = init(["-r", "15:0", "--delay-term", "50ms", "--stop-cmd", "kill -INT $MAINPID"])
         .exits_on(SIGINT, 0)
         .start();

@@ -1,9 +1,8 @@
-//! Storms: signals, orphans, fork bombs and races, by the thousand. Counted:
-//! nothing may be lost of what DESCRIPTION and STOP SEQUENCE in the
-//! manual page promise.
+//! Signals, orphans, fork bombs and races, by the thousand. The tests count them, because
+//! DESCRIPTION and STOP SEQUENCE in the manual page promise that nothing is lost.
 //!
-//! A short form by default, the full counts with FULL=1, one after the other
-//! (they would disturb each other's races). SEED=n for other random numbers.
+//! The counts are low by default and full with FULL=1. The tests run one after another,
+//! because they would disturb each other's races. SEED=n changes the random numbers.
 
 #![allow(unsafe_code)]
 
@@ -22,7 +21,7 @@ use reliability::{
 };
 use support::*;
 
-/// One storm at a time, of the machine's own binary.
+/// Allows one storm at a time, and none in an emulator.
 fn alone(name: &str) -> Option<MutexGuard<'static, ()>> {
     static STORM: Mutex<()> = Mutex::new(());
     if lacks(name, &[native("the races would be the emulator's")]) {
@@ -31,7 +30,7 @@ fn alone(name: &str) -> Option<MutexGuard<'static, ()>> {
     Some(STORM.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The init with these options, and storm with this act as its COMMAND.
+/// The init with these options. Its COMMAND is the program `storm` with this act.
 fn init_with(options: &[&str], act: &[&str]) -> Light {
     let words = [init_path().into_os_string()]
         .into_iter()
@@ -41,7 +40,7 @@ fn init_with(options: &[&str], act: &[&str]) -> Light {
     light(words)
 }
 
-/// What a pipe brings, until `count` bytes have come.
+/// Reads exactly `count` bytes from a pipe.
 fn read_exactly(pipe: &mut fs::File, count: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(count);
     while bytes.len() < count {
@@ -49,11 +48,11 @@ fn read_exactly(pipe: &mut fs::File, count: usize) -> Vec<u8> {
         let patience = i32::try_from(patience().as_millis()).unwrap();
         // SAFETY: ready is one valid entry.
         let found = unsafe { libc::poll(&raw mut ready, 1, patience) };
-        assert_eq!(found, 1, "COMMAND said {} of {count} bytes, and no more", bytes.len());
+        assert_eq!(found, 1, "COMMAND wrote only {} of {count} bytes", bytes.len());
         let mut some = [0; 4096];
         let wanted = some.len().min(count - bytes.len());
         let read = pipe.read(&mut some[..wanted]).unwrap();
-        assert_ne!(read, 0, "COMMAND keeps running");
+        assert_ne!(read, 0, "COMMAND has exited");
         bytes.extend_from_slice(&some[..read]);
     }
     bytes
@@ -66,10 +65,9 @@ fn wait_for_line(pipe: &mut fs::File, line: &str) {
 
 // ------------------------------------------------------------------ signals
 
-/// Sends all kinds of signals while COMMAND's children come and go. Standard
-/// signals merge while they wait, as the kernel has it; a TERM that is sent
-/// only when the one before has arrived does not, and real-time signals queue:
-/// these are counted.
+/// Sends all kinds of signals while COMMAND's children come and go. Real-time signals and
+/// TERM are counted: real-time signals queue, and each TERM is sent only when the one
+/// before it has arrived. Other standard signals may merge while they are pending.
 fn storm_of_signals(pid_1: bool) {
     let mut random = Random::new(1);
     let (stdin, stdin_end) = pipe();
@@ -87,7 +85,7 @@ fn storm_of_signals(pid_1: bool) {
     let (mut seen_terms, mut seen_queued) = (0, 0);
     let signals = rounds(5_000, 100_000);
     while sent < signals {
-        // A window: less than may queue, so that none is refused.
+        // Fewer signals than the kernel queues, so none is refused.
         let mut expected = 0;
         for _ in 0..100 {
             if random.one_in(2) {
@@ -112,12 +110,12 @@ fn storm_of_signals(pid_1: bool) {
         }
         assert_eq!((seen_terms, seen_queued), (terms, queued), "after {sent} signals");
     }
-    // It still does all it should: no zombie, the last signal, the status.
+    // The init still reaps, forwards a signal and exits with COMMAND's status.
     until("no zombie left", || {
         children(init.pid).iter().all(|&pid| stat(pid).is_none_or(|stat| stat.state != 'Z'))
     });
     drop(stdin_end);
-    // A WINCH of the storm may be what COMMAND ends with.
+    // COMMAND exits on this WINCH, or on one that is still pending from the storm.
     init.signal(SIGWINCH);
     assert_eq!(init.end(patience()), End::Exited(7));
     eprintln!("{sent} signals, {terms} TERM and {queued} real-time ones counted, none lost");
@@ -143,8 +141,8 @@ fn as_pid_1_a_storm_of_signals_loses_no_term_and_no_real_time_signal() {
 
 // ------------------------------------------------------------------ orphans
 
-/// Orphans that all end at the same moment, counted by what the init says of
-/// each in a file, which drops no line.
+/// Orphans that all end at the same moment. The init logs each one to a file, in which no
+/// line is lost, so the lines can be counted.
 fn storm_of_orphans(pid_1: bool) {
     let count = rounds(2_000, 20_000);
     let log = TempDir::new();
@@ -166,11 +164,11 @@ fn storm_of_orphans(pid_1: bool) {
         assert!(begin.elapsed() < 6 * patience(), "only {} of {count} were reaped", reaped());
         std::thread::sleep(ms(10));
     }
-    // Nothing is left but COMMAND.
+    // Only COMMAND remains.
     assert_eq!(children(init.pid).len(), 1, "children of the init");
     drop(stdin_end);
     assert_eq!(init.end(patience()), End::Exited(42));
-    assert_eq!(reaped(), count, "each one once");
+    assert_eq!(reaped(), count, "each orphan is reaped once");
     eprintln!("{count} orphans reaped");
 }
 
@@ -194,9 +192,9 @@ fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
     needs!(pid_namespace());
     let Some(_alone) = alone("a_fork_bomb_under_a_limit_of_processes_is_stopped") else { return };
     for (round, options) in [
-        // What outlives COMMAND is TERM's and, as PID 1, the kernel's.
+        // Processes that outlive COMMAND end by TERM or when PID 1 exits.
         &["--delay-term=100ms"][..],
-        // With a stop command that cannot be started: TERM after all.
+        // The stop command cannot be started, so TERM is sent instead.
         &["--stop-cmd=[\"/bin/true\"]", "--kill-after=1s"],
         &["--wait-all", "--kill-after=500ms"],
     ]
@@ -206,7 +204,7 @@ fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
     .enumerate()
     {
         let Some(group) = Group::new("pids", "bomb") else {
-            return skip(test_name!(), "no control group of pids can be made");
+            return skip(test_name!(), "a pids cgroup cannot be created");
         };
         group.set("pids.max", "100");
         let (mut stdout, stdout_end) = pipe();
@@ -229,8 +227,8 @@ fn a_fork_bomb_under_a_limit_of_processes_is_stopped() {
 
 // -------------------------------------------------------------------- races
 
-/// COMMAND ends in the same microsecond as the drain: its delay is moved by what
-/// came out of the round before, so that both orders stay about as frequent.
+/// COMMAND ends in the same microsecond as the drain. Each result moves the time at which
+/// COMMAND ends in the next round, so that both orders stay about equally frequent.
 #[test]
 fn a_command_that_ends_with_the_deadline_ends_the_init_with_its_status() {
     let Some(_alone) = alone("a_command_that_ends_with_the_deadline_ends_the_init_with_its_status")
@@ -251,12 +249,12 @@ fn a_command_that_ends_with_the_deadline_ends_the_init_with_its_status() {
         wait_for_line(&mut stdout, "ready");
         init.signal(SIGTERM);
         match init.end(patience()) {
-            // Before TERM, or in spite of it.
+            // COMMAND exited before TERM arrived, or in spite of it.
             End::Exited(7) => {
                 first += 1;
                 micros += 5;
             }
-            // TERM was first: COMMAND does not catch it.
+            // TERM was first, which COMMAND does not catch.
             End::Exited(143) => {
                 late += 1;
                 micros -= 5;
@@ -269,7 +267,7 @@ fn a_command_that_ends_with_the_deadline_ends_the_init_with_its_status() {
     assert!(first > tenth && late > tenth, "the race was missed: {first} to {late}");
 }
 
-/// The stop command has COMMAND end and ends itself, in either order.
+/// The stop command makes COMMAND exit and exits itself, in either order.
 #[test]
 fn a_stop_command_and_command_that_end_together_leave_commands_status() {
     let Some(_alone) = alone("a_stop_command_and_command_that_end_together_leave_commands_status")
@@ -292,12 +290,12 @@ fn a_stop_command_and_command_that_end_together_leave_commands_status() {
         init.signal(SIGTERM);
         match init.end(patience()) {
             End::Exited(7) => {}
-            // A stop command that fails before COMMAND has ended: TERM after all.
+            // The stop command failed before COMMAND had exited, so TERM was sent.
             End::Exited(143) if fails => killed += 1,
             other => panic!("round {round}: {other:?}"),
         }
     }
-    eprintln!("{count} rounds: TERM after all was first in {killed}");
+    eprintln!("{count} rounds: TERM was sent and came first in {killed}");
 }
 
 #[test]
@@ -316,9 +314,9 @@ fn a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     }
 }
 
-/// For PID 1 the kernel itself discards what comes before main can block it,
-/// which no init can prevent; so its parent has blocked TERM, and it must hold
-/// from the very first instant.
+/// The kernel discards a signal that reaches PID 1 before main can block it, which no init
+/// can prevent. The parent therefore blocks TERM, and then none may be lost from the very
+/// first instruction on.
 #[test]
 fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
     needs!(pid_namespace());
@@ -339,12 +337,12 @@ fn as_pid_1_a_stop_signal_in_the_first_two_milliseconds_is_never_lost() {
 
 // --------------------------------------------------------------------- soak
 
-/// What must not grow.
+/// The figures that must not grow.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
-    /// Kilobytes of memory of its own.
+    /// Private memory in use, in kilobytes.
     private: u64,
-    /// Kilobytes of data that it may use.
+    /// The size of the data segment, in kilobytes.
     data: u64,
     descriptors: usize,
     zombies: usize,
@@ -366,12 +364,12 @@ fn sample(pid: i32) -> Sample {
     }
 }
 
-/// Two inits live through all of it, one of them in a drain without end; beside
-/// them whole lives with drains and stop commands come and go. `make soak`.
+/// Two inits run all the time, one of them in an endless drain. Meanwhile short-lived
+/// inits drain and run stop commands. `make soak` runs this.
 #[test]
 #[ignore = "takes SECONDS_OF_SOAK; make soak runs it"]
 fn soak() {
-    assert!(!lacks("soak", &[pid_namespace()]), "needs root, as it runs PID 1s");
+    assert!(!lacks("soak", &[pid_namespace()]), "needs root, because its inits are PID 1");
     let seconds = std::env::var("SECONDS_OF_SOAK").ok().and_then(|s| s.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(3_600));
     let mut random = Random::new(7);
@@ -387,7 +385,7 @@ fn soak() {
             init
         })
         .collect();
-    // The first process that PID 1 has started is 2.
+    // The first process that PID 1 starts has the ID 2.
     let is_first = |pid: &i32| status_line(*pid, "NSpid").ends_with("\t2");
     let commands: Vec<i32> = long_lived
         .iter()
@@ -403,36 +401,37 @@ fn soak() {
     while begin.elapsed() < length {
         for init in &long_lived {
             for _ in 0..random.below(40) {
-                // COMMAND takes TSTP as STOP: CONT goes with it.
+                // TSTP stops COMMAND, so CONT follows each signal.
                 init.signal(*random.pick(&signals));
                 init.signal(SIGCONT);
                 sent += 2;
             }
         }
-        // A stop signal each, swallowed by the one that drains.
+        // The init that drains ignores this.
         long_lived[1].signal(SIGTERM);
         lives += 1;
         short_life(&mut random, lives);
 
-        // Looking costs more than the load: now and then.
+        // Sampling costs more than the load, so it is done only now and then.
         if lives % 4 != 0 {
             continue;
         }
-        // Zombies are there for as long as the init takes to wake.
+        // A zombie remains until the init has woken.
         let mut now: Vec<Sample> = Vec::new();
         until("no zombie", || {
             now = long_lived.iter().map(|init| sample(init.pid)).collect();
             now.iter().all(|sample| sample.zombies == 0)
         });
-        // COMMAND takes what it gets, so all that waits is soon gone: where it
-        // has come to a halt there is no load.
+        // COMMAND takes its pending signals quickly. If it does not, it has come to a halt
+        // and is no longer a load.
         for &command in &commands {
             until("COMMAND to have taken its real-time signals", || {
                 u64::from_str_radix(&status_line(command, "ShdPnd"), 16).unwrap() >> 33 == 0
             });
         }
         samples += 1;
-        // What is touched for the first time counts until a tenth is over.
+        // Memory that is touched for the first time counts as growth, so the first tenth
+        // of the run is left out.
         if begin.elapsed() < length / 10 {
             continue;
         }
@@ -455,7 +454,7 @@ fn soak() {
     }
 }
 
-/// An init from start to stop, with what it may be asked for at random.
+/// Runs an init with random options from its start to its stop.
 fn short_life(random: &mut Random, life: u64) {
     let stop_ok = storm_json(&["send-and-exit", "10", "0", "0"]);
     let stop_fails = storm_json(&["send-and-exit", "0", "0", "1"]);

@@ -9,7 +9,7 @@ use support::*;
 
 #[test]
 fn a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal() {
-    needs!(native("it knows no ptrace(2)"));
+    needs!(native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         let mut run = at(place, init::<_, &str>([])).script(["traceme", "default 15"]).start();
         run.wait("main", "traceme 0");
@@ -20,7 +20,7 @@ fn a_command_that_asks_to_be_traced_is_ended_by_the_stop_signal() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_receives_every_signal() {
-    needs!(native("it knows no ptrace(2)"));
+    needs!(native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).script(["traceme", "catch 10", "catch 35"]);
         let mut run = at(place, setup).start();
@@ -36,7 +36,7 @@ fn a_command_that_asks_to_be_traced_receives_every_signal() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_does_not_stop_at_an_ignored_signal() {
-    needs!(native("it knows no ptrace(2)"));
+    needs!(native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         // An ignored signal stops a traced process as well.
         let setup = init::<_, &str>([]).script(["traceme", "default 28", "ignore 1"]);
@@ -52,7 +52,7 @@ fn a_command_that_asks_to_be_traced_does_not_stop_at_an_ignored_signal() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_can_execute_another_program() {
-    needs!(native("it knows no ptrace(2)"));
+    needs!(native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         let setup = init(["--delay-term=20ms"]);
         let probe = setup.probe_words("main", &[]);
@@ -64,7 +64,7 @@ fn a_command_that_asks_to_be_traced_can_execute_another_program() {
 
 #[test]
 fn a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_signal() {
-    needs!(native("it knows no ptrace(2)"));
+    needs!(native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         let setup = init(["--delay-term=20ms"]).script(["traceme"]);
         let mut run = at(place, setup).start();
@@ -80,14 +80,14 @@ fn a_command_that_asks_to_be_traced_can_be_stopped_and_still_receives_the_stop_s
 
 #[test]
 fn a_stop_command_that_asks_to_be_traced_can_be_killed() {
-    needs!(native("it knows no ptrace(2)"));
+    needs!(native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         let setup = init::<_, &str>([]).stop_cmd(&["traceme", "default 1"]);
         let mut run = at(place, setup).start();
         run.signal(SIGTERM);
         run.wait("stop", "ready");
         kill(run.pid_of("stop"), SIGHUP);
-        // It has failed.
+        // The stop command has failed, so the stop signal is sent.
         run.received("main", SIGTERM);
         run.tell("main", "exit 7");
         assert_eq!(run.status(), 7);
@@ -96,7 +96,7 @@ fn a_stop_command_that_asks_to_be_traced_can_be_killed() {
 
 #[test]
 fn an_orphan_that_asks_to_be_traced_is_ended_by_wait_all() {
-    needs!(subreaper(), native("it knows no ptrace(2)"));
+    needs!(subreaper(), native("the emulator does not support ptrace(2)"));
     for &place in places(test_name!()) {
         let mut run = at(place, init(["--wait-all"])).script(["orphan far session"]).start();
         run.wait("far", "ready");

@@ -83,7 +83,7 @@ fn without_proc_and_dev_it_starts_drains_and_stops() {
         assert_eq!(run.ask("main", "fds"), ["0", "1", "2"]);
         run.signal(SIGTERM);
         run.wait("stop", "ready");
-        // There is no /dev/null: a pipe at its end.
+        // /dev/null is missing, so stdin is a pipe at end of file.
         assert_eq!(run.ask("stop", "stdin"), ["0 true"]);
         run.tell("stop", "exit 1");
         run.received("main", SIGTERM);
@@ -126,20 +126,20 @@ fn without_capabilities_privileges_or_a_known_user_it_starts_drains_and_stops() 
 
 #[test]
 fn the_writer_of_stdin_notices_that_command_has_closed_it() {
-    needs!(native("it has descriptors of its own"));
+    needs!(native("the emulator has descriptors of its own"));
     for &place in places(test_name!()) {
         let (reader, writer) = pipe();
         let setup = init(["-v", "--delay-term=50ms"]).stdin(reader);
         let mut run = at(place, setup.drain_cmd(&[])).start();
         run.barrier();
-        // With messages, too, which are opened for.
+        // The init opens stderr again for each message, and closes it.
         only_open(run.pid(), &[1, 2]);
         run.tell("main", "close 0");
         run.wait("main", "close 0");
         if place == Place::Ordinary {
             until("no process can read it", || {
                 let mut poll = libc::pollfd { fd: writer.as_raw_fd(), events: 0, revents: 0 };
-                // SAFETY: one descriptor, as said.
+                // SAFETY: poll is one valid entry.
                 unsafe { libc::poll(&raw mut poll, 1, 0) };
                 poll.revents & libc::POLLERR != 0
             });
@@ -156,7 +156,7 @@ fn the_writer_of_stdin_notices_that_command_has_closed_it() {
 
 #[test]
 fn it_keeps_stdin_only_if_that_is_its_controlling_terminal() {
-    needs!(native("it has descriptors of its own"));
+    needs!(native("the emulator has descriptors of its own"));
     for (terminal, kept) in [(Terminal::Leader, &[0, 1, 2][..]), (Terminal::Foreign, &[1, 2])] {
         let mut run = init::<_, &str>([]).terminal(terminal).start();
         run.barrier();
@@ -268,7 +268,7 @@ fn the_longest_possible_argument_list_reaches_command() {
         command.args(["--", "/bin/true"]).args(std::iter::repeat_n(&word, 20));
         match command.arg("y".repeat(filler)).status() {
             Ok(status) => {
-                assert_eq!(status.code(), Some(0), "COMMAND got a list that the init had");
+                assert_eq!(status.code(), Some(0), "COMMAND runs with the init's list");
                 true
             }
             Err(error) if error.raw_os_error() == Some(libc::E2BIG) => false,
@@ -276,7 +276,7 @@ fn the_longest_possible_argument_list_reaches_command() {
         }
     };
     let (mut least, mut most) = (0, 131_000);
-    // A tail of words makes room for it to be found below one word's limit.
+    // The words before it use up most of ARG_MAX, so the limit is within one more word.
     if works(most) {
         return skip("an argument list at ARG_MAX", "the stack's limit is not eight megabytes");
     }

@@ -1,5 +1,5 @@
-//! `--wait-all`, in the manual page a part of STOP SEQUENCE: which processes
-//! receive TERM when COMMAND has exited, and which do not.
+//! `--wait-all` (STOP SEQUENCE in the manual page): which processes receive TERM when
+//! COMMAND has exited, and which do not.
 
 #![allow(unsafe_code)]
 
@@ -20,7 +20,7 @@ fn places() -> [Setup; 2] {
 }
 
 /// COMMAND has left an orphan, `far`, in a session of its own. Returns the init's
-/// process ID, which cannot be asked for once COMMAND has exited.
+/// process ID, which cannot be looked up once COMMAND has exited.
 fn with_an_orphan(setup: Setup) -> (Run, Pid) {
     let mut run = setup.script(["orphan far session"]).start();
     run.wait("far", "ready");
@@ -28,8 +28,8 @@ fn with_an_orphan(setup: Setup) -> (Run, Pid) {
     (run, init)
 }
 
-/// COMMAND's group has received the stop signal, as a group, and COMMAND has exited.
-/// `server` remains of it.
+/// The stop signal was sent to COMMAND's group, and COMMAND has exited. `server` is the
+/// remaining member.
 fn with_a_signalled_group(surroundings: fn(Setup) -> Setup) -> Run {
     let setup = surroundings(init(["--wait-all", "--delay-term=20ms"]).pid1());
     let mut run = setup.exits_on(SIGTERM, 7).script(["fork server"]).start();
@@ -42,7 +42,7 @@ fn with_a_signalled_group(surroundings: fn(Setup) -> Setup) -> Run {
     run
 }
 
-/// They exit, and the init with COMMAND's status.
+/// These processes exit, and then the init exits with COMMAND's status.
 fn end(mut run: Run, names: &[&str]) {
     for name in names {
         run.tell(name, "exit 0");
@@ -50,13 +50,13 @@ fn end(mut run: Run, names: &[&str]) {
     assert_eq!(run.status(), 7);
 }
 
-// ------------------------------------------------ where /proc does not help
+// --------------------------------------------------- if /proc does not help
 
-/// COMMAND exits. `far`, which the init cannot find, receives TERM all the same.
+/// COMMAND exits. `far`, which the init cannot find, receives TERM anyway.
 fn receives_term(mut run: Run) {
     run.tell("main", "exit 7");
     run.received("far", SIGTERM);
-    // It looks again once a second, and finds no more than before.
+    // The init scans again once a second and finds no more than before.
     std::thread::sleep(ms(1200));
     run.ping("far");
     assert_eq!(run.signals("far"), [SIGTERM]);
@@ -77,7 +77,7 @@ fn a_process_that_proc_hides_receives_term() {
 
 #[test]
 fn if_proc_cannot_be_listed_every_process_receives_term() {
-    needs!(pid_namespace(), native("the filter is the machine's own"));
+    needs!(pid_namespace(), native("the filter would apply to the emulator"));
     for filter in ["no-getdents", "no-getdents-on-this-kernel"] {
         let setup = init(["--wait-all"]).pid1().wrapped(by_storm(&["seccomp", filter]));
         receives_term(with_an_orphan(setup).0);
@@ -96,7 +96,7 @@ fn if_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
 #[test]
 fn without_free_descriptors_every_process_receives_term() {
     needs!(pid_namespace());
-    // With three, one is free: /proc can be listed, and nothing in it opened.
+    // With three, one is free, so the init can list /proc but open nothing in it.
     for descriptors in [3, 0] {
         let (run, init) = with_an_orphan(init(["--wait-all"]).pid1());
         limit(init, libc::RLIMIT_NOFILE, descriptors);
@@ -115,10 +115,10 @@ fn without_memory_every_process_receives_term() {
 
 #[test]
 fn a_limit_of_500_kilobytes_of_data_is_enough() {
-    needs!(native("it needs more itself"));
+    needs!(native("the emulator needs more"));
     for options in [&[""; 0][..], &["--wait-all"]] {
         let setup = init(options).wrapped(["prlimit", "--data=500000:unlimited"]);
-        // COMMAND has the same limit, so it is a program that is known to need little.
+        // COMMAND has the same limit, so it is a program that needs little.
         let command = ["--".into(), init_path(), "--version".into()];
         assert_eq!(setup.command(command).finish().status, 0, "{options:?}");
     }
@@ -156,14 +156,14 @@ fn signalled(setup: Setup) -> Run {
 #[test]
 fn a_clean_up_command_of_a_signalled_process_receives_no_term() {
     needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
-    // The handler of TERM has started its command when the init lists /proc again: in one
-    // of these rounds it is held between the two, however often it lists it before.
+    // A TERM handler has started its command when the init lists /proc again. One of these
+    // rounds holds the init between the two, however often it lists /proc before.
     for listing in 1..=4 {
         let (mut run, init) = with_an_orphan(init(["--wait-all"]).pid1());
         let held = Held::before_nth_open(init, "/proc", listing);
         run.tell("main", "exit 7");
         run.reaped("main");
-        until("the listing, or the end of all", || is_before_open(init, "/proc") || is_idle(init));
+        until("the listing, or an idle init", || is_before_open(init, "/proc") || is_idle(init));
         run.ping("far");
         if run.signals("far") == [SIGTERM] {
             run.tell("far", "fork cleanup");
@@ -202,7 +202,7 @@ fn the_children_of_a_clean_up_command_receive_no_term_either() {
     needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
-        // A handler's shell starts what it runs as a child of its own.
+        // A handler's shell runs each command as its own child.
         run.tell("far", "fork shell");
         run.wait("shell", "ready");
         run.tell("shell", "fork cleanup");
@@ -260,8 +260,8 @@ fn a_process_that_exits_while_it_is_read_does_not_matter() {
     until("the end of child", || stat(child).is_none());
     drop(held);
     run.received("far", SIGTERM);
-    // If that had counted as a failure, all would have been signalled by one kill(2), and
-    // no later process would be.
+    // If that counted as a failed scan, one kill(2) would have signalled every process, and
+    // a later one would receive nothing.
     run.tell("far", "orphan late session");
     run.received("late", SIGTERM);
     end(run, &["late", "far"]);
@@ -284,7 +284,7 @@ fn a_clean_up_command_whose_parent_has_exited_receives_term() {
 }
 
 #[test]
-fn an_orphan_that_another_process_has_made_one_receives_term() {
+fn an_orphan_whose_parent_another_process_has_reaped_receives_term() {
     needs!(pid_namespace(), subreaper());
     // The init receives no CHLD for it, because far reaps the orphan's parent.
     for setup in places() {
@@ -339,8 +339,8 @@ fn a_process_that_is_put_into_the_namespace_later_receives_term() {
     let (mut run, init) = with_an_orphan(setup);
     run.tell("main", "exit 7");
     run.received("far", SIGTERM);
-    // As `docker exec` does: its parent is outside, and was not signalled.
-    // TERM can come before it catches TERM.
+    // As with `docker exec`, its parent is outside and was not signalled. TERM is blocked,
+    // because it may arrive before the probe catches it.
     let mut nsenter = std::process::Command::new("env")
         .args([
             "--block-signal=TERM",
@@ -366,7 +366,7 @@ fn after_any_number_of_scans_a_process_has_received_term_only_once() {
     needs!(pid_namespace(), subreaper());
     for setup in places() {
         let mut run = signalled(setup);
-        // Each of them is found by another look.
+        // A separate scan finds each of them.
         for late in ["first", "second", "third"] {
             run.tell("far", &format!("orphan {late} session"));
             run.received(late, SIGTERM);
@@ -397,7 +397,7 @@ fn an_orphan_with_the_number_of_a_signalled_process_receives_term() {
         run.wait("late", "ready");
         assert_eq!(run.hello("late")[0], number, "{}", run.story());
         run.ping("late");
-        assert_eq!(run.signals("late"), NONE, "it has a parent");
+        assert_eq!(run.signals("late"), NONE, "its parent still runs");
         run.tell("near", "exit 0");
         run.received("late", SIGTERM);
         end(run, &["late"]);

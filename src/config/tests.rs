@@ -343,7 +343,7 @@ fn an_error_about_a_variable_names_the_variable() {
         ),
     ] {
         let name = format!("DRAIN_INIT_{name}");
-        // It is checked even if the command line has set the same.
+        // The variable is checked even if the command line sets the same option.
         for args in [&["x"][..], &["--delay-term=1", "--stop-signal=1", "--stop-cmd=", "x"]] {
             assert_eq!(error_with(args, &[(&name, value)]), format!("{name}: {line}"));
         }
@@ -399,7 +399,7 @@ fn a_near_miss_has_a_suggestion() {
         );
         assert_eq!(warning(&format!("DRAIN_INIT_{name}=1")), expected);
     }
-    // Neither has a variable.
+    // These have no variable.
     for name in ["DRAIN_INIT_HELP", "DRAIN_INIT_VERSION", "DRAIN_INIT_NOSUCH"] {
         let expected = format!("ignoring unknown variable '{name}' (see --help)");
         assert_eq!(warning(&format!("{name}=1")), expected);
@@ -466,7 +466,7 @@ fn every_long_option_but_help_and_version_is_a_variable() {
     ] {
         assert!(!is_own(other.as_bytes()), "{other}");
     }
-    // It has a name alone.
+    // The entry has only a name.
     assert!(!Variables::default().take(b"DRAIN_INIT_DELAY_TERM"));
 }
 
@@ -624,7 +624,7 @@ fn a_carriage_return_at_the_end_of_a_value_is_named() {
     assert_eq!(error(&["--delay-term", "10\r", "x"]), line);
     // As with dumb-init.
     assert_eq!(config(&["-r15:3\r", "x"]).plan.rewrites.apply(Signal::TERM), Some(Signal::QUIT));
-    // To JSON it is white space.
+    // JSON treats it as white space.
     let variables = [("DRAIN_INIT_STOP_CMD", "[\"a\"]\r")];
     let stop_cmd = config_with(&["x"], &variables).stop_cmd.map(|named| named.value);
     assert_eq!(stop_cmd, Some(Cmd::Exec(&[c"a"])));
@@ -654,7 +654,7 @@ fn variables_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_probable_typo_is_a_name_that_only_begins_like_an_own_one() {
+fn a_probable_typo_is_an_unknown_name_that_begins_with_drain_init() {
     let is_unknown = |name: &str| {
         let word = format!("{name}=1");
         let mut variables = Variables::default();

@@ -1,10 +1,10 @@
-//! Every plan that differs in kind, and every order of events: a breadth-first
-//! search that looks at each state once.
+//! Every kind of plan and every order of events: a breadth-first search that visits each
+//! state once.
 //!
-//! Two states are the same if they differ only in how much time has passed: the
-//! machine asks only whether a deadline has passed, and whether a signal came
-//! within the last ten seconds. So each plan has some hundreds of states, and a
-//! search that finds no new one has seen every order of events, however long.
+//! Two states are the same if they differ only in how much time has passed, because the
+//! machine checks only whether a deadline has passed and whether a signal arrived within
+//! the last ten seconds. Each plan therefore has only a few hundred states. A search that
+//! finds no new state has seen every order of events, however long.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
@@ -15,17 +15,17 @@ use super::world::{
 };
 use super::*;
 
-/// How many turns deep the search is without FULL=1, to take only some seconds.
+/// The depth of the search in turns without FULL=1, so that it takes only a few seconds.
 const DEPTH: usize = 3;
-/// Without FULL=1, it takes one plan in three. Every four choices still occur in every
+/// Without FULL=1, the search takes every third plan. Any four choices still occur in every
 /// combination, because `plans` counts through the choices in a mixed radix.
 const STEP: usize = 3;
 
 const TICK: Duration = Duration::from_millis(1);
-/// A second and an incomplete one.
+/// One full second and part of the next.
 const LATER: Duration = Duration::from_millis(1500);
 
-/// Every plan that differs in kind, with and without a terminal.
+/// Every kind of plan, with and without a terminal.
 fn plans() -> Vec<(Plan, bool)> {
     let plan = |mut number: usize| {
         let mut choose = |kinds: usize| {
@@ -48,9 +48,9 @@ fn plans() -> Vec<(Plan, bool)> {
         };
         let term = [Some(Signal::TERM), Some(Signal::INT), None][choose(3)];
         plan.rewrites.set(Signal::TERM, term);
-        // If a delay or a drain command makes no other difference.
+        // Only with -c. In that mode a delay or a drain command makes no other difference.
         plan.measure = !plan.group;
-        // With the drain signal, so that there are as many plans as without it.
+        // Together with the drain signal, so that the number of plans stays the same.
         plan.drain_file = plan.drain_signal.is_some();
         let on_terminal = choose(2) > 0;
         (number == 0).then_some((plan, on_terminal))
@@ -58,12 +58,12 @@ fn plans() -> Vec<(Plan, bool)> {
     (0..).map_while(plan).collect()
 }
 
-/// Those that are received. Any other signal is like QUIT when that is not a stop
-/// signal; TTIN and TTOU are like TSTP.
+/// The signals that are received. Any other signal is like QUIT when QUIT is not a stop
+/// signal. TTIN and TTOU are like TSTP.
 const SIGNALS: [Signal; 5] =
     [Signal::TERM, Signal::QUIT, Signal::TSTP, Signal::CONT, Signal::WINCH];
 
-/// What may happen in this world.
+/// Every turn that is possible in this world.
 fn turns(world: &World) -> Vec<Turn> {
     let mut turns = vec![];
     let turn = |passed, what| Turn { passed, what, cannot_start: [false; 2], blind: false };
@@ -99,7 +99,7 @@ fn turns(world: &World) -> Vec<Turn> {
             }
         }
     }
-    // Any of them together, in time or just when a deadline passes.
+    // Any of the processes end together, before a deadline or just when it passes.
     let well = Status::Exited(0);
     let failed = Status::Exited(1);
     let mut together = vec![[None; 5]];
@@ -146,7 +146,7 @@ struct Key(u128);
 impl Key {
     fn one_of(&mut self, kinds: u128, value: u128) {
         assert!(value < kinds);
-        self.0 = self.0.checked_mul(kinds).expect("a key that has room for the facts") + value;
+        self.0 = self.0.checked_mul(kinds).expect("the key has room for the facts") + value;
     }
 
     fn flags<const N: usize>(&mut self, flags: [bool; N]) {
@@ -160,9 +160,9 @@ impl Key {
     }
 }
 
-/// Everything that tells two states of a plan apart. It names every field, so that
-/// a new one must be decided on here. Of a time it matters only whether it is set,
-/// because it is not due yet. What is remembered for messages alone does not matter.
+/// Everything that distinguishes two states of a plan. It names every field, so a new field
+/// does not compile until it is added here. A time matters only as set or unset, because
+/// it is not due yet. Fields that serve only messages do not matter.
 fn key(world: &World) -> u128 {
     let mut key = Key(0);
     let World {
@@ -201,7 +201,7 @@ fn key(world: &World) -> u128 {
             (0, fresh.map(|(signal, _)| signal), [false; 3])
         }
         super::Phase::Draining { received, since: _, ends, measured } => {
-            // What is due next makes a difference.
+            // It matters which deadline comes next.
             let ends_next = drain.deadline() == *ends;
             (1, Some(*received), [ends.is_some(), measured.is_some(), ends_next])
         }
@@ -224,7 +224,7 @@ fn key(world: &World) -> u128 {
             super::KillClock::Fired => 2,
         },
     );
-    // Any other signal than TERM is like all others.
+    // All signals except TERM are alike.
     key.flags([
         *sent_to_group != SignalSet::EMPTY,
         sent_to_group.contains(Signal::TERM),
@@ -267,23 +267,23 @@ fn key(world: &World) -> u128 {
     key.0
 }
 
-/// A rule that was broken, and the shortest way there.
+/// A broken rule, and the shortest sequence of turns that breaks it.
 type Broken = (&'static str, String);
 
 /// The states of one plan.
 #[derive(Default)]
 struct Search<'a> {
     seen: HashSet<u128>,
-    /// Every world that was found, and the turn that first led to it from another.
+    /// Every world that was found, with the turn and the world that first led to it.
     worlds: Vec<(World<'a>, Option<(usize, Turn)>)>,
     /// How many turns were played.
     turns: usize,
-    /// How many turns the last world is away.
+    /// How many turns it takes to reach the last world.
     depth: usize,
 }
 
 impl<'a> Search<'a> {
-    /// Finds every world that can be reached in so many turns.
+    /// Finds every world that can be reached in `depth` turns.
     fn explore(plan: &'a Plan, on_terminal: bool, depth: usize) -> Result<Self, Broken> {
         let mut search = Self::default();
         let usual = Process::default();
@@ -314,7 +314,7 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Plays everything that may happen in a world.
+    /// Plays every turn that is possible in a world.
     fn play(&mut self, from: usize) -> Result<(), Broken> {
         let before = self.worlds[from].0.clone();
         if before.exited.is_some() {
@@ -336,7 +336,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Keeps a world if it is a new one.
+    /// Keeps a world if it is new.
     fn find(&mut self, world: World<'a>, way: Option<(usize, Turn)>) -> Result<(), Broken> {
         if self.seen.insert(key(&world)) {
             let kept = world.check_exit();

@@ -6,7 +6,7 @@ use super::*;
 const USR1: Signal = Signal::ABRT;
 const OK: Status = Status::Exited(0);
 
-/// What a plain command line asks for.
+/// The plan of a plain command line.
 fn plan() -> Plan {
     Plan {
         delay: None,
@@ -36,7 +36,7 @@ fn delayed() -> Plan {
     Plan { delay: Some(ms(1000)), ..plan() }
 }
 
-/// A machine, and what it said in the last step.
+/// A machine, and its messages of the last step.
 struct Sim {
     drain: Drain,
     messages: Vec<Message>,
@@ -47,8 +47,8 @@ impl Sim {
         Self { drain: Drain::new(plan), messages: Vec::new() }
     }
 
-    /// What one event at that many milliseconds leads to, without the messages and
-    /// without the CONT that follows a stop signal.
+    /// The actions after an event at `millis`, without messages and without the CONT that
+    /// follows a stop signal.
     fn at(&mut self, millis: u64, event: Event) -> Vec<Action> {
         let mut actions = self.all_at(millis, event);
         let mut follows = false;
@@ -195,7 +195,7 @@ fn a_signal_that_bypassed_the_drain_is_reported_for_ten_seconds() {
         sim.command_ends(millis);
         assert_eq!(sim.said(|message| *message == hint), reported, "{millis}");
     }
-    // A signal that was rewritten to 0 was not delivered, and a drain is one.
+    // A signal that was rewritten to 0 or followed by a drain is not reported.
     let mut sim = Sim::new(rewriting(delayed(), Signal::QUIT, None));
     sim.at(0, quit);
     sim.command_ends(1);
@@ -235,7 +235,7 @@ fn a_second_stop_signal_does_not_cut_the_drain_short() {
         assert!(sim.said(|message| *message == Message::IgnoredDraining(signal)));
         assert_eq!(sim.deadline(), Some(1000));
     }
-    // The one that began the drain is delivered.
+    // The signal that began the drain is delivered.
     assert_eq!(sim.time(1000), deliver(Signal::TERM));
 }
 
@@ -333,7 +333,7 @@ fn the_drain_file_comes_before_the_drain_signal_and_the_drain_command() {
     assert_eq!(sim.term(0), start);
     // A second stop signal does not create it again.
     assert_eq!(sim.term(1), []);
-    // By itself it makes a drain that ends at once.
+    // A drain file alone makes a drain that ends at once.
     let mut sim = Sim::new(marked);
     let once = [Action::CreateDrainFile, Action::Send(Signal::TERM, Recipient::Group)];
     assert_eq!(sim.term(0), once);
@@ -357,7 +357,7 @@ fn a_measured_drain_has_a_figure_for_each_second_and_for_the_last_one() {
     let end = [Action::Measure(Figure), Action::Measure(End)];
     assert_eq!(sim.time(2800), [&end[..], &deliver(Signal::TERM)].concat());
     assert_eq!(sim.deadline(), None);
-    // COMMAND's exit ends it, too. Whole seconds have no incomplete one.
+    // No incomplete second follows whole ones. COMMAND's exit ends the series, too.
     let mut sim = Sim::new(Plan { delay: Some(ms(1000)), ..measured() });
     sim.term(0);
     assert_eq!(sim.time(1004), [&end[..], &deliver(Signal::TERM)].concat());
@@ -373,7 +373,7 @@ fn a_second_that_was_missed_has_no_figure() {
     let mut sim = Sim::new(Plan { delay: Some(ms(9500)), ..measured() });
     sim.term(0);
     sim.time(1000);
-    // Stopped until in the second that follows 4 s.
+    // drain-init was stopped until just after 4 s.
     assert_eq!(sim.time(4100), [Action::Measure(Missed(3))]);
     assert_eq!(sim.deadline(), Some(5000));
     assert_eq!(sim.time(5000), [Action::Measure(Figure)]);
@@ -385,7 +385,7 @@ fn a_second_that_was_missed_has_no_figure() {
 fn a_drain_that_ends_at_once_is_not_measured() {
     let mut sim = Sim::new(Plan { delay: None, drain_file: true, ..measured() });
     assert_eq!(sim.term(0), [&[Action::CreateDrainFile][..], &deliver(Signal::TERM)].concat());
-    // Without a drain option, too.
+    // The same without a drain option.
     let mut sim = Sim::new(Plan { delay: None, ..measured() });
     assert_eq!(sim.term(0), deliver(Signal::TERM));
 }
@@ -396,12 +396,12 @@ fn a_drain_command_that_still_runs_receives_term_when_command_has_exited() {
     let mut sim = Sim::new(Plan { drain_cmd: true, ..delayed() });
     sim.term(0);
     assert_eq!(sim.command_ends(1), [term, rest(Signal::TERM), Action::Exit(OK)]);
-    // In the stop, too.
+    // The same during the stop.
     let mut sim = Sim::new(Plan { drain_cmd: true, ..delayed() });
     sim.term(0);
     sim.time(1000);
     assert_eq!(sim.command_ends(1001), [term, Action::Exit(OK)]);
-    // Not after its end.
+    // Not if it has ended.
     let mut sim = Sim::new(Plan { drain_cmd: true, ..delayed() });
     sim.term(0);
     sim.at(1, Event::HelperEnded(Helper::Drain, Some(OK)));
@@ -487,7 +487,7 @@ fn a_stop_signal_that_is_rewritten_to_0_stops_nothing_and_is_reported() {
 }
 
 #[test]
-fn what_stopped_command_is_the_last_stop_signal_and_no_other_signal() {
+fn the_last_stop_signal_counts_as_the_one_that_stopped_command() {
     let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT]);
     let mut sim = Sim::new(Plan { stop_signals, ..plan() });
     sim.term(0);
@@ -561,7 +561,7 @@ fn with_wait_all_as_pid_1_term_is_not_rewritten_although_the_group_receives_it_r
 }
 
 #[test]
-fn with_wait_all_as_pid_1_the_stop_command_ends_in_peace() {
+fn with_wait_all_as_pid_1_the_stop_command_may_finish() {
     let plan = Plan { wait_all: Some(WaitAll::Namespace), stop_cmd: true, ..plan() };
     let mut sim = Sim::new(plan);
     sim.term(0);
@@ -638,7 +638,7 @@ fn the_clock_of_kill_after_starts_at_the_end_of_command_if_that_is_earlier() {
     assert_eq!(sim.deadline(), Some(600));
     let all = [killed(rest(Signal::KILL)), vec![everyone(Signal::KILL)]].concat();
     assert_eq!(sim.time(600), all);
-    // It had started: it runs on.
+    // A clock that has started keeps running.
     let mut sim = Sim::new(killing(Plan { stop_cmd: true, ..plan() }));
     sim.term(0);
     sim.command_ends(100);
@@ -724,7 +724,7 @@ fn a_stop_command_that_kill_after_killed_is_followed_by_no_signal() {
 fn deadlines_that_passed_while_suspended_are_acted_on_late_and_in_their_order() {
     let mut sim = Sim::new(killing(delayed()));
     sim.term(0);
-    // Much later than both would have been: the kill clock starts only now.
+    // This is much later than both deadlines, but the kill clock starts only now.
     assert_eq!(sim.time(60_000), deliver(Signal::TERM));
     assert_eq!(sim.deadline(), Some(60_500));
 }
@@ -759,7 +759,7 @@ fn if_a_stop_command_stopped_command_the_rest_receives_one_stop_signal_and_is_wa
     sim.at(1, Event::HelperEnded(Helper::Stop, Some(OK)));
     assert_eq!(leaving_a_group(2, &mut sim), [rest(Signal::TERM)]);
     assert_eq!(sim.at(3, Event::GroupGone), [Action::Exit(OK)]);
-    // While the stop command runs, no process exits.
+    // drain-init does not exit while the stop command runs.
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.term(0);
     assert_eq!(leaving_a_group(2, &mut sim), [rest(Signal::TERM)]);
@@ -790,7 +790,7 @@ fn without_a_stop_or_a_drain_or_a_group_no_process_is_waited_for() {
     sim.term(0);
     assert_eq!(leaving_a_group(1, &mut sim), [rest(Signal::TERM), Action::Exit(OK)]);
     assert!(!waits(&sim));
-    // COMMAND alone counts.
+    // With -c, COMMAND alone counts.
     let mut sim = Sim::new(Plan { group: false, ..delayed() });
     sim.term(0);
     sim.time(1000);
@@ -837,7 +837,7 @@ fn a_signal_to_the_rest_during_the_stop_command_counts_when_all_are_signalled() 
         assert_eq!(leaving_a_group(1, &mut sim), []);
         sim
     };
-    // Another stop signal told it.
+    // The group received another stop signal.
     let mut sim = ended();
     sim.at(2, received(Signal::QUIT));
     let others = Action::SendToAll(SignalForRemaining {
@@ -846,7 +846,7 @@ fn a_signal_to_the_rest_during_the_stop_command_counts_when_all_are_signalled() 
         spare_drain_cmd: false,
     });
     assert_eq!(sim.at(3, stop_cmd_ends), [others]);
-    // It was suspended, and perhaps continued.
+    // The group was suspended, and perhaps continued.
     let mut sim = ended();
     sim.at(2, on_terminal(Signal::TSTP));
     assert_eq!(sim.at(3, stop_cmd_ends), [everyone(Signal::TERM)]);
@@ -919,7 +919,7 @@ fn a_stop_reaches_a_command_that_is_suspended() {
     assert_eq!(sim.at(0, suspended), []);
     assert_eq!(sim.all_at(1, received(Signal::TERM)), [send(Signal::TERM), CONT]);
     assert_eq!(sim.all_at(2, received(Signal::TERM)), deliver(Signal::TERM));
-    // Before the stop command, which may ask it to do something.
+    // CONT is sent before the stop command starts, which may need COMMAND to run.
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan() });
     sim.at(0, suspended);
     assert_eq!(sim.term(1), [CONT, Action::Start(Helper::Stop, Signal::TERM)]);
@@ -943,7 +943,7 @@ fn cont_follows_the_stop_signal_of_a_drain() {
     let alone = |signal| Action::Send(signal, Recipient::Command);
     let single = follows(Plan { group: false, ..delayed() });
     assert_eq!(single, [alone(Signal::TERM), alone(Signal::CONT)]);
-    // It would discard a signal that suspends.
+    // CONT would discard a signal that suspends.
     for signal in [Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU] {
         let rewritten = rewriting(delayed(), Signal::TERM, Some(signal));
         assert_eq!(follows(rewritten), deliver(signal));
@@ -971,7 +971,7 @@ fn cont_does_not_discard_a_drain_signal_that_suspends() {
     let mut sim = Sim::new(drains);
     sim.at(0, Event::Suspended { signal: Signal::STOP, continuer: None });
     assert_eq!(sim.all_at(1, received(Signal::TERM)), [tstp, send(Signal::TERM), CONT]);
-    // With a delay, it was acted on long before.
+    // With a delay, COMMAND has acted on the drain signal long before.
     let mut sim = Sim::new(Plan { drain_signal: Some(Signal::TSTP), ..delayed() });
     sim.at(0, received(Signal::TERM));
     assert_eq!(sim.all_at(1000, Event::Time), [send(Signal::TERM), CONT]);
@@ -989,19 +989,19 @@ fn remaining_processes_that_all_ignore_the_stop_signal_receive_term_once() {
     assert_eq!(sim.at(1002, Event::GroupIgnores), [rest(Signal::TERM)]);
     assert_eq!(sim.drain.sent_to_group(), None);
     assert_eq!(sim.at(1003, Event::GroupIgnores), []);
-    // What a stop command left gets the rewritten signal first.
+    // After a stop command, the remaining processes get the rewritten signal first.
     let mut sim = Sim::new(Plan { stop_cmd: true, ..plan.clone() });
     sim.term(0);
     sim.time(1000);
     assert_eq!(leaving_a_group(1001, &mut sim), [rest(Signal::QUIT)]);
     assert_eq!(sim.at(1002, Event::GroupIgnores), [rest(Signal::TERM)]);
-    // With --wait-all alone as well.
+    // The same with --wait-all alone.
     let no_drain = Plan { delay: None, wait_all: Some(WaitAll::Namespace), ..plan };
     let mut sim = Sim::new(no_drain.clone());
     sim.term(0);
     leaving_a_group(1, &mut sim);
     assert_eq!(sim.at(2, Event::GroupIgnores), [rest(Signal::TERM)]);
-    // Not if --wait-all has sent TERM to every process, before another stop signal came.
+    // Not if --wait-all sent TERM to every process before another stop signal arrived.
     let stop_signals = SignalSet::of(&[Signal::TERM, Signal::INT]);
     let silent = rewriting(Plan { stop_signals, ..no_drain }, Signal::TERM, None);
     let mut sim = Sim::new(silent);
@@ -1061,14 +1061,14 @@ fn remaining_processes_that_a_terminal_suspended_continue_if_no_shell_can_do_tha
 fn with_wait_all_the_stop_reaches_the_rest_of_a_suspended_group() {
     let suspended = Event::Suspended { signal: Signal::STOP, continuer: None };
     for wait_all in [WaitAll::Namespace, WaitAll::Children] {
-        // Signalled with all others, as the group would receive nothing (in a namespace
-        // nothing else).
+        // The members are signalled with all other processes, because the group receives
+        // nothing by itself (in a namespace, nothing else at all).
         let sim = Sim::new(Plan { wait_all: Some(wait_all), ..plan() });
         let mut silent = Sim::new(rewriting(sim.drain.plan.clone(), Signal::TERM, None));
         silent.at(0, suspended);
         assert_eq!(silent.command_ends(1), [everyone(Signal::TERM)]);
     }
-    // The stop command was to end first.
+    // With a stop command, they are signalled when it has ended.
     let plan = Plan { wait_all: Some(WaitAll::Namespace), stop_cmd: true, ..plan() };
     let mut sim = Sim::new(rewriting(plan, Signal::TERM, None));
     sim.term(0);
@@ -1104,7 +1104,7 @@ fn cont_reaches_the_whole_group_if_a_terminal_has_suspended_it() {
         sim.at(0, suspended(signal));
         assert_eq!(sim.at(1, received(Signal::CONT)), [expected]);
         assert_eq!(sim.at(2, received(Signal::CONT)), [alone(Signal::CONT)]);
-        // Once it was continued for the stop command, CONT goes to COMMAND again.
+        // Once the group was continued for the stop command, CONT goes to COMMAND again.
         let mut sim = Sim::new(Plan { stop_cmd: true, ..single.clone() });
         sim.at(0, suspended(signal));
         assert_eq!(sim.term(1), [expected, Action::Start(Helper::Stop, Signal::TERM)]);
@@ -1124,7 +1124,7 @@ fn a_process_that_drain_init_has_continued_is_not_continued_again() {
 #[test]
 fn a_stop_signal_continues_remaining_processes_that_were_suspended() {
     let mut sim = Sim::new(Plan { wait_all: Some(WaitAll::Children), ..plan() });
-    // With --wait-all any of them may be suspended.
+    // With --wait-all, any remaining process may be suspended.
     assert_eq!(sim.all_at(0, received(Signal::TERM)), [send(Signal::TERM), CONT]);
     leaving_a_group(1, &mut sim);
     let term = Action::SendToRemaining { signal: Signal::TERM, received: Some(Signal::TERM) };

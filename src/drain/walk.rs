@@ -1,13 +1,13 @@
-//! A walk through the [`World`]: any plan and any order of events, as bytes choose
-//! them. The unit tests walk at random, the fuzz target searches for bytes.
+//! A walk through the [`World`]: bytes choose any plan and any order of events. The unit
+//! tests use random bytes, and the fuzz target searches for bytes.
 //!
-//! It knows more plans than the exhaustive search, but not every order. The fuzz
-//! target includes this file by its path, as it does `world.rs`.
+//! It covers more plans than the exhaustive search, but not every order of events. The fuzz
+//! target includes this file and `world.rs` by path.
 
 use super::world::{COMMAND, Move, Process, REMAINING, Turn, World};
 use super::{Continuer, Duration, Plan, Rewrites, Signal, SignalSet, Status, WaitAll};
 
-/// Bytes as choices. After the last one they are zeros.
+/// Bytes as choices. Zeros follow the last one.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -127,7 +127,7 @@ impl Bytes<'_> {
 ///
 /// # Errors
 ///
-/// The rule that was broken, and the way there.
+/// The broken rule, and the turns that led to it.
 pub fn walk(data: &[u8]) -> Result<(), String> {
     let mut bytes = Bytes(data);
     let plan = bytes.plan();

@@ -1,15 +1,16 @@
-//! A model of the world around the state machine: which processes run, what each
-//! was sent, what is due. It plays by the loop's rules (see `init.rs`), works out
-//! for itself what the machine should do, and names a rule that was broken.
+//! A model of the world around the state machine: which processes run, which signals each
+//! was sent, which deadlines are set. It feeds the machine as the loop in `init.rs` does,
+//! works out independently what the machine should do, and names a rule that was broken.
 //!
 //! The exhaustive search, the random walk and the fuzz target share it. The fuzz
 //! target includes this file by its path, so it uses only what `drain.rs` makes
 //! public.
 //!
-//! To teach it a new fact: add a field to [`Process`] or [`World`], let a [`Move`]
-//! change it, feed the machine what the loop would see of it in [`World::play`], and
-//! write the rule into one of the three `check_` functions. The compiler then asks
-//! for the field in `exhaustive.rs`, and `turns` there and in `walk.rs` makes the move.
+//! To add a fact to the model, add a field to [`Process`] or [`World`], let a [`Move`]
+//! change it, feed the machine the event that the loop would see in [`World::play`], and
+//! write the rule into `check_step`, `check_stop` or `check_turn`. The compiler then
+//! requires the field in `exhaustive.rs`. Let `turns` there and `turn` in `walk.rs` make
+//! the move.
 
 use super::{
     Action, Continuer, Drain, Duration, Event, Helper, Measure, Message, Plan, Recipient, Signal,
@@ -43,8 +44,8 @@ const fn index(helper: Helper) -> usize {
     }
 }
 
-/// A process, or several that always share the same fate. A process that does not
-/// run has none of these properties.
+/// A process, or several that always change together. A process that does not run has
+/// none of these properties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Process {
@@ -57,7 +58,7 @@ pub struct Process {
     pub killed: bool,
     /// A signal suspended it, and no CONT has come since.
     pub suspended: bool,
-    /// It ignores every stop signal but TERM.
+    /// It ignores every stop signal except TERM.
     pub ignores: bool,
     /// It belongs to another user: drain-init may not signal it.
     pub forbidden: bool,
@@ -90,8 +91,7 @@ pub enum Move {
     /// Only time passes.
     Nothing,
     Receive(Signal),
-    /// Processes end before drain-init looks again. Those that have no status here
-    /// keep running.
+    /// Processes end before drain-init reaps again. Those without a status keep running.
     End([Option<Status>; ALL.len()]),
     /// An orphan becomes drain-init's child, because its parent ended.
     Adopt,
@@ -106,7 +106,7 @@ pub enum Move {
     SuspendRemaining(Signal, Continuer),
 }
 
-/// A move, and the circumstances of it.
+/// A move and its circumstances.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
     /// How much time passes before it.
@@ -114,12 +114,12 @@ pub struct Turn {
     pub what: Move,
     /// Whether the drain command and the stop command fail to start in this turn.
     pub cannot_start: [bool; 2],
-    /// Whether /proc cannot tell in this turn what remains of the group.
+    /// Whether /proc cannot show the group's remaining members in this turn.
     pub blind: bool,
 }
 
 impl Turn {
-    /// Nothing happens but that /proc can tell again.
+    /// Nothing happens, except that /proc can show the group again.
     const LAST: Self = Self {
         passed: Duration::from_millis(1),
         what: Move::Nothing,
@@ -128,7 +128,7 @@ impl Turn {
     };
 }
 
-/// What the machine owes in answer to one event.
+/// What the machine must do and may do in answer to one event.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Step {
@@ -162,8 +162,8 @@ pub struct World<'a> {
     /// While a drain is measured: when it began, and how many seconds were accounted for.
     pub measured: Option<(Duration, u64)>,
     pub processes: [Process; ALL.len()],
-    /// What an orphan has received by the time that drain-init adopts it: what was
-    /// sent to the whole namespace.
+    /// The state of an orphan when drain-init adopts it. It has received the signals that
+    /// were sent to the whole namespace.
     pub adopted: Process,
     /// The signal that began the stop.
     pub first_stop: Option<Signal>,
@@ -184,7 +184,7 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// COMMAND was just started.
+    /// A world in which COMMAND has just been started.
     pub fn new(
         plan: &'a Plan,
         on_terminal: bool,
@@ -225,7 +225,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// This world, and what happened in it, for people to read.
+    /// This world and the turns played in it, as readable text.
     pub fn tell(&self, turns: &[Turn]) -> String {
         let Self { plan, on_terminal, processes, .. } = self;
         let rewrites = (1..=64).filter_map(Signal::new).map(|it| (it, plan.rewrites.apply(it)));
@@ -256,8 +256,8 @@ impl<'a> World<'a> {
             Move::Continue => self.feed(Event::CommandContinued, turn)?,
             Move::Adopt => {
                 let others = &mut self.processes[OTHERS];
-                // These count as one process: a new one that was not signalled
-                // takes the place of one that was.
+                // The others count as one process, so a new one that was not signalled
+                // replaces one that was.
                 if !others.alive || !(self.adopted.signalled || self.adopted.killed) {
                     *others = self.adopted;
                 }
@@ -282,7 +282,7 @@ impl<'a> World<'a> {
         if !ALL.into_iter().any(|it| self.processes[it].alive) {
             self.feed(Event::NoChildren, turn)?;
         }
-        // The loop asks only when it is due. The machine must not mind an early wake.
+        // The loop feeds this event only when it is due, but an early one must do no harm.
         if matches!(turn.what, Move::Nothing) || self.is_due() {
             self.feed(Event::Time, turn)?;
             rule(
@@ -348,9 +348,9 @@ impl<'a> World<'a> {
         self.check_stop()
     }
 
-    // ---- what the world knows by itself ----
+    // ---- the world's own view ----
 
-    /// What an event means, whatever the machine makes of it.
+    /// The effect of an event on the world, independent of the machine.
     fn happens(&mut self, event: Event) {
         self.step = Step::default();
         match event {
@@ -451,7 +451,7 @@ impl<'a> World<'a> {
                 || self.plan.wait_all.is_some())
     }
 
-    // ---- what the machine does ----
+    // ---- the machine's actions ----
 
     fn act(&mut self, event: Event, action: Action) -> Kept {
         let command = self.processes[COMMAND];
@@ -612,7 +612,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// CONT that the machine sends by itself, in `signal`'s place.
+    /// Checks `signal` if it is a CONT that the machine sends by itself.
     fn check_cont(&self, signal: Signal, by_itself: bool) -> Kept {
         rule(
             signal != Signal::CONT
@@ -645,8 +645,8 @@ impl<'a> World<'a> {
             Signal::STOP => process.suspended = true,
             _ if is_stop && process.ignores && signal != Signal::TERM => {}
             _ if is_stop && !self.unusual => {
-                // As from dumb-init, a plain command line's remaining processes get TERM
-                // in any case.
+                // With a plain dumb-init command line, the remaining processes get TERM in
+                // any case.
                 let as_dumb_init = !self.plan.drains() && self.plan.wait_all.is_none();
                 rule(
                     outside || !process.signalled || (it == REMAINING && as_dumb_init),
@@ -682,7 +682,7 @@ impl<'a> World<'a> {
                 rule(kill || it != STOP_CMD, "the stop command may finish")?;
                 rule(kill || it != COMMAND, "all are signalled once COMMAND has ended")?;
                 self.signal(it, signal, true, false)?;
-                // What is suspended gets CONT at once.
+                // A suspended process gets CONT at once.
                 self.processes[it].suspended = false;
                 self.step.owes_cont = false;
                 self.processes[it].signalled_with_all |= !kill;
@@ -698,12 +698,12 @@ impl<'a> World<'a> {
 
     // ---- the rules ----
 
-    /// The kernel may have given the number of a process that has ended to another.
+    /// The kernel may have reused the ID of a process that has ended.
     fn check_alive(&self, it: usize) -> Kept {
         rule(self.processes[it].alive, "nothing is sent to a process that has ended")
     }
 
-    /// After an event.
+    /// Checks the rules after an event.
     fn check_step(&self) -> Kept {
         let Step {
             forwards: _,
@@ -745,7 +745,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// After an event and the failed starts that it led to.
+    /// Checks the rules after an event and the failed starts that it led to.
     fn check_stop(&self) -> Kept {
         // A signal that is rewritten to 0 asks for nothing.
         let nothing_to_do = !self.plan.stop_cmd
@@ -761,7 +761,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// After a turn.
+    /// Checks the rules after a turn.
     fn check_turn(&self, turn: Turn) -> Kept {
         let [command, drain_cmd, stop_cmd, _, _] = self.processes;
         rule(
@@ -814,15 +814,15 @@ impl<'a> World<'a> {
         )
     }
 
-    /// If from here all processes end, at once or one after the other, drain-init
-    /// exits. Other orders are those from other states.
+    /// Checks that drain-init exits if all processes end from here, at once or one after
+    /// another. Other orders are checked from other states.
     pub fn check_exit(&self) -> Kept {
         for at_once in [1, ALL.len()] {
             let mut world = self.clone();
             for these in ALL.chunks(at_once) {
                 world.end(these)?;
             }
-            // The drain command's end may have started it.
+            // The end of the drain command may have started the stop command.
             world.end(&[STOP_CMD])?;
             if world.exited.is_none() {
                 world.play(Turn::LAST)?;
@@ -832,13 +832,13 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// These processes end, if they run.
+    /// Ends these processes, if they run.
     fn end(&mut self, these: &[usize]) -> Kept {
         let ends = |it: usize| these.contains(&it) && self.processes[it].alive;
         if self.exited.is_some() || !ALL.into_iter().any(ends) {
             return Ok(());
         }
-        // The stop command fails, and no other status is COMMAND's.
+        // The stop command fails, and COMMAND's status differs from all others.
         let statuses = [3, 0, 1, 0, 0].map(Status::Exited);
         let what = Move::End(ALL.map(|it| ends(it).then_some(statuses[it])));
         self.play(Turn { what, ..Turn::LAST })

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     #[cfg(target_env = "gnu")]
-    #[cfg_attr(miri, ignore = "it has no strerror")]
+    #[cfg_attr(miri, ignore = "Miri has no strerror(3)")]
     fn the_texts_are_those_of_glibc() {
         for &error in ERRORS {
             // SAFETY: strerror returns a C string.
