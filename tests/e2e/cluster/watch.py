@@ -148,8 +148,12 @@ class Watch:
                 thread.join(10)
 
     def close(self):
-        self._cluster.end(self._process)
-        self._thread.join(10)
+        self._end(self._process, self._thread)
         for process, thread in self._followers.values():
-            self._cluster.end(process)
-            thread.join(10)
+            self._end(process, thread)
+
+    def _end(self, process, thread):
+        # The thread reads to the end of the pipe, and would fail if that was closed first.
+        process.kill()
+        thread.join(10)
+        self._cluster.end(process)
