@@ -63,7 +63,7 @@ fn in_network_of<T: Send>(pid: Pid, act: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn the_connections_of_each_second_are_counted_exactly() {
-    needs!(pid_namespace(), program("ip"));
+    needs!(network_namespace());
     let script = "ip link set lo up && exec \"$@\"";
     let mut run = init(["--delay-term=4500ms", "--measure-drain"])
         .wrapped(["unshare", "--net", "sh", "-c", script, "sh"])

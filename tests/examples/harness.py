@@ -183,6 +183,10 @@ class Run:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_for("an empty PID namespace", lambda: not others())
+        # Nothing can write any more. A pipe closed earlier would raise in the reader.
+        self.reader.join(LIMIT)
+        if self.reader.is_alive():
+            raise AssertionError(f"the reader has not ended within {LIMIT}s of the last process")
         self.process.stdout.close()
 
 

@@ -5,6 +5,7 @@ With --part it runs every Mth test, from the Nth on.
 import os
 import pathlib
 import sys
+import threading
 import unittest
 import warnings
 
@@ -18,6 +19,14 @@ def flat(suite):
         yield from flat(test) if isinstance(test, unittest.TestSuite) else [test]
 
 
+class Result(unittest.TextTestResult):
+    """A test whose thread fails has failed."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        threading.excepthook = lambda failure: self.addError(test, failure[:3])
+
+
 def main():
     if os.getpid() != 1:
         sys.exit("suite.py: not PID 1 of a namespace; use tests/examples/run")
@@ -29,7 +38,7 @@ def main():
         part, parts = map(int, names[1].split("/"))
         names = names[2:]
     tests = list(flat(unittest.defaultTestLoader.loadTestsFromNames(names or MODULES)))
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, warnings="ignore").run(
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, warnings="ignore", resultclass=Result).run(
         unittest.TestSuite(tests[part - 1::parts]))
     for test, reason in result.skipped:
         print(f"SKIP {test.id()}: {reason}")

@@ -61,6 +61,12 @@ pub fn pid_namespace() -> Ability {
     ASKED.get_or_init(|| succeeds(&words, "needs a PID namespace")).clone()
 }
 
+/// A network namespace, whose loopback is set up by ip.
+pub fn network_namespace() -> Ability {
+    let words = ["unshare", "--net", "ip", "link", "set", "lo", "up"];
+    succeeds(&words, "needs ip and a network namespace")
+}
+
 /// strace, which may attach to a process that it did not start.
 pub fn strace() -> Ability {
     static ASKED: OnceLock<Ability> = OnceLock::new();

@@ -1,4 +1,4 @@
-"""The rows that are deployed under load, straight to a Service and through nginx at once, or from a keep-alive pool."""
+"""The rows that are deployed under load: straight to a Service and through nginx at once, or from a keep-alive pool."""
 
 import bisect
 import json
@@ -16,9 +16,9 @@ from .watch import Watch
 
 PATHS = {"service": "straight to the Service", "nginx": "through nginx", "pool": "keep-alive pool straight to the Service"}
 MEASURE = "DRAIN_INIT_MEASURE_DRAIN"
-# Seconds of plain service before the first deploy and after the last.
+# Seconds under load before the first deploy and after the last.
 PLAIN = 2
-# Of the timeline: seconds around a deletion, and those of a column.
+# The timeline: from and to, in seconds after a deletion, and the width of a column.
 FROM, TO, BIN = -1, 9, 0.1
 
 
@@ -32,9 +32,9 @@ class Row:
     replicas: int = 3
     # Loaded by a keep-alive pool only.
     pool: bool = False
-    # Promised: no failed request, and an end that is not the kubelet's.
+    # Promised: no request fails, and the kubelet does not kill a pod.
     lossless: bool = False
-    # It must lose some: otherwise the run proves nothing.
+    # It must lose requests. Otherwise the run proves nothing.
     loses: bool = False
 
     @property
@@ -42,8 +42,7 @@ class Row:
         return f"{self.server}: {self.way}"
 
     def times(self, asked):
-        """How often it is deployed: what shall lose nothing as often as was asked, the others
-        are soon known."""
+        """How many deploys. Three are enough for rows that may lose requests."""
         return asked if self.lossless or self.lifecycle else min(asked, 3)
 
 
@@ -57,7 +56,7 @@ def rows():
                    {"DRAIN_INIT_DELAY_TERM": delay, **(env or {})}, **{"lossless": True, **more})
 
     def pool(promised, **env):
-        """With and without the file for which the app looks."""
+        """With and without the file that the app checks."""
         row = ours("Node", specs.NODE, env={"CLOSE_FILE": "/tmp/draining", **env}, pool=True, lossless=promised, loses=not promised)
         row.way = ", ".join([row.way, *(f"{name}={value}" for name, value in env.items())])
         return row
@@ -77,7 +76,7 @@ def rows():
         ours("sh -c", shell),
         Row(one, "no init", specs.PUMA, replicas=1),
         Row(one, "dumb-init", ["dumb-init", "--", *specs.PUMA], replicas=1, loses=True),
-        # Until another pod answers, the one that is to go is the only one.
+        # The deleted pod is the only one until its successor is ready.
         ours(one, specs.PUMA, delay=15, replicas=1),
         pool(False),
         pool(True, DRAIN_INIT_DRAIN_FILE="/tmp/draining"),
@@ -85,13 +84,13 @@ def rows():
 
 
 class Deploys:
-    """One row: its Deployment, Service and proxy, its loads, and its deploys one after the other."""
+    """One row: its Deployment, Service and proxy, its loads, and its deploys in sequence."""
 
     def __init__(self, cluster, clock, row, label):
         self._cluster, self._clock, self._row, self._label = cluster, clock, row, label
 
     def can_be_run(self):
-        """Why the cluster cannot; None where it can."""
+        """Why the cluster cannot run this row, or None if it can."""
         if self._row.lifecycle and not self._cluster.keeps(
                 specs.pod("a", "a", self._spec()), "spec", "containers", 0, "lifecycle", "preStop", "sleep"):
             return "this Kubernetes has no preStop sleep"
@@ -129,7 +128,7 @@ class Deploys:
             cluster.kubectl("delete", "pods", "-l", f"row={label}", "--grace-period=1", "--wait=false", fails=True)
 
     def _proxy(self, address):
-        """The address of an nginx in front of that one."""
+        """The address of an nginx in front of this address."""
         cluster, name = self._cluster, f"{self._label}-proxy"
         cluster.apply(specs.proxy(cluster, name, address))
         cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s", timeout=130)
@@ -150,7 +149,7 @@ class Deploys:
 
     def _result(self, watch, requests, deploys):
         row = self._row
-        # Those that were deployed away; the last ones are still there.
+        # The pods of the last deploy are still running.
         ended = sorted((pod for pod in watch.pods.values() if pod.gone), key=lambda pod: pod.deleted)
         answered = {}
         for path, those in requests.items():
@@ -170,7 +169,7 @@ class Deploys:
 
     @staticmethod
     def _time_lines(ended, deletions, requests):
-        """A text for each pod that may have lost a request of the pool: a refused one names no pod."""
+        """A text for each pod that may have lost a request of the pool. A refused request names no pod."""
         found = []
         for pod, deleted in zip(ended, deletions):
             lost = [(request.due, request.due + request.taken, request.outcome) for request in requests if not request.ok
@@ -181,7 +180,7 @@ class Deploys:
         return found
 
     def _end(self, pod, answered):
-        """What became of a pod, in seconds since its deletion."""
+        """How a pod ended, in seconds since its deletion."""
         deleted = self._clock.of(pod.deleted)
 
         def since(at):
@@ -209,16 +208,16 @@ def path_result(requests, deletions):
 
 
 def after_deletion(request, deletions):
-    """Seconds from the last deletion to the moment at which a request failed: those that are cut
-    were sent before."""
+    """Seconds from the last deletion to the moment at which a request failed. A request that is
+    cut off may have been sent before the deletion."""
     failed = request.due + request.taken
     place = bisect.bisect(deletions, failed)
     return failed - deletions[place - 1] if place else None
 
 
 def timeline(requests, deletions, answered):
-    """Columns around a deletion, all of them together: what the deleted pod answered, and what
-    failed since the last one."""
+    """Columns around a deletion, with the sums of all deletions: what the deleted pod answered,
+    and what failed after the latest deletion."""
     columns = round((TO - FROM) / BIN)
     result = {"from_s": FROM, "bin_s": BIN, "answered": [0] * columns, "failed": [0] * columns}
 
@@ -239,7 +238,7 @@ def timeline(requests, deletions, answered):
 
 
 def broken(row, result):
-    """Each promise of the row that did not hold, as a line."""
+    """A line for each broken promise of the row."""
     found = []
     for path, seen in result["paths"].items():
         where = f"{row.name}, {PATHS[path]}"
@@ -254,7 +253,7 @@ def broken(row, result):
         found.append(f"{row.name}: {len(result['pods'])} pods ended, not {wanted}")
     if row.lossless:
         if any(pod["exit_code"] in (None, 137) for pod in result["pods"]):
-            found.append(f"{row.name}: a pod ended by the kubelet's KILL, or nobody saw how")
+            found.append(f"{row.name}: a pod was killed by the kubelet, or its exit status was not seen")
         if any(pod["draining"] is None for pod in result["pods"]):
             found.append(f"{row.name}: a pod's log does not say that it drained")
         if MEASURE in row.env and not all("series" in pod for pod in result["pods"]):

@@ -1,4 +1,4 @@
-"""The cluster, by kubectl: a context by name, a namespace of the run's own, the images."""
+"""The cluster, through kubectl: the context, the run's own namespace, the images."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from . import specs
 HERE = Path(__file__).resolve().parent
 STORE = REPOSITORY / "target/e2e-kubernetes"
 IMAGE = "localhost/drain-init-e2e"
-INSTALL = "kubectl is not there: install it as https://kubernetes.io/docs/tasks/tools/install-kubectl-linux/ says"
+INSTALL = "kubectl is missing: install it as https://kubernetes.io/docs/tasks/tools/install-kubectl-linux/ describes"
 
 
 def contexts():
@@ -30,20 +30,20 @@ def contexts():
 
 
 def named_context():
-    """The context that the user has named: never the current one unasked."""
+    """The context that the user named. The current context is never used unasked."""
     known = contexts()
     name = os.environ.get("CONTEXT", "")
     where = os.environ.get("KUBECONFIG", "~/.kube/config")
     listed = f"{where} has: {', '.join(known)}" if known else f"{where} has none"
     if not name:
-        raise Failure(f"name the cluster: CONTEXT=... ({listed}); the current context is never taken unasked")
+        raise Failure(f"name the cluster: CONTEXT=... ({listed}); the current context is never used unasked")
     if name not in known:
-        raise Failure(f"there is no context '{name}': {listed}")
+        raise Failure(f"context '{name}' is missing: {listed}")
     return name
 
 
 class Cluster:
-    """What kubectl reaches by that context. Ends and removes what it has begun."""
+    """The cluster of this context. It ends and removes what it started there."""
 
     def __init__(self, context):
         self.context = context
@@ -65,11 +65,11 @@ class Cluster:
         return ["kubectl", "--context", self.context, *place, *words]
 
     def kubectl(self, *words, namespaced=True, given=None, timeout=60, fails=False):
-        """What kubectl says; its failure ends the run, unless it may fail: then None."""
+        """kubectl's output. A failure ends the run, or gives None if `fails` is set."""
         try:
             done = subprocess.run(
                 self.command(*words, namespaced=namespaced), check=False, timeout=timeout, text=True, capture_output=True,
-                # A session of its own: Ctrl-C is for the run, which then removes the namespace.
+                # In its own session, so Ctrl-C reaches only the run, which then removes the namespace.
                 start_new_session=True, **({"input": given} if given else {"stdin": subprocess.DEVNULL}))
         except subprocess.TimeoutExpired:
             if fails:
@@ -83,7 +83,7 @@ class Cluster:
         return done.stdout
 
     def child(self, *words, **pipes):
-        """A kubectl that goes on; it ends with the run."""
+        """A kubectl that keeps running until end() or the end of the run."""
         process = subprocess.Popen(self.command(*words), text=True, start_new_session=True,
                                    **{"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **pipes})
         self._children.append(process)
@@ -101,7 +101,7 @@ class Cluster:
         self.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
     def keeps(self, manifest, *path):
-        """Whether the API server keeps a field: it drops what is switched off there."""
+        """Whether the API server keeps a field. It drops fields of features that are switched off."""
         said = self.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", given=json.dumps(manifest), fails=True)
         found = json.loads(said) if said else None
         for word in path:
@@ -114,7 +114,7 @@ class Cluster:
     def make_namespace(self):
         self._made = True
         self.kubectl("create", "namespace", self.namespace, namespaced=False)
-        # No pod is admitted before its service account is there.
+        # No pod is admitted before its service account exists.
         deadline = time.monotonic() + 60
         while self.kubectl("get", "serviceaccount", "default", fails=True) is None:
             if time.monotonic() > deadline:
@@ -122,7 +122,7 @@ class Cluster:
             time.sleep(0.2)
 
     def remove(self):
-        """Ends the children and removes the namespace; False where it is still there."""
+        """Ends the children and removes the namespace. False if it still exists."""
         for process in list(self._children):
             self.end(process)
         if not self._made:
@@ -134,7 +134,7 @@ class Cluster:
         return gone is not None
 
     def bring_images(self):
-        """Builds the images where they are not there yet, and brings them into the cluster."""
+        """Builds the images if they are missing, and loads them into the cluster."""
         tag = _run([HERE / "image/build"], "the images could not be built")
         archive = STORE / f"images-{tag}.tar"
         prefix = os.environ.get("IMAGE", "")
@@ -163,14 +163,14 @@ class Cluster:
         _run(command, "the images could not be imported")
 
     def facts(self):
-        """What the figures are made with."""
+        """What the figures were measured on."""
         info = self.nodes[0]["status"]["nodeInfo"]
         return {"Kubernetes": self.version.lstrip("v"), "container runtime": info["containerRuntimeVersion"],
                 "nodes": len(self.nodes), "Linux": info["kernelVersion"],
                 "processors": int(self.nodes[0]["status"]["capacity"]["cpu"]), "proxy": self._proxy()}
 
     def _proxy(self):
-        """The mode in which kube-proxy runs, as it says on its own node; unknown where it does not say."""
+        """kube-proxy's mode, which it reports on its own node, or "unknown"."""
         ask = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:10249/proxyMode', timeout=5).read().decode())"
         asker = specs.pod("proxy-mode", "proxy-mode", specs.pod_spec(
             specs.container(self, ["python3", "-c", ask]), hostNetwork=True, restartPolicy="Never"))
@@ -191,7 +191,7 @@ def _push(archive, tag, prefix):
 
 
 def _run(command, otherwise):
-    """What it says on stdout; its stderr is shown."""
+    """The command's stdout. Its stderr is shown."""
     done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.stdout.write(done.stdout)

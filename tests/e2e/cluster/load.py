@@ -1,4 +1,4 @@
-"""The load: a pod in the cluster that sends it, and what became of each request."""
+"""The load: the pod that sends it, and the outcome of each request."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from collections import Counter
 from rolling.load import Request
 from rolling.sandbox import Failure
 
-# No row takes as long; should the harness be gone, so is the load's stdin.
+# Seconds, longer than any row takes. The load ends earlier if the harness does.
 LONGEST = 1800
 
 
@@ -25,12 +25,12 @@ class Agent:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise Failure("the loader's pod cannot be talked to: kubectl exec ended") from None
+            raise Failure("kubectl exec in the loader's pod has ended") from None
 
     def answer(self):
         line = self._process.stdout.readline()
         if not line:
-            raise Failure("the loader's pod has ended the conversation")
+            raise Failure("the agent in the loader's pod has ended")
         return line.rstrip("\n")
 
     def close(self):
@@ -38,7 +38,7 @@ class Agent:
 
 
 class Clock:
-    """The loader's clock, seen from here: taken from the quickest of some answers."""
+    """The difference between the loader's clock and ours, from the quickest of several answers."""
 
     def __init__(self, agent):
         best = None
@@ -52,7 +52,7 @@ class Clock:
         self.error, self._offset = best[0] / 2, best[1]
 
     def of(self, here):
-        """What a time of ours (time.monotonic) is there."""
+        """The loader's time for one of ours (time.monotonic)."""
         return here + self._offset
 
 
@@ -65,11 +65,11 @@ class Load:
     def __init__(self, cluster, pod, address, mode):
         self._agent = Agent(cluster, pod)
         self._agent.ask(f"start {address} {mode} {LONGEST}")
-        if self._agent.answer() != "started":
-            raise Failure("the load did not start")
+        if (answer := self._agent.answer()) != "started":
+            raise Failure(f"the load did not start: {answer}")
 
     def finish(self):
-        """Every request, by the time at which it was due, by the loader's clock."""
+        """Every request, sorted by its due time on the loader's clock."""
         self._agent.ask("stop")
         requests = []
         while (line := self._agent.answer()) != "end":
@@ -81,5 +81,5 @@ class Load:
 
 
 def kinds(requests):
-    """The failed ones by kind."""
+    """How many requests failed, by kind."""
     return dict(Counter(request.outcome for request in requests if not request.ok))

@@ -1,4 +1,4 @@
-"""The rows of one pod each: what happens, and what must."""
+"""The rows that need only one pod: what must happen to it."""
 
 import contextlib
 import json
@@ -11,17 +11,17 @@ from . import specs
 from .watch import Watch
 
 ROWS = []
-# Longer than anything here takes on a busy machine, and much less than what it is told from.
+# Seconds: longer than anything here takes on a busy machine, and much shorter than the waits it rules out.
 SOON = 8
 VARIABLE = "DRAIN_INIT_DELAY_TERM"
 
 
 class Skip(Exception):
-    """The cluster cannot do it: one line."""
+    """The cluster cannot run the row. The message is one line."""
 
 
 def row(name):
-    """A row is a function that says what was seen, or raises Failure."""
+    """A row is a function that returns what was seen or raises Failure."""
     def register(function):
         ROWS.append((name, function))
         return function
@@ -64,7 +64,7 @@ class Stage:
         self.watch.wait(lambda: self.pod.said(words, container), 60, f"the log says '{words}'")
 
     def wait_end(self, container="app", seconds=60):
-        """When it ended and its exit code; all it said is known then."""
+        """When the container ended, and its exit code. Its whole log has been read then."""
         self.watch.wait(lambda: self.pod.end(container), seconds, f"container {container} has ended")
         self.watch.settle()
         return self.pod.ended[container], self.pod.end(container)[0]
@@ -73,13 +73,13 @@ class Stage:
         return self.pod.said(words, container)
 
     def drained(self, container="app"):
-        """Seconds from TERM to the end of the delay, as the log's times tell."""
+        """Seconds from TERM to the end of the delay, by the times in the log."""
         begun, over = self.said("draining for", container), self.said("drained for", container)
-        need(begun and over, f"the log of {container} does not tell of a whole drain: {self.words(container)}")
+        need(begun and over, f"the log of {container} does not have a whole drain: {self.words(container)}")
         return over - begun
 
     def words(self, container="app"):
-        """Its last ones."""
+        """Its last log lines."""
         return [line.removeprefix("[drain-init] ") for _, line in self.pod.lines.get(container, ())][-6:]
 
     def close(self):
@@ -101,7 +101,7 @@ def crash(stage):
     ended, code = stage.wait_end()
     need(code == 137, f"the exit code is {code}, not the app's 137")
     need(ended - since < SOON, f"it took {ended - since:.1f} s from the app's death to the container's end")
-    need(not stage.said("drained"), "the delay went on without the app")
+    need(not stage.said("drained"), "the delay continued without the app")
     return f"the container ended {max(0, ended - since):.1f} s after the app's KILL, in a delay of 20 s; exit code {code}, the app's"
 
 
@@ -113,7 +113,7 @@ def second_deletion(stage):
     since = stage.delete("--grace-period=2")
     ended, code = stage.wait_end()
     took = ended - since
-    # Whether the stop that is under way is cut short is the kubelet's and its runtime's affair.
+    # The kubelet and its runtime decide whether a second deletion shortens the stop.
     if code == 137:
         need(took < 2 + SOON, f"it took {took:.1f} s to the KILL")
         need(not stage.said("drained for"), "the drain was over before the KILL")
@@ -143,13 +143,13 @@ def kill_after(stage):
     ended, code = stage.wait_end()
     need(code == 137, f"the exit code is {code}, not 137")
     need(ended - since < 3 + SOON, f"it took {ended - since:.1f} s, and the grace is {specs.GRACE} s")
-    need(stage.said("sending KILL"), f"the log does not say who killed: {stage.words()}")
+    need(stage.said("sending KILL"), f"the log does not name drain-init as the sender of KILL: {stage.words()}")
     return f"exit code {code} {ended - since:.1f} s after the deletion: delay 1 s, kill-after 2 s, grace {specs.GRACE} s; the log names drain-init"
 
 
 @row("shareProcessNamespace, with an orphan")
 def shared_namespace(stage):
-    orphan = "setsid sh -c 'trap \"echo orphan was told; exit\" TERM; while :; do sleep 0.2; done' &"
+    orphan = "setsid sh -c 'trap \"echo orphan received TERM; exit\" TERM; while :; do sleep 0.2; done' &"
     stage.start(stage.container(
         [*init("--wait-all"), "sh", "-c", f"( {orphan} ); exec \"$@\"", "sh", *specs.PUMA], {VARIABLE: 1}, **specs.answers()),
         shareProcessNamespace=True)
@@ -160,7 +160,7 @@ for path in glob.glob('/proc/[0-9]*/status'):
     with contextlib.suppress(OSError):  # The process has ended.
         status.append(dict(line.split(':\\t', 1) for line in open(path).read().splitlines() if ':\\t' in line))
 names = {each['Pid']: each['Name'] for each in status}
-# The orphan leads a session of its own and is no child of the pod's first process.
+# The orphan leads its own session and is not a child of the pod's first process.
 for each in status:
     if each['Name'] == 'sh' and each['NSsid'] == each['Pid']:
         print(each['Pid'], names[each['PPid']])""")
@@ -169,7 +169,7 @@ for each in status:
     stage.delete()
     _, code = stage.wait_end()
     need(code not in (0, 137), f"the exit code is {code}")
-    need(stage.said("orphan was told"), f"nobody told the orphan to stop: {stage.words()}")
+    need(stage.said("orphan received TERM"), f"the orphan did not receive TERM: {stage.words()}")
     return f"drain-init adopted the orphan and sent it TERM (`--wait-all`); drained {stage.drained():.1f} s; exit code {code}"
 
 
@@ -224,7 +224,7 @@ LISTENS = {"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
 
 
 def asked_to_quit(stage, named, image=None, **more):
-    """A pod whose platform sends QUIT, with that signal named to drain-init or not."""
+    """A pod whose platform sends QUIT, with or without DRAIN_INIT_STOP_SIGNAL=QUIT."""
     env = {VARIABLE: 3, **({"DRAIN_INIT_STOP_SIGNAL": "QUIT"} if named else {})}
     container = stage.container([*init(), *NGINX], env, **LISTENS, **more.pop("container", {}))
     stage.start({**container, **({"image": image} if image else {})}, **more)
@@ -284,7 +284,7 @@ def sidecar(stage):
     stage.wait_end()
     ended, code = stage.wait_end("sidecar")
     need(code == 0, f"the sidecar's exit code is {code}, not 0")
-    need(stage.said("draining for", "sidecar") >= stage.said("drained for"), "the sidecar was told before the app had stopped")
+    need(stage.said("draining for", "sidecar") >= stage.said("drained for"), "the sidecar received TERM before the app had stopped")
     after = stage.said("draining for", "sidecar") - stage.said("drained for")
     return (f"the app drained {stage.drained():.1f} s, and {after:.1f} s later the sidecar received TERM and drained "
             f"{stage.drained('sidecar'):.1f} s more; the pod ended {ended - since:.1f} s after the deletion")
@@ -320,7 +320,7 @@ POLICIES = "examples/kubernetes-policy.yaml"
 
 @contextlib.contextmanager
 def policy(cluster, kind):
-    """The example's policy of that kind and its binding, for the namespace of this run only."""
+    """The example's policy of this kind and its binding, limited to this run's namespace."""
     resource = f"{kind.lower()}admissionpolicies"
     served = json.loads(cluster.kubectl("get", "--raw", "/apis/admissionregistration.k8s.io/v1", namespaced=False))
     if resource not in {each["name"] for each in served["resources"]}:
@@ -330,7 +330,7 @@ def policy(cluster, kind):
             raise Skip(f"no right to create {each}")
     documents = (REPOSITORY / POLICIES).read_text(encoding="utf-8").split("\n---\n")
     text = "\n---\n".join(document for document in documents if f"\nkind: {kind}" in document)
-    # Policies belong to no namespace.
+    # Policies are cluster-wide, so their names must be unique.
     text = re.sub(r"(?m)^(  (?:name|policyName): \S+)$", rf"\1-{cluster.namespace}", text)
     text = text.replace("namespaceSelector: {}",
                         f"namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {cluster.namespace}}}}}")
@@ -344,7 +344,7 @@ def policy(cluster, kind):
 
 
 def wait_active(condition, otherwise):
-    """The API server applies a policy a moment after it was created."""
+    """Waits until the API server applies a policy, which takes a moment."""
     deadline = time.monotonic() + 60
     while not (result := condition()):
         need(time.monotonic() < deadline, f"not within 60 s: {otherwise}")
@@ -353,7 +353,7 @@ def wait_active(condition, otherwise):
 
 
 def refusal(cluster, manifest):
-    """What the API server says against a pod; None if it accepts it."""
+    """Why the API server refuses a pod, or None if it accepts it."""
     try:
         cluster.kubectl("create", "--dry-run=server", "-f", "-", given=json.dumps(manifest))
     except Failure as failure:
@@ -401,7 +401,7 @@ def example(name):
         text = (REPOSITORY / "examples" / name).read_text(encoding="utf-8")
         if "reference:" in text and not has_image_volumes(cluster):
             raise Skip("this Kubernetes has no image volumes switched on")
-        # Nothing but the images is another: those names are nobody's, or not yet published.
+        # Only the images are replaced, because the example's cannot be pulled or are not published yet.
         text = re.sub(r"image: (registry\.example\.com/web:1|debian:\S+)", f"image: {cluster.image}", text)
         text = re.sub(r"(reference|image): ghcr\.io/drain-init/drain-init:\S+", rf"\1: {cluster.volume_image}", text)
         text = text.replace("pullPolicy: IfNotPresent", f"pullPolicy: {cluster.pull_policy}")

@@ -1,4 +1,4 @@
-"""Makes the page's tables and README's row from the data, docs/kubernetes.json."""
+"""Makes the page's tables and README's row from docs/kubernetes.json."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ PAGE = REPOSITORY / "docs/kubernetes.md"
 README = REPOSITORY / "README.md"
 PICTURE = REPOSITORY / "docs/kubernetes.svg"
 END = "<!-- /kubernetes -->"
-# Between the commands that made a run; the page has each in backquotes.
+# Separates the commands of a run. The page has each in backquotes.
 THEN = "`, then `"
 OURS = "drain-init, DRAIN_INIT_DELAY_TERM=5"
 
@@ -27,12 +27,12 @@ def share(seen):
 
 
 def tenths(number):
-    """With one digit after the point. No -0.0: adding zero takes the sign away."""
+    """With one decimal. Adding zero turns -0.0 into 0.0."""
     return f"{round(number, 1) + 0:.1f}"
 
 
 def span(numbers, unit=" s"):
-    """From the least to the most, or a dash."""
+    """From the smallest to the largest, or a dash."""
     numbers = [number for number in numbers if number is not None]
     if not numbers:
         return "–"
@@ -69,7 +69,7 @@ def kinds(row):
 
 
 def deploys_table(rows):
-    """Rows that have the same loads."""
+    """The table of rows that have the same loads."""
     paths = {path: f"failed, {PATHS[path]}" for path in rows[0]["paths"]}
     lines = [f"| server | run as | pods | {' | '.join(paths.values())} | how | failures, after a deletion "
              "| last request that the pod answered, after its deletion | deletion to end | exit code, reason |",
@@ -89,7 +89,7 @@ def deploys_tables(run):
 
 
 def series(run):
-    """What --measure-drain logged, a line for each deploy."""
+    """What --measure-drain logged, one line per deploy."""
     parts = []
     for row in run["deploys"]:
         pods = [" ".join(map(str, pod["series"])) for pod in row["pods"] if "series" in pod]
@@ -165,7 +165,7 @@ def readme_row(data):
 
 
 def filled(path, blocks):
-    """The page's text with these blocks between their marks."""
+    """The page with these blocks between their marks."""
     text = path.read_text(encoding="utf-8")
     for what, block in blocks.items():
         before, mark, rest = text.partition(begin(what))
@@ -197,7 +197,7 @@ def write():
 
 
 def as_json(data):
-    """The data, a row a line, so that a change shows what changed."""
+    """The data with one row per line, so a diff shows which rows changed."""
     runs = []
     for run in data["runs"]:
         head = {key: value for key, value in run.items() if key not in ("deploys", "pods")}
@@ -210,8 +210,8 @@ def as_json(data):
 
 
 def merged(data, run):
-    """The data with this run in the place of an older one of the same Kubernetes and proxy; a
-    run of some rows replaces these."""
+    """The data with this run in place of an older one of the same Kubernetes and proxy mode. A
+    run of some rows replaces only those."""
     def key(of):
         return (of["facts"]["Kubernetes"], of["facts"]["proxy"])
 

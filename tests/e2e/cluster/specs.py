@@ -1,4 +1,4 @@
-"""Manifests, as little of them as a row needs."""
+"""Manifests, with only what a row needs."""
 
 PUMA = ["puma", "--config", "-", "--environment", "production", "--threads", "0:16", "--bind", "tcp://0.0.0.0:8080", "config.ru"]
 NODE = ["node", "app.js", "8080", "0.0.0.0"]

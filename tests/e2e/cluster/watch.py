@@ -1,7 +1,7 @@
-"""What becomes of a row's pods: their states by `kubectl get --watch`, their words by `kubectl logs`.
+"""The states of a row's pods, by `kubectl get --watch`, and their logs, by `kubectl logs`.
 
-Times are the harness's own clock (time.monotonic) for states, and the node's for
-words; load.Clock tells one from the other.
+States have the harness's time (time.monotonic) and log lines have the node's.
+load.Clock converts one into the other.
 """
 
 import json
@@ -13,13 +13,13 @@ from datetime import datetime
 
 from rolling.sandbox import Failure
 
-# A container that waits for one of these waits for ever.
+# A container that waits for one of these reasons never starts.
 HOPELESS = {"ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError",
             "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 
 
 def seconds(stamp):
-    """A log line's time since 1970; None where the line has none."""
+    """A log line's time since 1970, or None if the line does not begin with one."""
     parts = re.fullmatch(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d\d:\d\d)", stamp)
     if not parts:
         return None
@@ -30,11 +30,11 @@ def seconds(stamp):
 class Pod:
     def __init__(self, name):
         self.name = name
-        self.deleted = None  # when the API first said that it is to go
+        self.deleted = None  # when the API first reported its deletion
         self.gone = None
         self.ready = False
         self.containers = {}  # name: its last status
-        self.ended = {}  # name: when the API first said that it has ended
+        self.ended = {}  # name: when the API first reported that it has ended
         self.lines = {}  # name: [(time, words)]
 
     def end(self, container):
@@ -46,12 +46,12 @@ class Pod:
         return self.containers.get(container, {}).get("restartCount", 0)
 
     def said(self, words, container):
-        """When the container first said these words, by its node's clock; None if it has not."""
+        """When the container first logged these words, by its node's clock, or None."""
         return next((at for at, line in self.lines.get(container, ()) if words in line), None)
 
 
 class Watch:
-    """The pods with that label, from now on."""
+    """The pods with this label, from now on."""
 
     def __init__(self, cluster, label):
         self._cluster = cluster
@@ -68,7 +68,7 @@ class Watch:
         lines = []
         for line in self._process.stdout:
             lines.append(line)
-            # kubectl writes an event on a line of its own; older ones spread it over many.
+            # kubectl writes one event per line. Older versions spread it over several lines.
             if line == "}\n" or line.startswith("{") and line.endswith("}\n"):
                 self._event(json.loads("".join(lines)))
                 lines = []
@@ -116,7 +116,7 @@ class Watch:
                 self._changed.notify_all()
 
     def wait(self, condition, seconds, otherwise):
-        """Waits until condition() is true of what is known, and returns that."""
+        """Waits until condition() is true, and returns its value."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while not (result := condition()):
@@ -142,14 +142,18 @@ class Watch:
         return "".join(lines)
 
     def settle(self):
-        """The last words of containers that have ended."""
+        """Waits for the last log lines of containers that have ended."""
         for (pod, container), (_, thread) in list(self._followers.items()):
             if container in self.pods[pod].ended or self.pods[pod].gone:
                 thread.join(10)
 
     def close(self):
-        self._cluster.end(self._process)
-        self._thread.join(10)
+        self._end(self._process, self._thread)
         for process, thread in self._followers.values():
-            self._cluster.end(process)
-            thread.join(10)
+            self._end(process, thread)
+
+    def _end(self, process, thread):
+        # The thread reads to the end of the pipe, and would fail if that was closed first.
+        process.kill()
+        thread.join(10)
+        self._cluster.end(process)

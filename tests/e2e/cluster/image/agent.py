@@ -1,13 +1,13 @@
 """What the harness talks to in the loader's pod: python3 agent.py, by `kubectl exec -i`.
 
-    time                          its clock
-    start ADDRESS MODE SECONDS    runs generator.py, at most that long; pooled.py in the mode "pool"
-    stop                          ends it: a line for each request, times by this clock, then "end"
+    time                          prints its clock
+    start ADDRESS MODE SECONDS    runs generator.py, or pooled.py in the mode "pool", for so long at most;
+                                  prints "started" or why it did not start
+    stop                          ends it; prints a line for each request, times by this clock, then "end"
 
-When its stdin ends, whoever asked is gone: so is the load.
+The end of stdin means that the harness is gone, so the load ends as well.
 """
 
-import contextlib
 import json
 import socket
 import subprocess
@@ -16,22 +16,29 @@ import tempfile
 import time
 from pathlib import Path
 
+# Seconds.
+PATIENCE = 60
+
 
 def wait_for(address):
-    """Until something listens there. kube-proxy sets up a Service a moment after its pods are ready."""
+    """Waits for a listener there. kube-proxy sets up a Service a moment after its pods are ready."""
     host, port = address.split(":")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        # A connection begun too early is lost for good, so each attempt is a new one.
-        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-            return
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        # A connection attempt that began too early never succeeds, so each attempt is a new one.
+        try:
+            with socket.create_connection((host, port), timeout=1):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no connection to {address} within {PATIENCE} s: {error}") from None
         time.sleep(0.1)
 
 
 def start(records, address, mode, seconds):
     wait_for(address)
     program = "pooled.py" if mode == "pool" else "generator.py"
-    # timeout hands TERM on, and the program writes down what it has when it gets one.
+    # timeout forwards TERM. The program then writes its records.
     return subprocess.Popen(["timeout", "--kill-after=30", seconds, sys.executable,
                              Path(__file__).with_name(program), address, records, mode],
                             stdin=subprocess.DEVNULL, stdout=sys.stderr)
@@ -59,8 +66,11 @@ def main():
                 if command == "time":
                     print(time.time())
                 elif command == "start":
-                    load = start(records, *words)
-                    print("started")
+                    try:
+                        load = start(records, *words)
+                        print("started")
+                    except TimeoutError as error:
+                        print(error)
                 elif command == "stop":
                     stop(load, records)
                     load = None
