@@ -405,7 +405,7 @@ const SIGNALFD: libc::c_long = libc::SYS_signalfd4;
 /// The filters:
 /// - `docker`
 /// - `old-kernel`: the newer calls fail with ENOSYS
-/// - `old-runtime`: they fail with EPERM, because the runtime does not know them
+/// - `old-runtime`: they fail with EPERM, because the runtime does not support them
 /// - `no-sigtimedwait`, `no-sigpending`, `no-signalfd`: each also denies those before it
 /// - `no-getdents`, `no-setsid`, `no-setpgid`: the last also denies setsid
 /// - `no-fstat-of-stderr`, `no-send-to-stderr`, `no-room-in-stderr`: only for stderr

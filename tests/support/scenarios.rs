@@ -393,7 +393,7 @@ pub fn when_command_does_not_stop(setup: Setup) -> i32 {
 
 /// COMMAND exits, and the init sends TERM to a daemon in its own session and waits for
 /// it.
-pub fn everybody_is_waited_for(setup: Setup) {
+pub fn a_daemon_in_its_own_session_is_waited_for(setup: Setup) {
     let mut run = setup.script(["orphan far session"]).start();
     run.wait("far", "ready");
     run.tell("main", "exit 7");
@@ -436,7 +436,7 @@ pub fn the_group_and_the_init_stop_until_cont(setup: Setup, signal: i32) {
 }
 
 /// COMMAND receives this signal as `arrives`, and the init stops itself until CONT.
-pub fn command_is_told_and_the_init_stops_until_cont(setup: Setup, signal: i32, arrives: i32) {
+pub fn command_receives_it_and_the_init_stops_until_cont(setup: Setup, signal: i32, arrives: i32) {
     let mut run = setup.start();
     run.signal(signal);
     run.received("main", arrives);
