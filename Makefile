@@ -66,24 +66,24 @@ e2e-kubernetes: native ## deploy on a real Kubernetes: CONTEXT=..., or KIND=1.37
 	$(if $(KIND),tests/e2e/cluster/kind $(KIND) --) tests/e2e/kubernetes
 
 .PHONY: bench
-bench: every-binary ## measure size, memory, start and forwarding, next to other inits
+bench: every-binary ## measure size, memory, start and forwarding of drain-init and other inits
 	benches/run
 
 .PHONY: compare
-compare: native ## run other inits, and none, in the same scenarios; writes docs/comparison.md
+compare: native ## run each init, and COMMAND without one, in the same scenarios; writes docs/comparison.md
 	tests/compare
 
 ## Package
 
 .PHONY: dist
-dist: every-binary deb apt rpm apk image wheel ## make everything that a release has, with SBOMs and SHA256SUMS
+dist: every-binary deb apt rpm apk image wheel ## make all files of a release, with SBOMs and SHA256SUMS
 	packaging/dist
 
 .PHONY: packages-test
 packages-test: dist ## install and run the packages with real package managers; all of them with FULL=1
 	packaging/test/run
 
-## Run for long
+## Long runs
 
 .PHONY: fuzz
 fuzz: toolchain ## fuzz the parsers and the state machine; longer with FULL=1

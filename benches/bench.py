@@ -1,9 +1,9 @@
-"""Measures drain-init beside its peers and writes benches/results.json, from
-which the tables in docs/size-and-speed.md are made. With BENCH_EXACT it measures only what is
-exact on any machine, bytes and the emulated system calls, and keeps the rest.
+"""Measures drain-init and other inits, and writes benches/results.json and the tables
+in docs/size-and-speed.md. With BENCH_EXACT it does not measure times, and keeps those
+of the last run.
 
-Bytes, pages and system calls are exact. Times are ratios of one run, measured
-in turn (A, B, ..., A, B, ...), and say nothing about another machine.
+Bytes, pages and system calls are exact. Times are ratios within one run, in which the
+inits take turns (A, B, ..., A, B, ...). They say nothing about another machine.
 """
 
 import json
@@ -30,7 +30,7 @@ SIGNALS = int(os.environ.get("SIGNALS", "10000"))
 ORPHANS = int(os.environ.get("ORPHANS", "20000"))
 ROUNDS, FORWARD_ROUNDS = 5, 40
 
-# Of each architecture: name, machine, qemu, deb.
+# Each architecture's name, machine, qemu and deb.
 ARCHITECTURES = json.loads(subprocess.run(
     [TOP / "packaging/architectures", "--json", "name", "machine", "qemu", "deb"],
     stdout=subprocess.PIPE, check=True).stdout)
@@ -51,7 +51,7 @@ def note(text):
 
 
 def check_budget():
-    """Bytes are exact: no binary may outgrow its budget."""
+    """Fails if a binary has outgrown its budget."""
     for arch in ARCHITECTURES:
         name, most = f"drain-init-{arch['name']}", BUDGET[arch["name"]]
         size = (DIST / name).stat().st_size
@@ -67,7 +67,7 @@ def compile_c(name, to, *flags, compiler="gcc"):
 
 
 class Peer:
-    """One init: how it is called, and what was measured of it."""
+    """An init: its command line and its figures."""
 
     def __init__(self, name, *argv):
         self.name, self.argv, self.figures = name, list(argv), {}
@@ -89,14 +89,14 @@ def peers(work):
     limit = compile_c("limit", work / "limit", "-Os", "-static", "-s", compiler="musl-gcc")
     drain_init = shutil.copy2(native_binary(), work / "drain-init")
     plain = shutil.copy2(work / "plain/release/drain-init", work / "plain-drain-init")
-    # A file just written counts as dirty until it is on disk.
+    # A new file's pages count as dirty until they are on disk.
     os.sync()
     return [
         Peer("drain-init", drain_init),
         Peer("drain-init, plain cargo build", plain),
         Peer("dumb-init", "/usr/bin/dumb-init"),
         # tini -g and catatonit -g signal the group, as the others do. -s: tini
-        # complains where it is neither PID 1 nor a subreaper.
+        # complains if it is neither PID 1 nor a subreaper.
         Peer("tini", "/usr/bin/tini", "-s", "-g", "--"),
         Peer("tini-static", "/usr/bin/tini-static", "-s", "-g", "--"),
         Peer("catatonit", "/usr/bin/catatonit", "-g", "--"),
@@ -113,7 +113,7 @@ def forwards(peer):
 
 
 def memory(peer):
-    """Kilobytes of the init while COMMAND sleeps, and the page faults that it took until then."""
+    """The init's memory in kB while COMMAND sleeps, and its page faults until then."""
     figures = []
     for _ in range(ROUNDS):
         init = subprocess.Popen([*peer.argv, "/bin/sleep", "60"], env=ENVIRONMENT)
@@ -136,7 +136,7 @@ def wait_until(condition, seconds=10):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            fail("a process did not come to rest within 10 s")
+            fail("a process was not ready after 10 s")
         time.sleep(0.001)
 
 
@@ -164,7 +164,7 @@ def asleep(pid):
 
 
 def starts(all_peers):
-    """INIT true against true, in turn: the median of the ratios of each round."""
+    """The time of `INIT true` divided by that of `true`: quartiles over all rounds."""
     def once(argv):
         began = time.perf_counter()
         pid = os.posix_spawn(argv[0], argv, ENVIRONMENT)
@@ -185,8 +185,8 @@ def starts(all_peers):
 
 
 def system_calls(peer):
-    """Calls of the init itself, COMMAND's left out; the execve that starts it
-    is counted, as strace counts it."""
+    """The init's system calls, without COMMAND's. The execve that starts the init
+    counts, as in strace."""
     result = subprocess.run(
         ["strace", "-c", "-U", "calls,name", *peer.argv, "/bin/true"],
         env=ENVIRONMENT, capture_output=True, text=True, check=True)
@@ -199,8 +199,7 @@ def instructions(peer, work):
     subprocess.run(
         ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}.%p", *peer.argv, "/bin/true"],
         env=ENVIRONMENT, capture_output=True, check=True)
-    # The parent is the one that wrote last and has the most; the child's file
-    # ends at its exec.
+    # There is a file for each process. The child's ends at its exec.
     totals = []
     for path in work.glob("callgrind.*"):
         total = re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.M)
@@ -211,11 +210,11 @@ def instructions(peer, work):
 
 
 def forwarding(all_peers, program):
-    """Microseconds from kill() to the handler of the child."""
+    """Microseconds from kill() to the child's handler."""
     samples = {peer.name: [] for peer in all_peers} | {"straight": []}
     commands = [("straight", [])] + [(peer.name, peer.argv) for peer in all_peers]
     for turn in range(FORWARD_ROUNDS):
-        # Whoever comes next after the same neighbour each time would share its luck.
+        # The order rotates, because a command may affect the one after it.
         for name, argv in commands[turn % len(commands):] + commands[:turn % len(commands)]:
             result = subprocess.run(
                 [program, str(SIGNALS // FORWARD_ROUNDS), *argv],
@@ -236,10 +235,10 @@ def forwarding(all_peers, program):
 
 
 def reaping(all_peers, program):
-    """Nanoseconds of CPU for an orphan, as PID 1.
+    """Nanoseconds of PID 1's CPU time for each orphan.
 
-    With -c where there is one: tini and catatonit make no session either, and
-    the kernel schedules sessions against each other (sched_autogroup), which
+    Inits that have -c run with it, because tini and catatonit do not create a session
+    either. The kernel schedules sessions against each other (sched_autogroup), which
     costs any init a tenth here.
     """
     def single(peer):
@@ -263,9 +262,9 @@ def switches(pid):
 
 
 def idle(peer, seconds=5.0):
-    """Wake-ups while COMMAND sleeps, scaled to a minute; and in a whole delay."""
+    """Wake-ups per minute while COMMAND sleeps, and wake-ups in a whole delay."""
     delay = ["--delay-term", "1", "-q", "--"] if drains(peer) else []
-    # COMMAND outlives the delay, so that the init can be looked at behind it.
+    # COMMAND ignores TERM, so that the init still runs after the delay.
     command = ["/bin/sh", "-c", "trap '' TERM; exec /bin/sleep 60"]
     init = subprocess.Popen([*peer.argv, *delay, *command], env=ENVIRONMENT)
     child = first_child(init.pid)
@@ -277,20 +276,20 @@ def idle(peer, seconds=5.0):
         before = switches(init.pid)
         init.send_signal(signal.SIGTERM)
         time.sleep(2.0)
-        # One wake-up for the signal itself; the rest is the delay's.
+        # One wake-up is for the signal itself.
         peer.figures["wakeups_in_delay"] = switches(init.pid) - before - 1
     os.kill(child, signal.SIGKILL)
     init.wait()
 
 
 def foreign():
-    """What can be counted of the other architectures: bytes and system calls."""
+    """The bytes and system calls of the builds for other architectures."""
     every = {}
     for arch in ARCHITECTURES:
         if arch["machine"] == platform.machine():
             continue
         binary = DIST / f"drain-init-{arch['name']}"
-        # The child's lines come between, and may hide some of the init's: the most is all.
+        # The child's output may garble some of the init's lines, so the highest count is right.
         calls = max(emulated_calls(arch["qemu"], binary) for _ in range(30))
         every[arch["name"]] = {"bytes": binary.stat().st_size, "system_calls": calls}
     return every
@@ -322,7 +321,7 @@ def packages():
     for key in figures:
         most = {"layer": LAYER_BUDGET, "deb_ppc64le": PPC_DEB_BUDGET}.get(key, DEB_BUDGET)
         if figures[key] > most:
-            fail(f"the {key} has {figures[key]:,} bytes of {most:,}")
+            fail(f"the {key} has {figures[key]:,} bytes, {figures[key] - most:,} more than its budget")
     return figures
 
 
@@ -379,7 +378,7 @@ def table(results):
     sizes = results["packages"]
     if "layer" in sizes and "deb" in sizes:
         lines[-1] += f" The image's layer has {sizes['layer']:,} bytes, the deb {sizes['deb']:,}."
-    # What is exact also where it cannot be timed, as an emulator's time says nothing.
+    # Without times, because those of an emulator mean nothing.
     lines += ["", "| architecture | bytes | bytes of the deb | system calls, in qemu-user |", "| --- | ---: | ---: | ---: |"]
     for arch in ARCHITECTURES:
         figures = results["others"].get(arch["name"])
@@ -444,7 +443,7 @@ def main():
 
 
 def rounded(value):
-    """VALUE with three digits after the point at most: a nanosecond, for microseconds."""
+    """VALUE with at most three decimals, which for microseconds is a nanosecond."""
     if isinstance(value, dict):
         return {name: rounded(part) for name, part in value.items()}
     if isinstance(value, list):

@@ -1,11 +1,11 @@
-/* forward COUNT [INIT ARG...] - how long a signal takes from kill() in this
- * process to the handler of a child, straight or by way of an init. Prints one
- * time a line, in nanoseconds.
+/* forward COUNT [INIT ARG...] - measures how long a signal takes from kill() in
+ * this process to the handler of a child, directly or through an init. Prints one
+ * time per line, in nanoseconds.
  *
- * The child is this program again (argument "child"): its handler writes the
- * time into memory that both share through descriptor 3. All run on one
- * processor, so that what is measured is what is done, not where the scheduler
- * puts it and how soundly the other processor was asleep. */
+ * The child is this program again (argument "child"). Its handler writes the time
+ * into memory that both share through descriptor 3. All processes run on one
+ * processor, so that neither the scheduler's choice nor the wake-up of another
+ * processor is measured. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
     struct timespec rest = {.tv_nsec = 100000};
     while (!atomic_load(&shared->ready)) {
         if (waitpid(init, NULL, WNOHANG) == init) {
-            fprintf(stderr, "forward: the init ended before its child was ready\n");
+            fprintf(stderr, "forward: the init exited before its child was ready\n");
             return 1;
         }
         nanosleep(&rest, NULL);

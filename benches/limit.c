@@ -1,5 +1,5 @@
-/* The smallest thing that can do an init's job, as the limit to measure against:
- * fork, exec, wait. It forwards nothing. */
+/* The least that an init can do, as the limit to compare with: fork, exec, wait. It
+ * forwards nothing. */
 #include <sys/wait.h>
 #include <unistd.h>
 

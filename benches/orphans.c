@@ -1,6 +1,6 @@
-/* orphans COUNT - COMMAND of an init that is PID 1: makes that many orphans as
- * fast as they come, waits until none is left, and prints what they cost PID 1:
- * nanoseconds of CPU (/proc/1/schedstat) and the most zombies that were seen. */
+/* orphans COUNT - COMMAND of an init that is PID 1. Makes COUNT orphans as fast as
+ * it can, waits until all are reaped, and prints what they cost PID 1: nanoseconds
+ * of CPU (/proc/1/schedstat) and the highest number of zombies seen. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static long cpu_of_init(void)
     return nanos;
 }
 
-/* Processes of the namespace: PID 1 and this one are not counted. */
+/* Counts the namespace's processes, except PID 1 and this one. */
 static int others(int *zombies)
 {
     int count = 0;
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     long before = cpu_of_init();
     int most = 0, zombies;
     for (int done = 0; done < count;) {
-        /* A middle process whose children it leaves behind: they are PID 1's. */
+        /* PID 1 adopts the children of this middle process. */
         int batch = count - done < 100 ? count - done : 100;
         pid_t middle = fork();
         if (middle == 0) {
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     struct timespec rest = {.tv_nsec = 1000000};
     for (int tries = 0; others(&zombies) > 0; tries++) {
         if (tries == 10000) {
-            fprintf(stderr, "orphans: %d zombies are left after 10 s\n", zombies);
+            fprintf(stderr, "orphans: %d zombies remain after 10 s\n", zombies);
             return 1;
         }
         nanosleep(&rest, NULL);

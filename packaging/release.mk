@@ -13,7 +13,7 @@ sbom-matrix: ## print each architecture's names and image digest as JSON, for re
 	@skopeo inspect --raw oci-archive:dist/drain-init-$(VERSION).oci.tar | jq -c '[$$names, [.manifests[] | {digest}]] | transpose | map(add)' \
 		--argjson names "$$(packaging/architectures --json name deb rpm apk machine)"
 
-# release.yml calls these. Each one can be repeated: it compares what is published and leaves it alone.
+# release.yml calls these. Each one can be repeated: it compares what is published and does not change it.
 .PHONY: sign-sums publish-apt publish-image publish-tags publish-release publish-pages publish-wheel publish-crate
 sign-sums: ## sign SHA256SUMS with the apt repository's key
 	packaging/sign-sums
@@ -44,7 +44,7 @@ publish-crate: ## publish the crate, unless crates.io has this version
 	$(CARGO) info --quiet --registry $(REGISTRY) drain-init@$(VERSION) || \
 		$(CARGO) publish --locked --no-verify --registry $(REGISTRY)
 
-# What the targets in the Makefile share.
+# Shared by the targets in the Makefile.
 
 # Programs that a target needs later are installed before the long build.
 NEEDS :=

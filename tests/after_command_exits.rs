@@ -71,8 +71,8 @@ fn a_signal_after_the_exit_of_command_that_no_process_can_receive_is_dropped_and
 fn with_wait_all_as_pid_1_every_process_receives_term_and_is_waited_for() {
     needs!(pid_namespace());
     let setup = || init(["--wait-all", "-r", "15:12"]).pid1();
-    scenarios::everybody_is_waited_for(setup());
-    scenarios::everybody_is_waited_for(scenarios::without_proc(setup()));
+    scenarios::a_daemon_in_its_own_session_is_waited_for(setup());
+    scenarios::a_daemon_in_its_own_session_is_waited_for(scenarios::without_proc(setup()));
 }
 
 #[test]

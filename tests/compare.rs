@@ -450,12 +450,17 @@ row!(
         })
     }
 );
-row!(daemons_in_their_own_session_can_be_waited_for, everybody_is_waited_for, inits, || {
-    offered(&["--wait-all"], || {
-        scenarios::everybody_is_waited_for(init(["--wait-all"]).pid1());
-        Holds
-    })
-});
+row!(
+    daemons_in_their_own_session_can_be_waited_for,
+    a_daemon_in_its_own_session_is_waited_for,
+    inits,
+    || {
+        offered(&["--wait-all"], || {
+            scenarios::a_daemon_in_its_own_session_is_waited_for(init(["--wait-all"]).pid1());
+            Holds
+        })
+    }
+);
 row!(a_signal_can_be_rewritten, term_arrives_as_usr2, inits, || {
     offered(&["-r", "15:12"], || {
         scenarios::term_arrives_as_usr2(init(["-r", "15:12"]).pid1());

@@ -208,14 +208,14 @@ fn tstp_ttin_and_ttou_stop_the_group_and_the_init() {
 fn in_single_child_mode_tstp_reaches_command_unchanged() {
     for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
         let setup = with_job_control(&["-c"]);
-        scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, signal);
+        scenarios::command_receives_it_and_the_init_stops_until_cont(setup, signal, signal);
     }
 }
 
 #[test]
 fn a_rewritten_tstp_still_stops_the_init() {
     let setup = with_job_control(&["-r", "20:10"]);
-    scenarios::command_is_told_and_the_init_stops_until_cont(setup, SIGTSTP, SIGUSR1);
+    scenarios::command_receives_it_and_the_init_stops_until_cont(setup, SIGTSTP, SIGUSR1);
 }
 
 #[test]

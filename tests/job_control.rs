@@ -93,7 +93,7 @@ fn on_a_terminal_in_group_mode_tstp_ttin_and_ttou_are_delivered_as_stop() {
 fn on_a_terminal_rewritten_tstp_and_ttin_arrive_as_rewritten_and_the_init_still_stops() {
     for (signal, to, arrives) in [(SIGTSTP, "USR1", SIGUSR1), (SIGTTIN, "TTIN", SIGTTIN)] {
         let setup = on_terminal(&["-r", &format!("{signal}:{to}")]);
-        scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, arrives);
+        scenarios::command_receives_it_and_the_init_stops_until_cont(setup, signal, arrives);
     }
 }
 
@@ -110,7 +110,7 @@ fn on_a_terminal_tstp_rewritten_to_0_reaches_no_process_and_the_init_still_stops
 fn on_a_terminal_with_c_tstp_ttin_and_ttou_are_delivered_as_they_are() {
     for signal in TERMINAL_STOPS {
         let setup = on_terminal(&["-c"]);
-        scenarios::command_is_told_and_the_init_stops_until_cont(setup, signal, signal);
+        scenarios::command_receives_it_and_the_init_stops_until_cont(setup, signal, signal);
     }
 }
 

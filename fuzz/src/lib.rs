@@ -1,6 +1,6 @@
-//! What must hold for any input, as assertions: one function for each fuzz
-//! target. Where there is an oracle (sscanf, `serde_json`, arithmetic with wider
-//! numbers) the parser is held against it.
+//! Assertions that hold for any input, with one function for each fuzz target. If
+//! there is an oracle (sscanf, `serde_json`, arithmetic with wider numbers), the
+//! parser is compared with it.
 
 mod machine;
 
@@ -31,7 +31,7 @@ fn run(words: &[&[u8]], variables: &[&[u8]]) -> Option<&'static mut Config> {
     }
 }
 
-/// What any accepted configuration is.
+/// Checks what is true of any accepted configuration.
 fn check_config(config: &Config) {
     let plan = &config.plan;
     for duration in [plan.delay, plan.kill_after].into_iter().flatten() {
@@ -60,7 +60,7 @@ fn check_error(error: &Error) {
     assert!(!error.as_bytes().is_empty());
 }
 
-/// Words, each ended by a NUL, as an argument list behind the program's name.
+/// Words that are separated by NULs, as the arguments after the program's name.
 pub fn command_line(data: &[u8]) {
     let words: Vec<&[u8]> =
         std::iter::once(&b"drain-init"[..]).chain(data.split(|&byte| byte == 0)).collect();
@@ -69,12 +69,12 @@ pub fn command_line(data: &[u8]) {
         Ok(Request::Run(config)) => {
             check_config(config);
             assert!(config.command >= 1 && config.command < words.len());
-            // What stands behind COMMAND is COMMAND's own business.
+            // The words after COMMAND have no effect.
             let head = &words[..=config.command];
             assert_eq!(parse(head, &[]), request);
             // Without COMMAND there is nothing to run.
             assert!(parse(&words[..config.command], &[]).is_err());
-            // Two dashes before COMMAND change nothing but its place.
+            // Two dashes before COMMAND only change its position.
             let mut dashed = words[..config.command].to_vec();
             if dashed.last() != Some(&&b"--"[..]) || !ends_the_options(&words, config.command) {
                 dashed.extend([&b"--"[..], words[config.command]]);
@@ -84,12 +84,12 @@ pub fn command_line(data: &[u8]) {
             }
         }
         Ok(Request::Help | Request::Version) => {
-            // They count where they stand, whatever comes behind.
+            // They take effect at once, whatever follows.
             let mut longer = words.clone();
             longer.push(b"--nosuch");
             assert_eq!(parse(&longer, &[]), request);
         }
-        // It is alone.
+        // It allows no other argument.
         Ok(Request::CopyTo(_)) => {
             assert!(words.len() <= 3);
             let mut longer = words.clone();
@@ -100,15 +100,15 @@ pub fn command_line(data: &[u8]) {
     }
 }
 
-/// Whether the word before COMMAND is the `--` that ends the options, and no
-/// option's value: then COMMAND may begin with a dash.
+/// Whether the word before COMMAND is the `--` that ends the options, not an option's
+/// value. Then COMMAND may begin with a dash.
 fn ends_the_options(words: &[&[u8]], command: usize) -> bool {
     let mut other = words[..command].to_vec();
     other.push(b"--nosuch");
     run(&other, &[]).is_some()
 }
 
-/// Variables, each ended by a NUL.
+/// Variables that are separated by NULs.
 pub fn environment(data: &[u8]) {
     let variables: Vec<&[u8]> = data.split(|&byte| byte == 0).collect();
     let words: [&[u8]; 2] = [b"drain-init", b"true"];
@@ -183,7 +183,7 @@ fn is_list_or_switch(name: &[u8]) -> bool {
     .any(|suffix| name.ends_with(suffix))
 }
 
-/// A DURATION, held against the same sum in numbers that cannot overflow.
+/// A DURATION, compared with the same sum in numbers that cannot overflow.
 pub fn duration(data: &[u8]) {
     let config = run(&[b"drain-init", b"--delay-term", data, b"true"], &[]);
     let expected = reference_duration(data);
@@ -197,7 +197,8 @@ pub fn duration(data: &[u8]) {
     }
 }
 
-/// Nanoseconds, cut off behind each number that is not less than one.
+/// The sum in nanoseconds. Each number is rounded down, but not to zero if its fraction
+/// is not zero.
 fn reference_duration(data: &[u8]) -> Option<u128> {
     let text = std::str::from_utf8(data).ok()?;
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
@@ -222,8 +223,8 @@ fn reference_duration(data: &[u8]) -> Option<u128> {
         if whole.is_empty() || fraction.contains('.') {
             return None;
         }
-        // More digits than these are either zeros or too many; behind the
-        // point they are cut off.
+        // A number with more digits is too large. Digits after the point that are
+        // less than a nanosecond are cut off.
         let whole = whole.trim_start_matches('0');
         if whole.len() > 18 {
             return None;
@@ -251,7 +252,7 @@ const NAMES: [&str; 34] = [
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS", "IOT", "CLD", "POLL",
 ];
 
-/// A SIGNAL, held against a table of all that are right.
+/// A SIGNAL, compared with a table of all valid ones.
 pub fn signal(data: &[u8]) {
     let found = Signal::parse(data).map(Signal::number);
     assert_eq!(found, reference_signal(data), "{:?}", data.escape_ascii().to_string());
@@ -275,7 +276,7 @@ fn reference_signal(data: &[u8]) -> Option<i32> {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return number(&text).filter(|number| (1..=64).contains(number));
     }
-    // No right name is longer; zeros before an offset are the only way to be.
+    // No valid name is longer, not even with zeros before the offset.
     if text.len() > 12 {
         return None;
     }
@@ -298,7 +299,7 @@ fn reference_signal(data: &[u8]) -> Option<i32> {
     (1..).zip(&NAMES[..31]).find(|(_, known)| **known == name).map(|(number, _)| number)
 }
 
-/// S:R, held against the sscanf that dumb-init calls.
+/// S:R, compared with the sscanf that dumb-init calls.
 pub fn rewrite(data: &[u8]) {
     let mut rewrites = Rewrites::default();
     let accepted = rewrites.parse_and_set(data).is_some();
@@ -309,10 +310,10 @@ pub fn rewrite(data: &[u8]) {
         .collect();
     assert!(changed.len() <= 1);
     if !accepted {
-        assert_eq!(rewrites, Rewrites::default(), "refused, and yet set");
+        assert_eq!(rewrites, Rewrites::default(), "rejected, but set");
     }
     let Some((received, delivered)) = scan(data) else {
-        // What is not two numbers has a name in it, or is refused.
+        // Anything but two numbers contains a name, or is rejected.
         assert!(!accepted || data.iter().any(u8::is_ascii_alphabetic));
         return;
     };
@@ -323,8 +324,8 @@ pub fn rewrite(data: &[u8]) {
     }
 }
 
-/// `sscanf("%d:%d")`, where nothing but blanks is left over and the numbers are
-/// such that it is defined.
+/// `sscanf("%d:%d")`, if only blanks follow the numbers and they are too short to
+/// overflow, which would be undefined.
 fn scan(data: &[u8]) -> Option<(i32, i32)> {
     let is_zero = |byte: &&u8| **byte == b'0';
     let longest = data
@@ -351,9 +352,9 @@ fn scan(data: &[u8]) -> Option<(i32, i32)> {
         .then_some((received, delivered))
 }
 
-/// CMD, held against `serde_json`.
+/// CMD, compared with `serde_json`.
 pub fn exec_form(data: &[u8]) {
-    // No word of a command line or an environment has a NUL.
+    // No word of a command line or an environment contains a NUL.
     if data.contains(&0) {
         return;
     }

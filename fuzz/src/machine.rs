@@ -14,7 +14,7 @@ mod walk;
 #[allow(dead_code, reason = "the exhaustive search reads more of it")]
 mod world;
 
-/// A plan and an order of events, as the bytes choose them.
+/// A plan and an order of events, both chosen by the bytes.
 pub fn drain(data: &[u8]) {
     if let Err(broken) = walk::walk(data) {
         panic!("{broken}");

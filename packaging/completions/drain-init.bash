@@ -4,11 +4,11 @@ _drain_init() {
     local cur prev words cword split
     _init_completion -s -n : || return
 
-    # Options with a value, as `--option VALUE`; -s of _init_completion takes
-    # `--option=VALUE` apart and leaves it in the same form.
+    # Options with a value, as `--option VALUE`. -s of _init_completion splits
+    # `--option=VALUE` into the same form.
     local with_value='@(-r|--rewrite|--delay-term|--drain-signal|--drain-cmd|--drain-file|--copy-to|--stop-cmd|--kill-after|--stop-signal|-p|--pdeathsig|-e|--remap-exit)'
 
-    # From COMMAND on, complete what COMMAND would.
+    # From COMMAND on, complete as for COMMAND.
     local i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -31,7 +31,7 @@ _drain_init() {
     case $prev in
         --drain-signal | --stop-signal | --pdeathsig | -p)
             _signals
-            # _signals offers SIGTERM; the short form is taken as well.
+            # _signals offers SIGTERM; drain-init also accepts TERM.
             COMPREPLY+=($(compgen -W "$(compgen -A signal | sed -n 's/^SIG//p')" -- "$cur"))
             return
             ;;

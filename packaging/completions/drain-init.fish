@@ -1,6 +1,6 @@
 # fish completion for drain-init(1)
 
-# Whether COMMAND is still to come: behind it, options are its own.
+# Whether the line does not contain COMMAND yet. After COMMAND, options are COMMAND's.
 function __drain_init_before_command
     set -l skip
     for word in (commandline -opc)[2..]
@@ -47,6 +47,6 @@ for name in drain-init dumb-init
     $option -r -l copy-to -d 'copy the program to PATH and exit'
     $option -f -s h -l help -d 'print the help and exit'
     $option -f -s V -l version -d 'print the version and exit'
-    # What stands behind `--` here has a value, and is no COMMAND.
+    # The options after `--` here have a value, which is not COMMAND.
     complete -c $name -x -a '(__fish_complete_subcommand -- --delay-term --drain-signal --drain-cmd --drain-file --copy-to --stop-cmd --kill-after --stop-signal -r --rewrite -p --pdeathsig -e --remap-exit)'
 end

@@ -1,4 +1,4 @@
-"""What the tests share: base systems, a web site, a registry and podman.
+"""Shared by the tests: base systems, a web site, a registry and podman.
 
 Everything listens on loopback, is in one temporary directory, and ends with the tests.
 """
@@ -35,7 +35,7 @@ SECOND_TIER = [arch for arch in RELEASED if arch["tier"] != "1"]
 MIRROR = "http://deb.debian.org/debian"
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 
-# The second Debian and the second architecture take long: only with FULL=1.
+# The second Debian and the second architecture take long, so they need FULL=1.
 DEBIANS = [("12", NATIVE)] + ([("13", NATIVE), ("12", FOREIGN), ("13", FOREIGN)] if FULL else [])
 ARCHITECTURES = [NATIVE] + ([FOREIGN] if FULL else [])
 
@@ -72,7 +72,7 @@ def fails(*command, timeout=600, **options):
     done = subprocess.run(
         [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", timeout=timeout, check=False, **options)
-    assert done.returncode != 0, f"{command} should have failed, but said:\n{done.stdout}"
+    assert done.returncode != 0, f"{command} should have failed, but printed:\n{done.stdout}"
     return done.stdout
 
 
@@ -94,7 +94,7 @@ def documented(words):
 
 
 class Container:
-    """A started container of podman's or Docker's."""
+    """A started container of podman or Docker."""
 
     def __init__(self, engine, identifier):
         self.engine = engine
@@ -175,7 +175,7 @@ class Site:
     """The web as clients see it: HTTPS for a few names, each a directory.
 
     A proxy answers each CONNECT itself, with a certificate for those names, so that the
-    addresses in the shipped files are used unchanged. An address of loopback serves the
+    addresses in the shipped files are used unchanged. A loopback address serves the
     same to clients that use no proxy, such as ADD in a Dockerfile from podman 5 on.
     """
 
@@ -221,7 +221,7 @@ class Site:
         self.proxy = f"http://127.0.0.1:{self.server.server_port}"
         self.hosts = ""
         servers = [self.server]
-        # Only root can have the port, and `run` makes the mount namespace that /etc/hosts needs.
+        # Only root can use the port, and `run` makes the mount namespace that /etc/hosts needs.
         if os.geteuid() == 0 and "WORK" in os.environ:
             servers.append(self.listen(Direct))
             servers[1].socket = context.wrap_socket(servers[1].socket, server_side=True)

@@ -1,7 +1,7 @@
-"""The packages for Alpine's apk: what is in them, and apk itself in a container of Alpine.
+"""The packages for Alpine's apk: their contents, and apk itself in a container of Alpine.
 
-apk is in no Debian. The container needs Docker Hub; without it that test is skipped by
-name, except on GitHub.
+Debian does not have apk. The container needs Docker Hub; without it that test is skipped
+by name, except on GitHub.
 """
 
 import gzip

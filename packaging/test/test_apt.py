@@ -12,7 +12,7 @@ from conftest import (
     DEBIANS, DIST, FULL, NATIVE, RELEASED, SECOND_TIER, TOP, VERSION, documented, fails, needs_root, register_qemu, run)
 
 OLDER = "0.0.1"
-# When OLDER was released: clients compare the dates.
+# When OLDER was released. Clients compare the dates.
 EARLIER = str(int(os.environ["SOURCE_DATE_EPOCH"]) - 3600)
 RELEASES = Path("dists/stable")
 ARCHITECTURES = [arch["deb"] for arch in RELEASED]
@@ -58,7 +58,7 @@ def build_apt(version, packages, out, check=run, **variables):
 
 @pytest.fixture(scope="session")
 def older(work, key):
-    """A repository that has an older version only."""
+    """A repository that has only an older version."""
     debs = build_debs(OLDER, work / "older-debs", EARLIER)
     build_apt(OLDER, debs, work / "older", SOURCE_DATE_EPOCH=EARLIER, APT_SIGNING_KEY_FILE=key)
     return work / "older"
@@ -147,7 +147,7 @@ def test_a_new_version_keeps_the_older_and_the_last_generations_hashes(older, bo
     assert (both / "drain-init.sources").read_text() == (older / "drain-init.sources").read_text()
 
 
-def test_hashes_of_the_generation_before_the_last_go(work, key, older, both):
+def test_hashes_of_the_generation_before_the_last_are_dropped(work, key, older, both):
     debs = build_debs("999.0", work / "newer-debs")
     build_apt("999.0", debs, work / "newer", APT_SIGNING_KEY_FILE=key, APT_PREVIOUS=both)
     assert len(by_hash(work / "newer")) == 12 * len(ARCHITECTURES)
@@ -171,7 +171,7 @@ def test_a_published_version_never_changes(work, key, both):
 
 
 def test_a_repository_does_not_change_its_key_unnoticed(work, both):
-    """Here to the throw-away key, which it must announce."""
+    """Here the new key is a throw-away key, which the build must announce."""
     said = build_apt(VERSION, DIST, work / "rekeyed", fails, APT_PREVIOUS=both)
     assert "THROW-AWAY KEY" in said
     assert "was not signed by the given key" in said
@@ -179,12 +179,12 @@ def test_a_repository_does_not_change_its_key_unnoticed(work, both):
 
 
 def fingerprints(tmp_path, armoured):
-    """The fingerprints in a file of public keys, not found in the way the build does."""
+    """The fingerprints in a file of public keys, found in a different way than in the build."""
     said = run("gpg", "--homedir", tmp_path, "--batch", "--show-keys", armoured)
     return re.findall(r"(?m)^ +([0-9A-F]{40})$", said)
 
 
-def test_the_page_at_the_root_tells_the_use_and_every_keys_fingerprint(change_of_key, tmp_path):
+def test_the_page_at_the_root_shows_the_commands_and_every_keys_fingerprint(change_of_key, tmp_path):
     for name, repository in change_of_key.items():
         page = (repository / "index.html").read_text()
         found = fingerprints(tmp_path, repository / "drain-init-archive-keyring.asc")
@@ -212,7 +212,7 @@ def test_the_same_key_and_date_make_the_same_repository(work, key):
     run("diff", "--recursive", "--no-dereference", work / "once", work / "twice")
 
 
-def test_nothing_secret_is_left_behind(work, key, both):
+def test_no_secret_remains_after_the_build(work, key, both):
     temporary = work / "t"
     temporary.mkdir()
     for file, check in ((key, run), ("/dev/null", fails)):
@@ -243,7 +243,7 @@ class Machine:
                     "-o", "APT::Update::Error-Mode=any", *sources, *arguments, check=check)
 
     def serve(self, repository):
-        """Puts REPOSITORY on the web."""
+        """Serves REPOSITORY at its public address."""
         pages = self.site.roots["drain-init.github.io"] = self.root.parent / f"{self.root.name}.pages"
         pages.mkdir(exist_ok=True)
         (pages / "drain-init").unlink(missing_ok=True)
@@ -294,7 +294,7 @@ def machine(installed):
 
 @needs_root
 def test_apt_installs_runs_and_removes_without_a_trace(machine):
-    """From the repository that ships, with the sources file that ships."""
+    """From the shipped repository, with the shipped sources file."""
     before = machine.files()
     machine.serve(DIST / "apt")
     machine.add_sources(DIST / "apt")
@@ -404,7 +404,7 @@ def test_with_the_pin_of_the_documents_dumb_init_stays_the_stand_in(machine):
         assert os.readlink(machine.root / "usr/bin/dumb-init") == "drain-init"
     finally:
         (machine.root / "etc/apt/preferences.d/drain-init").unlink()
-    # Without it Debian's comes back: that is what the pin is for.
+    # Without the pin, Debian's dumb-init comes back.
     machine.apt("install", "dumb-init", debian=True)
     assert not (machine.root / "usr/bin/dumb-init").is_symlink()
 

@@ -18,7 +18,7 @@ SCRIPT = ("(read word </pipe &); trap 'echo got TERM; exit 7' TERM; echo serving
 @pytest.fixture
 def root(tmp_path, debian):
     """busybox, links to it, drain-init, a pipe, and the /dev/null that a shell needs. No library, /proc or /etc."""
-    # Not from this machine: the package conflicts with busybox, which other tests need.
+    # Not from this machine, because the package conflicts with busybox, which other tests need.
     donor = debian("12", NATIVE)
     run("chroot", donor, "apt-get", "-q", "update")
     run("chroot", donor, "apt-get", "-q", "-y", "install", "--no-install-recommends", "busybox-static")
@@ -52,7 +52,7 @@ def children(process):
 def test_in_a_root_of_busybox_alone_it_runs_reaps_and_drains(root):
     for path in ("drain-init", "bin/busybox"):
         headers = run("readelf", "--program-headers", "--wide", root / path)
-        assert "INTERP" not in headers, f"{path} wants a loader"
+        assert "INTERP" not in headers, f"{path} needs a loader"
     assert run("chroot", root, "/drain-init", "--version") == f"drain-init {VERSION}\n"
     assert run("chroot", root, "/drain-init", "--delay-term", str(DELAY), "--", "/bin/sh", "-c", "echo it runs") == "it runs\n"
 

@@ -1,4 +1,4 @@
-"""What bash, fish and zsh complete, each in the shell itself."""
+"""The completions for bash, fish and zsh, each in the shell itself."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ def options_in_help(binary):
 
 
 def bash(*words):
-    """What bash offers after WORDS, of which the last is being typed."""
+    """What bash offers for WORDS, if the last of them is being typed."""
     script = (
         "source /usr/share/bash-completion/bash_completion && source \"$1\" && shift\n"
         "COMP_WORDS=(drain-init \"$@\"); COMP_CWORD=$#; COMP_LINE=\"${COMP_WORDS[*]}\"; COMP_POINT=${#COMP_LINE}\n"

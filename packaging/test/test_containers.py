@@ -68,8 +68,8 @@ class PodmanContainer(Container):
         stop, begun = self.stop(seconds)
         self.wait_for("draining for")
         if port:
-            assert self.answers(port), "it does not serve in the drain"
-        assert time.monotonic() - begun < delay, "the drain was over before it was looked at"
+            assert self.answers(port), "it does not answer during the drain"
+            assert time.monotonic() - begun < delay, "the drain ended before the test looked at it"
         assert stop.wait(timeout=60) == 0
         took = time.monotonic() - begun
         assert delay <= took < seconds, f"stopped within {took:.1f} s"

@@ -1,4 +1,4 @@
-"""Docker, its builders and Compose: Debian 13's, in a Debian 13 of its own.
+"""Debian 13's Docker, its builders and Compose, in their own Debian 13.
 
 dockerd runs in mount and PID namespaces, without iptables, a bridge or a downloaded image:
 its containers have busybox and drain-init. It has its own socket, state and cgroups, so a
@@ -58,7 +58,7 @@ exec /usr/bin/drain-init -- "$@"
 def debian_with_docker(work, debian):
     """Debian 13 with docker.io, the builder's client and Compose. target/ keeps it for the next run."""
     if not re.search(r" cgroup2? ", Path("/proc/self/mounts").read_text()):
-        pytest.skip("no cgroups are mounted here, and dockerd does not start without")
+        pytest.skip("no cgroups are mounted here, and dockerd does not start without them")
     cache = TOP / "target" / "packages-test"
     archive = cache / f"docker-13-{NATIVE}.tar"
     cache.mkdir(parents=True, exist_ok=True)
@@ -217,7 +217,7 @@ WITH_DELAY = ("-e", f"DRAIN_INIT_DELAY_TERM={DELAY}")
     (("sh", "-c", "echo serving; exec sleep 1000"), 143),
     (SERVER, 7),
 ], ids=["0", "143", "7"])
-def test_docker_stop_drains_and_hands_on_the_command_s_status(docker, command, status):
+def test_docker_stop_drains_and_passes_on_the_command_s_status(docker, command, status):
     with started(docker, *WITH_DELAY, "local/app", *command) as container:
         container.wait_for("serving")
         container.assert_pid_1_is_drain_init("/drain-init")
@@ -278,7 +278,7 @@ def test_as_dockerd_s_init_before_itself_it_drains_once(docker_with_init):
         assert logs.count("got TERM") == 1
 
 
-def test_behind_docker_s_own_init_it_drains(docker):
+def test_under_docker_s_own_init_it_drains(docker):
     """docker run --init with tini, and drain-init as the ENTRYPOINT: TERM arrives once."""
     with started(docker, "--init", *WITH_DELAY, "local/app") as container:
         container.wait_for("serving")
@@ -309,7 +309,7 @@ def loaded(docker):
 def assert_copied(docker, tag):
     with started(docker, *WITH_DELAY, tag) as container:
         container.assert_pid_1_is_drain_init("/usr/bin/drain-init")
-        # The example's --remap-exit 143: busybox's httpd dies of TERM.
+        # The example has --remap-exit 143, because TERM kills busybox's httpd.
         container.assert_drains(0, "-t", "60")
 
 
@@ -369,7 +369,7 @@ def composed(docker, *lines):
 ENVIRONMENT = f'environment: {{DRAIN_INIT_DELAY_TERM: "{DELAY}"}}'
 
 
-def test_compose_s_stop_grace_period_above_the_delay_leaves_the_command_its_end(docker):
+def test_compose_s_stop_grace_period_above_the_delay_lets_the_command_finish(docker):
     with composed(docker, ENVIRONMENT, "stop_grace_period: 60s") as (container, compose):
         container.wait_for("serving")
         assert "got TERM" in container.assert_drains(7, compose=compose)
@@ -391,7 +391,7 @@ def test_compose_s_stop_signal_is_delivered_at_once_unless_it_is_named(docker):
         assert "the stop signal is TERM (see --stop-signal)" in logs
 
 
-def test_compose_s_stop_signal_drains_where_it_is_named(docker):
+def test_compose_s_stop_signal_drains_if_it_is_named(docker):
     lines = ('entrypoint: ["/drain-init", "--stop-signal", "QUIT", "--"]', f"command: {json.dumps(SERVER).replace('$', '$$')}",
              ENVIRONMENT, "stop_grace_period: 60s", "stop_signal: SIGQUIT")
     with composed(docker, *lines) as (container, compose):
@@ -438,7 +438,7 @@ class Terminal:
 
     def read(self, deadline):
         if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
-            raise AssertionError(f"nothing more came of: {self.seen!r}")
+            raise AssertionError(f"no more output after: {self.seen!r}")
         try:
             data = os.read(self.master, 4096)
         except OSError:
@@ -486,7 +486,7 @@ def assert_ctrl_c_arrives_once(docker, terminal):
     assert status == 7 and "got INT" not in seen, seen
 
 
-# The delay must not matter: Ctrl-C is not a stop by the platform.
+# The delay must not matter, because Ctrl-C is not a stop by the platform.
 @pytest.mark.parametrize("options", [(), ("-e", "DRAIN_INIT_DELAY_TERM=600"), ("-e", "DRAIN_INIT_SINGLE_CHILD=1")], ids=["plain", "delay", "c"])
 def test_ctrl_c_reaches_the_command_once_and_at_once(docker, options):
     with on_terminal(docker, *options, "local/app", *IN_FOREGROUND) as terminal:

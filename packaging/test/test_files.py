@@ -200,7 +200,7 @@ def test_the_image_says_where_it_is_from_on_every_level():
 
 
 @pytest.mark.parametrize("name", ["pod.yaml", "pod-image-volume.yaml"])
-def test_kubernetes_would_take_the_pods(name):
+def test_kubernetes_would_accept_the_pods(name):
     pod = yaml.safe_load((EXAMPLES / name).read_text())
     kubernetes_validate.validate(pod, "1.35", strict=True)
     delay = int(next(item["value"] for item in pod["spec"]["containers"][0]["env"] if item["name"] == "DRAIN_INIT_DELAY_TERM"))

@@ -1,4 +1,4 @@
-"""The rpm packages: what is in them, and rpm and dnf, which install them with the lines of docs/install.md."""
+"""The rpm packages: their contents, and rpm and dnf, which install them with the lines of docs/install.md."""
 
 import os
 import re
@@ -159,7 +159,7 @@ def test_the_documented_lines_refuse_an_rpm_in_which_a_byte_was_changed(machine,
 
 @needs_root
 def test_dnf_wants_a_signature_unless_told_otherwise(machine):
-    """Which the packages do not have: SHA256SUMS has it."""
+    """The packages do not have a signature; SHA256SUMS has one."""
     assert "not signed" in machine(DNF.replace("--nogpgcheck ", ""), check=fails)
 
 

@@ -1,4 +1,4 @@
-"""The wheels: what PyPI shows, what is in them, and pip, which installs them."""
+"""The wheels: the description on PyPI, the contents, and pip, which installs them."""
 
 import re
 import subprocess

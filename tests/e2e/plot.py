@@ -1,8 +1,8 @@
 """Draws the picture from the data: plot.py RESULTS.json PICTURE.svg
 
 For `make e2e`: requests and failed requests during a deploy of puma, with dumb-init and
-with drain-init. For `make e2e-kubernetes`: what a pod still answers after its deletion,
-and what fails, with the same two.
+with drain-init. For `make e2e-kubernetes`: the requests that a pod still answers after its
+deletion and those that fail, with the same two inits.
 """
 
 import json

@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGES = [ROOT / "docs" / f"stop-{name}.md" for name in ("commands", "proxies", "workers", "other-servers")]
 INIT = pathlib.Path(os.environ["DRAIN_INIT"])
-# Nothing here takes this long: it is what ends a test that hangs.
+# Nothing here takes this long. The limit ends a test that hangs.
 LIMIT = 30
 
 
@@ -41,7 +41,7 @@ def page_commands(*pages):
 
 
 def wait_for(what, condition, limit=LIMIT):
-    """Until CONDITION is true, or fail. Only for events that no process reports."""
+    """Wait until CONDITION is true, or fail. Only for events that no process reports."""
     end = time.monotonic() + limit
     while not (result := condition()):
         if time.monotonic() > end:
@@ -57,12 +57,12 @@ def listening(port):
 
 
 class Run:
-    """One command under drain-init, in a directory of its own.
-
+    """One command under drain-init, in its own directory.
+    
     drain-init runs as an ordinary process and adopts orphans as PID 1 would.
-    This process is PID 1 of the namespace, so processes that are left behind are seen
-    here instead of being killed with the container. With `container` the command is
-    PID 1 of a namespace of its own, on that terminal if `terminal` is one.
+    This process is PID 1 of the namespace, so it sees remaining processes, which
+    would be killed with a container. With `container` the command is PID 1 of its
+    own namespace, and has `terminal` as its terminal, if given.
     """
 
     def __init__(self, test, command, files=(), env=None, user=None, wrappers=None, delay="1500ms",
@@ -76,11 +76,11 @@ class Run:
         for name in files:
             shutil.copy(HERE / "apps" / name, self.dir)
         if "server.js" in files:
-            # The page's handler, without which Node has none.
+            # Node has no handler except the page's.
             (_, handler), = [block for block in page_blocks(PAGES[0])["Node"] if block[0] == "js"]
             self.write("stop.js", handler)
-        # Short names of the page (drain-init, nginx) mean these programs. A copy: a
-        # server's own user may not be let into the tree.
+        # The page's short names (drain-init, nginx) run these programs. A copy, because
+        # a server's own user may not be able to enter the source tree.
         bin_dir = self.dir / "bin"
         bin_dir.mkdir()
         shutil.copy(INIT, bin_dir / "drain-init")
@@ -106,7 +106,7 @@ class Run:
         self.news = threading.Condition()
 
     def here(self, text):
-        """A page's text with this directory's mark in place of the page's."""
+        """A page's text with the drain file in this directory."""
         return text.replace("/tmp/draining", f"{self.dir}/draining")
 
     def write(self, name, text):
@@ -123,7 +123,7 @@ class Run:
             cwd=self.dir, env=self.env, user=self.user, group=self.user, extra_groups=[] if self.user else None,
             stdin=subprocess.DEVNULL if self.terminal is None else self.terminal,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            # The terminal that the tests were started from is none of a container's.
+            # A container does not have the terminal that the tests were started from.
             start_new_session=True,
         )
         self.test.addCleanup(self.clean_up)
@@ -148,12 +148,12 @@ class Run:
             return "\n".join(self.lines)
 
     def whole_output(self):
-        """Everything, once no process can write any more."""
+        """The whole output, when no process can write any more."""
         self.reader.join(LIMIT)
         return self.output()
 
     def said(self, pattern):
-        """Wait for a line, of drain-init's or of the server's."""
+        """Wait for a line of drain-init or of the server."""
         def find():
             return next((line for line in self.lines if re.search(pattern, line)), None)
         with self.news:
@@ -162,7 +162,7 @@ class Run:
             return find()
 
     def pid(self):
-        """The init's process ID, as this namespace has it."""
+        """The init's process ID in this namespace."""
         return children(self.process.pid)[0] if self.container else self.process.pid
 
     def signal(self, number):
@@ -223,7 +223,7 @@ def names(pids):
 
 
 class Slow:
-    """A request whose answer has begun, and ends when the file "release" is there."""
+    """A request whose answer has begun, and ends when the file "release" exists."""
 
     def __init__(self, port=8080):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
@@ -291,7 +291,7 @@ class Upstream:
 
 
 class Stopping(unittest.TestCase):
-    """The ways of a stop that tests have in common."""
+    """The kinds of stop that several tests share."""
 
     LOST = (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError)
 
@@ -301,14 +301,14 @@ class Stopping(unittest.TestCase):
         return request
 
     def reached_by_the_stop(self):
-        """Most servers close their port when the stop has reached them, some only after the last answer."""
+        """Wait for a closed port. Most servers close it at the stop, some only after the last answer."""
         try:
             wait_for("a closed port", lambda: not listening(8080), limit=0.5)
         except AssertionError:
             pass
 
     def drain_and_stop(self, run, status, keep=(), stop=signal.SIGTERM):
-        """The whole way of a stop, each step after an event of the one before."""
+        """A whole stop. Each step waits for an event of the one before."""
         slow = [self.slow()]
         run.signal(stop)
         run.said(rf"\[drain-init\] received {stop.name[3:]}: draining")
@@ -323,14 +323,14 @@ class Stopping(unittest.TestCase):
         self.nothing_left(keep)
 
     def nothing_left(self, keep=()):
-        """Helpers that end by themselves when their pipe closes get a moment."""
+        """Fail if processes remain. Helpers that exit by themselves when their pipe closes get a moment."""
         try:
             wait_for("nothing left", lambda: not others(keep), limit=5)
         except AssertionError:
-            self.fail(f"left behind: {names(others(keep))}")
+            self.fail(f"still running: {names(others(keep))}")
 
     def cut(self, run, after=0):
-        """The counter-proof: here the request in flight is lost, not earlier than so many seconds after the stop."""
+        """The opposite: the request in flight is lost, at least `after` seconds after the stop."""
         slow = self.slow()
         run.signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -341,7 +341,7 @@ class Stopping(unittest.TestCase):
         return run.exit_status()
 
     def drain_and_stop_by_the_delay(self, run):
-        """Passenger and Envoy answer the requests that end in the delay, and cut the others."""
+        """Passenger and Envoy answer the requests that end during the delay, and cut the others."""
         slow = [self.slow()]
         run.signal(signal.SIGTERM)
         run.said(r"\[drain-init\] received TERM: draining")

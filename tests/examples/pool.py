@@ -17,12 +17,12 @@ INTERVAL = 0.1
 
 @dataclasses.dataclass
 class Client:
-    """How one connection fared."""
+    """What happened on one connection."""
     # For each answer: when its request was sent, the seconds it took, and the pod that the answer names.
     answered: list = dataclasses.field(default_factory=list, repr=False)
     # How it ended: "close" (announced in an answer), "idle" (closed between two
     # requests, nothing lost), "lost" (a request without an answer), "refused",
-    # "finished" (the pool has, nothing lost), or None (still open).
+    # "finished" (with the pool, nothing lost), or None (still open).
     end: str | None = None
     # When the last request was sent and when the connection ended, on the monotonic clock.
     sent: float = 0
@@ -54,11 +54,11 @@ class Line(asyncio.Protocol):
 
 
 class Pool:
-    """SIZE connections that send a request every INTERVAL until they have to leave.
-
+    """SIZE connections that send a request every INTERVAL until the server ends them.
+    
     With `first`, each connection's first request is for that path; the test decides when
-    it is answered. With `again`, another connection takes the place of one that has ended,
-    until finish().
+    it is answered. With `again`, a new connection replaces each one that has ended, until
+    finish().
     """
 
     def __init__(self, add_cleanup, size=28, interval=INTERVAL, first="/", host="127.0.0.1", port=8080, again=False):
@@ -82,7 +82,7 @@ class Pool:
         self.loop.close()
 
     def finish(self, limit):
-        """Ends it when the requests in flight are answered. Those that are not within `limit` are left open."""
+        """Ends the pool when the requests in flight are answered, or after `limit` with the others open."""
         self.finished = True
         self.thread.join(limit)
         self.stop()
@@ -121,8 +121,8 @@ class Pool:
         path = self.first
         following = self.loop.time()
         while True:
-            # A client that was held up keeps its place in the interval, so that a busy
-            # machine does not make all of them send in the same instant.
+            # A delayed client keeps its place in the interval, so that a busy machine
+            # does not make all of them send at the same moment.
             while following <= self.loop.time():
                 following += self.interval
             client.sent = self.loop.time()
@@ -160,7 +160,7 @@ class Pool:
         return pod
 
     def ends(self):
-        """How many ended in which way."""
+        """How many connections ended in each way."""
         with self.news:
             return collections.Counter(client.end for client in self.clients)
 
@@ -170,7 +170,7 @@ class Pool:
                 raise AssertionError(f"not within {limit}s: {what}: {self.clients} {self.errors}")
 
     def warm(self, limit):
-        """Until each connection has had a second answer: it is kept alive."""
+        """Wait until each connection has had a second answer, and so is kept alive."""
         self.wait("a second answer on each connection", lambda: all(client.answers > 1 for client in self.clients), limit)
 
     def gone(self, limit):

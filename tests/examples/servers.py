@@ -1,4 +1,4 @@
-"""How each server of the pages on stopping is started: its command line and code from the page, its files from apps/."""
+"""Starts each server of the pages on stopping, with the command line and code from the page and the files from apps/."""
 import glob
 import pathlib
 import subprocess
@@ -197,7 +197,7 @@ import java.util.concurrent.atomic.*;
         code = [text for _, text in snippet] + (snippet_of(self.section) if hook else [])
         run.write("Pages.java", self.IMPORTS + "class Pages { static void install(HttpServer server, HttpContext context) {\n"
                   + "".join(code) + "} }\n")
-        # /tmp/hsperfdata_USER, wherever TMPDIR is, would be a leftover.
+        # Java would leave /tmp/hsperfdata_USER, whatever TMPDIR is.
         run.env["JAVA_TOOL_OPTIONS"] = "-XX:-UsePerfData"
         subprocess.run(["javac", "Server.java", "Pages.java"], cwd=run.dir, env=run.env, check=True)
         classes = [pathlib.Path(name).name for name in glob.glob(f"{run.dir}/*.class")]
@@ -244,7 +244,7 @@ class Go(StopCommand):
         code = [text for _, text in snippet] or [self.PASS_ON]
         code += snippet_of(self.section) if handler else [self.NO_HANDLER]
         run.write("pages.go", self.IMPORTS + self.UNUSED + "".join(code))
-        # The cache of the build outlives the test.
+        # The build cache is kept for the next test.
         subprocess.run(["go", "build", "-o", "server", "main.go", "pages.go"], cwd=run.dir, check=True,
                        env={**run.env, "GOCACHE": f"{ROOT}/target/go-cache", "GO111MODULE": "off"})
         return run.start()

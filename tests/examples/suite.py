@@ -1,4 +1,4 @@
-"""suite.py [--part N/M] [NAME...] - runs the tests of this directory, or those named, as for unittest.
+"""suite.py [--part N/M] [NAME...] - runs the tests of this directory, or those with these unittest names.
 
 With --part it runs every Mth test, from the Nth on.
 """

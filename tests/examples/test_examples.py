@@ -1,7 +1,7 @@
 """Every file in examples/ is run, or validated against its platform's schema.
 
-What is said in one file has to hold together too: the options are understood,
-the delay is 5 to 15 s, and delay and stop stay below the grace period.
+Each file must also be consistent: drain-init accepts the options, the delay is 5 to
+15 s, and delay and stop together are shorter than the grace period.
 """
 import json
 import os
@@ -40,13 +40,13 @@ def seconds(duration):
 
 class Example(unittest.TestCase):
     def check_drain(self, grace, words=(), environment=None):
-        """drain-init understands these words and variables, and the times fit the grace period."""
+        """drain-init accepts these words and variables, and the times fit the grace period."""
         environment = {name: value for name, value in (environment or {}).items() if name.startswith("DRAIN_INIT_")}
         words = list(words)
         options = words[1:words.index("--")] if words else []
         if words:
             self.assertEqual(pathlib.Path(words[0]).name, "drain-init")
-        # In place of the command: one that is there.
+        # With a command that exists on this machine.
         run = subprocess.run([INIT, *options, "--", "/bin/true"], env={"PATH": os.environ["PATH"], **environment},
                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.assertEqual((run.returncode, run.stderr), (0, ""))
@@ -59,7 +59,7 @@ class Example(unittest.TestCase):
         delay = seconds(setting("delay-term"))
         self.assertTrue(5 <= delay <= 15, f"a delay of {delay} s")
         self.assertLess(delay + seconds(setting("kill-after") or 0), grace)
-        # Time is left for the stop itself.
+        # The stop itself needs time.
         self.assertGreaterEqual(grace - delay, 10)
 
 
@@ -107,7 +107,7 @@ class Kubernetes(Example):
 
 
 class Policy(unittest.TestCase):
-    """The expressions are evaluated here; only a cluster merges what they return into a pod."""
+    """The expressions are evaluated here. Only a cluster merges their results into a pod."""
 
     FILE = EXAMPLES / "kubernetes-policy.yaml"
     VARIABLE = "DRAIN_INIT_DELAY_TERM"
@@ -129,7 +129,7 @@ class Policy(unittest.TestCase):
         return {"metadata": {"name": "web", **({"labels": labels} if labels else {})}, "spec": spec}
 
     def refusals(self, pod):
-        """The messages of the validations that do not hold."""
+        """The messages of the validations that fail."""
         variables = celpy.celtypes.MapType()
         for variable in self.checks["variables"]:
             variables[celpy.celtypes.StringType(variable["name"])] = self.evaluate(variable["expression"], pod, variables)
@@ -192,7 +192,7 @@ class Policy(unittest.TestCase):
         merged = json.loads(json.dumps(self.evaluate(merge["applyConfiguration"]["expression"], pod), cls=celpy.CELJSONEncoder))
         operation, = json.loads(json.dumps(self.evaluate(patch["jsonPatch"]["expression"], pod), cls=celpy.CELJSONEncoder))
         self.assertEqual((operation["op"], operation["path"]), ("replace", "/spec/containers/0/command"))
-        # Merged by hand: the pod has none of these lists.
+        # Merged by hand, because the pod has none of these lists.
         container, = merged["spec"].pop("containers")
         self.assertEqual(container["name"], "web")
         pod["spec"]["containers"][0] |= {**container, "image": "web", "command": operation["value"]}
@@ -203,7 +203,7 @@ class Policy(unittest.TestCase):
         self.assertEqual(container["volumeMounts"], example["containers"][0]["volumeMounts"])
         self.assertEqual(operation["value"], [*example["containers"][0]["command"], "puma", "-p", "8080"])
         self.assertEqual(container["env"], [{"name": self.VARIABLE, "value": "1.5s"}])
-        # Once is enough.
+        # It does not apply twice.
         self.assertFalse(self.evaluate(condition["expression"], pod))
 
     def test_a_pod_with_the_label_needs_a_command(self):
@@ -253,7 +253,7 @@ class Compose(Example):
 
     def test_the_drain_file_fails_the_health_check_while_the_server_still_serves(self):
         web = yaml.safe_load(self.FILE.read_text())["services"]["web"]
-        # /tmp of a container is this run's directory; wget is asked as it stands.
+        # The container's /tmp is this run's directory. The check is otherwise unchanged.
         command = "drain-init -- node server.js"
         run = Run(self, command, files=["server.js"], env={**web["environment"], "DRAIN_INIT_DELAY_TERM": "2"})
         run.env["DRAIN_INIT_DRAIN_FILE"] = web["environment"]["DRAIN_INIT_DRAIN_FILE"].replace("/tmp/", f"{run.dir}/")
@@ -296,7 +296,7 @@ class Systemd(Example):
     UNIT = EXAMPLES / "web.service"
 
     def verify(self, text):
-        """What systemd says to a unit, with this drain-init and a stand-in for puma."""
+        """systemd's verdict on a unit, with this drain-init and a stand-in for puma."""
         with tempfile.TemporaryDirectory() as directory:
             unit = pathlib.Path(directory, "web.service")
             unit.write_text(text.replace("/usr/bin/drain-init", str(INIT)).replace("/usr/bin/puma", "/bin/true"))
@@ -321,7 +321,7 @@ class Systemd(Example):
 
 class Procfile(Example, Stopping):
     FILE = EXAMPLES / "Procfile"
-    # Kubernetes's, and the least that a platform with a Procfile is known to grant.
+    # Kubernetes' default, and the shortest known grace period of a platform with a Procfile.
     GRACE = 30
 
     def commands(self):
@@ -377,7 +377,7 @@ class Built(Example):
         self.podman("build", "-q", "--pull-never", "--isolation=chroot", "-t", tag, str(context))
 
     def build_web(self, dockerfile, base_dockerfile, **base_files):
-        """The example's image, on stand-ins with the names of the real ones, which no test may pull."""
+        """The example's image, built from stand-ins with the names of the real images, which no test may pull."""
         base, = re.findall(r"(?m)^FROM (\S+)", dockerfile)
         image, = re.findall(r"--from=(\S+)", dockerfile)
         subprocess.run(["cc", "-static", "-o", self.dir / "app", HERE / "apps/app.c"], check=True)
@@ -386,7 +386,7 @@ class Built(Example):
         self.build("web", dockerfile, app=self.dir / "app")
 
     def environment(self):
-        """The built image's variables: what the build made of the file's."""
+        """The built image's variables, after the build has expanded the file's."""
         return dict(entry.split("=", 1) for entry in json.loads(self.podman("inspect", "web"))[0]["Config"]["Env"])
 
     def check(self, grace):
@@ -394,7 +394,7 @@ class Built(Example):
         self.check_drain(grace, config["Entrypoint"], self.environment())
 
     def run_and_stop(self):
-        """What the container says from its start to the end of a stop, and its status."""
+        """The container's output from its start to the end of a stop, and its status."""
         self.addCleanup(self.podman, "rm", "--force", "--all", "--time", "0")
         self.podman("run", "--detach", "--name", "web", "--network", "none", "--read-only",
                     "--env", "DRAIN_INIT_DELAY_TERM=200ms", "web")
@@ -451,13 +451,13 @@ class StopCommand(Built):
 
 
 class Whole(unittest.TestCase):
-    """Nothing in examples/ is left out, and all of it agrees."""
+    """Every file in examples/ has a test and is listed, and all files agree."""
 
     FILES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.is_file())
 
     def test_every_file_has_a_test(self):
         missing = COVERED - set(self.FILES)
-        self.assertEqual(missing, set(), "covered but not there")
+        self.assertEqual(missing, set(), "covered but missing")
         packaging = "\n".join(path.read_text() for path in (ROOT / "packaging" / "test").rglob("*.py"))
         untested = [name for name in self.FILES if name not in COVERED and name not in packaging]
         self.assertEqual(untested, [], "in examples/ without a test")
@@ -470,6 +470,6 @@ class Whole(unittest.TestCase):
     def test_all_name_the_same_image_of_this_version(self):
         version = re.search(r'(?m)^version = "(.*)"', (ROOT / "Cargo.toml").read_text())[1]
         for name in self.FILES:
-            # The ones by digest name no version.
+            # Names with a digest have no version.
             for image in re.findall(r"ghcr\.io/[^\s\"'@]+(?![^\s\"']*@)", (EXAMPLES / name).read_text()):
                 self.assertEqual(image, f"ghcr.io/drain-init/drain-init:{version}", name)

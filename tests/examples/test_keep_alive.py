@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "keep-alive.md"
 BLOCKS = page_blocks(PAGE)
 FULL = bool(os.environ.get("FULL"))
 ROUNDS = 3 if FULL else 1
-# A server that still serves its last client this long after the stop does not end.
+# A server that still serves its last client this long after the stop will not end.
 PATIENCE = 6
 # {(server, "with" or "without"): [how each stop went]}
 RESULTS = collections.defaultdict(list)
@@ -30,12 +30,12 @@ class KeepAlive:
 
     # The page's section; None if the page gives nothing to put into the server.
     snippet = None
-    # What the table calls it.
+    # Its name in the table.
     name = None
     pool = {}
     # False if the server cannot answer `close`, so the file does not help.
     can_close = True
-    # The command line's own words that mark the drain, in place of the file.
+    # The words of the page's command line that mark the drain instead of the file.
     own_mark = ""
 
     @staticmethod
@@ -50,7 +50,7 @@ class KeepAlive:
         return self.edit(command).replace(self.own_mark, "")
 
     def stop_under_load(self, marked):
-        """One stop: how the pool's connections ended, how the busy client's did, and the seconds it took."""
+        """Stops once. Returns how the pool's and the busy client's connections ended, and the seconds that it took."""
         snippet = BLOCKS[self.snippet] if self.snippet else []
         run = self.start(self.marked if marked else self.unmarked, snippet=snippet)
         pool = Pool(self.addCleanup, **self.pool)
@@ -96,7 +96,7 @@ def replacing(old, new):
 
 RUBY = "Ruby: puma, Rails"
 PYTHON = "Python: uvicorn, hypercorn, granian"
-# puma answers what arrives within 0.2 s of the request before, even during its stop.
+# Even during its stop, puma answers a request that arrives within 0.2 s of the one before.
 SLOW_POOL = {"interval": 0.5}
 
 

@@ -1,4 +1,4 @@
-"""The pages agree with the program, with each other, and with what they say of others."""
+"""The pages agree with the program, with each other, and with the other programs that they describe."""
 import json
 import os
 import pathlib
@@ -35,7 +35,7 @@ class Pages(unittest.TestCase):
                         self.assertIn(anchor, anchors(target))
 
     def accepted(self, words):
-        """drain-init takes these options, silently, before a command that is there."""
+        """drain-init accepts these options without a message, before a command that exists."""
         environment = {"PATH": os.environ["PATH"]}
         for word in list(words):
             name, sign, value = word.partition("=")
@@ -57,7 +57,7 @@ class Pages(unittest.TestCase):
             code = re.findall(r"`([^`\n]*)`", text) + re.findall(r"(?m)^(?: {4}|[+] *)(.*)", text)
             code += re.findall(r"(?ms)^```sh\n(.*?)^```", text)
             for line in code:
-                # A Procfile's name, a Dockerfile's word, a diff's sign.
+                # Without a Procfile's name, a Dockerfile's word, a diff's sign.
                 line = re.sub(r"^[+-]?(?:\w+: |ENTRYPOINT )?", "", line.strip()) if line[:2] != "--" else line
                 if line.startswith('["'):
                     line = shlex.join(json.loads(line))
@@ -74,7 +74,7 @@ class Pages(unittest.TestCase):
                         self.assertIn(words[0], subprocess.run([INIT, "--help"], stdout=subprocess.PIPE, text=True).stdout)
                     else:
                         self.accepted([re.sub("THAT|FIRST", "QUIT", word) for word in words])
-        # The way lines are found must not stop finding them.
+        # The search must still find the lines.
         self.assertGreater(checked, 60)
 
     def test_every_variable_is_one_that_drain_init_knows(self):
@@ -82,18 +82,18 @@ class Pages(unittest.TestCase):
         known = {"DRAIN_INIT_" + name.upper().replace("-", "_") for name in re.findall(r"--([a-z-]+)", text)}
         for page in PAGES + list((ROOT / "examples").iterdir()):
             for name in re.findall(r"DRAIN_INIT_[A-Z0-9_]+", page.read_text()):
-                # What a build hands to a Dockerfile is its own.
+                # A build argument of the Dockerfile, not a variable of drain-init.
                 if name != "DRAIN_INIT_SHA256":
                     self.assertIn(name, known, page.name)
 
 
 class Migrating(Stopping):
-    """What docs/migrating.md says of other inits and supervisors in one container."""
+    """What docs/migrating.md says about other inits and supervisors in one container."""
 
-    def test_below_the_runtimes_own_init_it_drains_all_the_same(self):
+    def test_under_the_runtimes_own_init_it_still_drains(self):
         for other in ("tini", "catatonit"):
             with self.subTest(init=other):
-                # Not PID 1 here: -s makes them adopt; both have the option or need none.
+                # tini is not PID 1 here, and adopts orphans only with -s.
                 words = "tini -s --" if other == "tini" else "catatonit --"
                 run = Run(self, f"{words} drain-init --delay-term 1s -- node server.js", files=["server.js"])
                 if other == "catatonit":
@@ -103,7 +103,7 @@ class Migrating(Stopping):
                     self.drain_and_stop(run.start(), status=0)
 
     def check_in_a_namespace(self, run):
-        """catatonit insists on being PID 1; unshare in front of it passes no signal on."""
+        """catatonit must be PID 1, and unshare, its parent, passes no signal on."""
         slow = self.slow()
         child, = subprocess.run(["pgrep", "--parent", str(run.process.pid)], stdout=subprocess.PIPE,
                                 text=True).stdout.split()
@@ -121,12 +121,12 @@ class Migrating(Stopping):
                   "redirect_stderr=true", *(f"{name}={value}" for name, value in settings.items())]
         return "\n".join(lines) + "\n"
 
-    def test_supervisord_below_drain_init_stops_its_programs_after_the_delay(self):
+    def test_supervisord_under_drain_init_stops_its_programs_after_the_delay(self):
         run = Run(self, "drain-init -c --delay-term 1s -- supervisord -n -c supervisord.conf", files=["server.js"])
         (run.dir / "supervisord.conf").write_text(self.supervisord("node server.js"))
         self.drain_and_stop(run.start(), status=0)
 
-    def test_drain_init_below_supervisord_gets_stopwaitsecs(self):
+    def test_drain_init_under_supervisord_has_stopwaitsecs_for_its_stop(self):
         run = Run(self, "supervisord -n -c supervisord.conf", files=["server.js"])
         program = "drain-init --delay-term 1s -- node server.js"
         (run.dir / "supervisord.conf").write_text(self.supervisord(program, stopwaitsecs=20))
@@ -136,16 +136,16 @@ class Migrating(Stopping):
         """A container whose ENTRYPOINT is that line, in the shell form."""
         return Run(self, f"{shell} -c '{line}'", files=["server.js"], container=True).start()
 
-    def test_behind_dash_as_pid_1_term_has_no_effect(self):
+    def test_under_dash_as_pid_1_term_has_no_effect(self):
         run = self.shell_form("dash", "drain-init --delay-term 1s -- node server.js")
         dash = run.pid()
         init, = children(dash)
         caught = re.search(r"(?m)^SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{dash}/status").read_text())[1]
-        self.assertFalse(int(caught, 16) >> (signal.SIGTERM - 1) & 1, "dash forwards it, perhaps")
+        self.assertFalse(int(caught, 16) >> (signal.SIGTERM - 1) & 1, "dash catches it, and may forward it")
         os.kill(dash, signal.SIGTERM)
         self.assertEqual(get(), (200, b"fast\n"))
         self.assertNotIn("TERM", run.output())
-        # That the drain was there to begin is seen by asking drain-init itself.
+        # TERM to drain-init itself shows that it could drain.
         os.kill(init, signal.SIGTERM)
         run.said(r"\[drain-init\] received TERM: draining")
         self.assertEqual(run.exit_status(), 0, run.output())
@@ -189,7 +189,7 @@ class MainPid(Stopping):
         self.assertEqual(status, 143, run.output())
 
     def by_procfile(self, quote):
-        """The same, by a Procfile: honcho hands the line to a shell."""
+        """The same with a Procfile: honcho passes the line to a shell."""
         run = self.start("honcho start", f"web: drain-init --stop-cmd {quote}kill -USR1 $MAINPID{quote} -- sh app.sh\n")
         init, = [pid for pid, line in names(others()).items() if line.startswith("drain-init ")]
         os.kill(init, signal.SIGTERM)

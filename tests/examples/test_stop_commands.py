@@ -2,7 +2,7 @@
 
 Only the delay is shortened. Each server answers one request that is in flight
 when the stop signal arrives, and one that is in flight when the stop itself
-arrives. Then drain-init ends with the status that the page gives.
+arrives. Then drain-init exits with the status that the page gives.
 """
 import re
 import signal
@@ -199,7 +199,7 @@ class Npm(servers.Npm):
         self.drain_and_stop(run, status)
         self.assertEqual(run.whole_output().count("server got TERM"), 1, run.output())
 
-    def test_the_server_behind_npm_answers_all(self):
+    def test_the_server_under_npm_answers_all(self):
         run = self.start()
         self.drain_and_stop_once(run, status=0)
         run.said(r"was killed by TERM, .* after it was sent TERM; waiting for the rest of its process group")
@@ -207,24 +207,24 @@ class Npm(servers.Npm):
     def test_its_own_status_is_143(self):
         self.drain_and_stop(self.start(self.without("--remap-exit 143")), status=143)
 
-    def test_npm_with_bash_as_its_shell_passes_the_signal_on_and_wants_c(self):
+    def test_npm_with_bash_as_its_shell_passes_the_signal_on_and_needs_c(self):
         run = self.start(lambda command: command.replace("npm start", "npm --script-shell bash start")
                          .replace(" --remap-exit 143", "").replace("drain-init", "drain-init -c"))
         self.drain_and_stop_once(run, status=0)
 
-    def behind(self, shell):
+    def under(self, shell):
         run = self.start(lambda command: command.replace("npm start", f"{shell} -c 'node server.js; exit $?'"))
         self.drain_and_stop_once(run, status=0)
         run.said("waiting for the rest of its process group")
 
-    def test_the_server_behind_dash_answers_all(self):
-        self.behind("dash")
-
-    def test_the_server_behind_busybox_answers_all(self):
-        self.behind("busybox sh")
-
-    def test_the_server_behind_bash_answers_all(self):
-        self.behind("bash")
+    def test_the_server_under_dash_answers_all(self):
+        self.under("dash")
+    
+    def test_the_server_under_busybox_answers_all(self):
+        self.under("busybox sh")
+    
+    def test_the_server_under_bash_answers_all(self):
+        self.under("bash")
 
     def test_with_c_the_container_ends_with_npm_and_requests_are_cut(self):
         run = self.start(lambda command: command.replace("drain-init", "drain-init -c"), container=True, delay="100ms")

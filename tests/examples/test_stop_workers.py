@@ -72,7 +72,7 @@ class Sidekiq(WithRedis):
         words = " ".join(["drain-init", *options])
         return lambda command: command.replace(" --drain-signal TSTP ", " ").replace("drain-init", words)
 
-    def test_tstp_from_outside_arrives_where_there_is_no_terminal(self):
+    def test_tstp_from_outside_arrives_without_a_terminal(self):
         self.quiet_from_outside(self.start(self.no_drain_signal(), container=True))
 
     def test_tstp_from_outside_on_a_terminal_arrives_if_rewritten_to_itself(self):
@@ -114,7 +114,7 @@ class Celery(WithRedis):
         return run
 
     def unacknowledged_and_waiting(self):
-        """What Redis has of Celery's messages."""
+        """How many of Celery's messages Redis has in each state."""
         def ask(*words):
             return int(subprocess.run(["redis-cli", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       check=True).stdout)
@@ -131,7 +131,7 @@ class Celery(WithRedis):
         self.nothing_left([self.redis])
 
     def lost(self, run):
-        """Not done, and not kept by Redis either: no worker will do it."""
+        """The task is not done, and Redis has not kept it, so no worker will do it."""
         run.signal(signal.SIGTERM)
         run.said("WorkerLostError.*SIGTERM")
         self.assertEqual(run.exit_status(), 0, run.output())
@@ -217,7 +217,7 @@ class Dramatiq(Worker):
         # Without -c this happens if the two TERMs do not arrive as one.
         run = self.start()
         run.signal(signal.SIGTERM)
-        # Each worker first logs that it stops, and only then counts a second TERM as one.
+        # Each worker logs that it stops before it counts another TERM as the second.
         wait_for("each worker's stop", lambda: run.output().count("Shutting down...") == 2)
         main, = children(run.pid())
         for worker in children(main):
@@ -229,7 +229,7 @@ class Dramatiq(Worker):
 
 class Database(StopCommand):
     def database(self, run):
-        """What a PostgreSQL in this directory needs, as the user postgres."""
+        """Sets up PostgreSQL in this directory, as the user postgres."""
         binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         run.env.update(PATH=f"{run.env['PATH']}:{binaries}", PGDATA=f"{run.dir}/data", PGHOST="127.0.0.1", PGUSER="postgres")
         subprocess.run(["initdb", "--no-sync", "-A", "trust"], cwd=run.dir, env=run.env, check=True,

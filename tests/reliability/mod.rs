@@ -1,5 +1,5 @@
-//! What the tests of reliability share: how many rounds, the helper program,
-//! inits by the thousand, control groups.
+//! Shared by the reliability tests: the number of rounds, the helper program,
+//! thousands of inits, control groups.
 
 #![allow(dead_code, unused_imports)] // no test file uses all of it
 #![allow(unsafe_code)]
@@ -21,7 +21,7 @@ pub fn rounds(short: usize, full: usize) -> usize {
     if std::env::var_os("FULL").is_some_and(|value| !value.is_empty()) { full } else { short }
 }
 
-/// Random numbers that are the same in every run, unless SEED says otherwise.
+/// Random numbers that are the same in every run, unless SEED is set.
 pub struct Random(u64);
 
 impl Random {
@@ -30,7 +30,7 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (stream << 32) | 1)
     }
 
-    /// From 0, below `end`.
+    /// At least 0, below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -58,7 +58,7 @@ pub fn storm() -> PathBuf {
     crate::support::example("storm", "tests/reliability/storm.rs")
 }
 
-/// Words before the init that run an act of storm, which then becomes the init.
+/// Words before the init that run an act of storm, which then executes the init.
 pub fn by_storm(act: &[&str]) -> Vec<String> {
     let program = storm().to_str().unwrap().to_string();
     std::iter::once(program).chain(act.iter().map(ToString::to_string)).collect()
@@ -74,15 +74,15 @@ pub fn storm_json(act: &[&str]) -> String {
     format!("[{}]", words.join(","))
 }
 
-/// A process that is started by the thousand: no thread, no pipe that is not
-/// asked for.
+/// A process that is cheap enough to start by the thousand: without a thread, and
+/// only with the pipes that it is given.
 pub struct Light {
     pub words: Vec<OsString>,
-    /// As PID 1 of a PID namespace of its own.
+    /// Runs as PID 1 of its own PID namespace.
     pub pid_1: bool,
-    /// Signals that are blocked from the very beginning.
+    /// Signals that are blocked from the start.
     pub blocked: u64,
-    /// A control group, entered before the program is executed.
+    /// The `cgroup.procs` of a control group to enter before exec.
     pub procs: Option<PathBuf>,
     pub stdin: Option<OwnedFd>,
     pub stdout: Option<OwnedFd>,
@@ -106,7 +106,7 @@ pub fn light<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Light {
 pub enum End {
     Exited(i32),
     Killed(i32),
-    /// It did not, in the time it was given; it was killed then.
+    /// It did not exit in time, and was killed.
     NotInTime,
 }
 
@@ -129,15 +129,15 @@ impl Light {
         let fds = [number(&self.stdin), number(&self.stdout), number(&self.stderr)];
         let flags = if self.pid_1 { libc::CLONE_NEWPID } else { 0 } | libc::SIGCHLD;
         let mut pidfd: libc::c_int = -1;
-        // Comes to its end when the program has been executed.
+        // At end of file, the program has been executed.
         let (mut executed, end) = crate::support::pipe();
         let procs = self.procs.map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
         let blocked = self.blocked;
         let mut mask = 0_u64;
-        // SAFETY: as fork(2), with a pidfd and perhaps a namespace; the child
-        // makes system calls only, and what they need was made before.
+        // SAFETY: as fork(2), with a pidfd and perhaps a namespace. The child only
+        // makes system calls, on data that was prepared before.
         unsafe {
-            // Blocked from the very beginning: the child has its parent's mask.
+            // Blocked here, because the child inherits the mask.
             libc::syscall(
                 libc::SYS_rt_sigprocmask,
                 libc::SIG_BLOCK,
@@ -198,16 +198,16 @@ impl Child {
         }
     }
 
-    /// Waits for its end, for so long, and leaves it alone.
+    /// Whether it exits within this time. It is not killed if it does not.
     pub fn ends_within(&self, patience: Duration) -> bool {
         let mut poll =
             libc::pollfd { fd: self.pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let millis = i32::try_from(patience.as_millis()).unwrap();
-        // SAFETY: one descriptor, as said.
+        // SAFETY: one valid pollfd.
         unsafe { libc::poll(&raw mut poll, 1, millis) > 0 }
     }
 
-    /// Waits for its end, for so long.
+    /// Waits this long for its exit, then kills it.
     pub fn end(&mut self, patience: Duration) -> End {
         let in_time = self.ends_within(patience);
         if !in_time {
@@ -226,8 +226,8 @@ impl Child {
     }
 }
 
-/// This thread and what it starts run before whatever else the machine does, which
-/// would be measured, too. Where that is not allowed it is.
+/// Runs this thread and its children before the other processes of the machine, so that
+/// those are not measured as well. Changes nothing without the permission to do so.
 pub fn go_before_others() {
     let priority = 1;
     // The raw call: musl's own always fails.
@@ -235,11 +235,12 @@ pub fn go_before_others() {
     unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_RR, &raw const priority) };
 }
 
-/// TERM as the only member of a set.
+/// A set with TERM as its only member.
 pub const TERM_ONLY: u64 = 1 << (libc::SIGTERM - 1);
 
-/// How often this init lost a stop signal of its first two milliseconds, and how
-/// often it ended it before main, in so many rounds.
+/// Sends TERM within the init's first two milliseconds, in up to `count` rounds. Returns
+/// how often the signal was lost, how often it killed the init before main, and the
+/// number of rounds.
 pub fn early_stops(
     words: &[&str],
     pid_1: bool,
@@ -250,10 +251,10 @@ pub fn early_stops(
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     let mut random = Random::new(6);
     let (mut rounds, mut before_main) = (0, 0);
-    // Those that take their time go on beside the others: a loss is sure only
-    // when nothing has come for long, and there may be many.
+    // Slow inits keep running in the meantime: only a long silence proves a loss, and
+    // there may be many of them.
     let mut late = Vec::new();
-    // Where nothing else has come of it there is no need of a thousand.
+    // If the first 20 are all slow, a thousand more would not show anything new.
     while rounds < count && (rounds != 20 || late.len() != rounds) {
         rounds += 1;
         let mut start = light(words.iter().copied());
@@ -284,14 +285,14 @@ pub fn early_stops(
             init.end(Duration::ZERO);
         }
     }
-    // COMMANDs that have lost their init come here to be reaped.
+    // This process adopts the COMMANDs that lost their init.
     // SAFETY: no status is asked for.
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
     (lost, before_main, rounds)
 }
 
-/// How an init that has ended did: 1 where TERM came before its first
-/// instruction, as to any process; it ended then, and COMMAND was never started.
+/// Checks how an init exited. Returns 1 if TERM killed it before its first instruction,
+/// as it would kill any process: COMMAND was never started.
 fn ended_by_term(init: &mut Child, not_by_itself: bool) -> usize {
     match init.end(Duration::ZERO) {
         End::Exited(143) => 0,
@@ -310,7 +311,7 @@ impl Drop for Child {
 
 // ------------------------------------------------------------ control groups
 
-/// A control group of one controller, removed with it.
+/// A control group with one controller, removed when this is dropped.
 pub struct Group {
     path: PathBuf,
     controller: &'static str,
@@ -318,8 +319,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// `pids`, `memory` or `freezer`; `None` where this system, or who runs the
-    /// test, has none.
+    /// The controller is `pids`, `memory` or `freezer`. `None` if the system does not have
+    /// it, or if the user may not create a group.
     pub fn new(controller: &'static str, name: &str) -> Option<Self> {
         let name = format!("drain-init-{}-{name}", std::process::id());
         let own = PathBuf::from(format!("/sys/fs/cgroup/{controller}"));
@@ -336,7 +337,7 @@ impl Group {
         Some(Self { path, controller, unified })
     }
 
-    /// What takes a process in.
+    /// The file that adds a process to the group.
     pub fn procs(&self) -> PathBuf {
         self.path.join("cgroup.procs")
     }
@@ -350,7 +351,7 @@ impl Group {
         fs::write(&path, value).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
-    /// How many processes are in it, threads too.
+    /// The number of processes in it, threads included.
     pub fn current(&self) -> usize {
         let text = fs::read_to_string(self.path.join("pids.current")).unwrap();
         text.trim().parse().unwrap()
@@ -386,7 +387,7 @@ impl Drop for Group {
         if self.controller == "freezer" {
             self.freeze(false);
         }
-        // What a failed test has left in it; a bomb needs more than one round.
+        // Kills what a failed test left running. A fork bomb takes more than one round.
         for _ in 0..1_000 {
             for pid in self.members() {
                 if pid > 1 && pid.unsigned_abs() != std::process::id() {

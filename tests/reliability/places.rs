@@ -1,4 +1,5 @@
-//! Places and limits for the tests of faults: each test runs as PID 1 and not.
+//! Places and limits for the tests of faults. Each test runs both as PID 1 and as an
+//! ordinary process.
 
 use std::ffi::CString;
 use std::fs;
@@ -8,8 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::Group;
 use crate::support::*;
 
-/// Both places; the second, and what needs root in the first, where there is
-/// root.
+/// Both places, or only the ordinary one if the test may not make a PID namespace.
 pub fn places(name: &str) -> &'static [Place] {
     if lacks(&format!("{name} as PID 1"), &[pid_namespace()]) {
         return &[Place::Ordinary];
@@ -24,7 +24,7 @@ pub fn at(place: Place, setup: Setup) -> Setup {
     }
 }
 
-/// Words before the init that change its surroundings.
+/// Words before the init that run this shell line first.
 pub fn shell(line: &str) -> [String; 4] {
     ["sh".into(), "-c".into(), format!("{line}; exec \"$@\""), "sh".into()]
 }
@@ -33,7 +33,7 @@ pub fn in_mounts_of_its_own(line: &str) -> Vec<String> {
     ["unshare".into(), "--mount".into()].into_iter().chain(shell(line)).collect()
 }
 
-/// It delivers, it drains, it stops: with nothing lost and COMMAND's status.
+/// The init forwards, drains and stops, loses no signal, and exits with COMMAND's status.
 pub fn works(mut run: Run, what: &str) {
     run.signal(SIGWINCH);
     run.received("main", SIGWINCH);
@@ -93,8 +93,8 @@ pub fn open_descriptors(pid: i32) -> Vec<i32> {
     numbers
 }
 
-/// Waits until these are all that a process has open: a message is written by a
-/// descriptor of its own, for a moment.
+/// Waits until a process has only these descriptors open. The init briefly opens another
+/// one to write a message.
 pub fn only_open(pid: i32, descriptors: &[i32]) {
     until(&format!("no descriptor but {descriptors:?}"), || open_descriptors(pid) == descriptors);
 }

@@ -1,9 +1,9 @@
-//! What the storms run as COMMAND, as stop command and as the load of the soak:
-//! small acts, each of which is over in microseconds.
+//! The program that the storms run as COMMAND, as stop command and as the load of the
+//! soak. Each act is small.
 //!
 //!     storm ACT [NUMBER]...
 //!
-//! Every number that a test needs back is a line on stdout.
+//! It prints every number that a test needs as a line on stdout.
 
 #![allow(unsafe_code)]
 
@@ -31,13 +31,13 @@ fn main() {
         Some("bomb") => bomb(),
         Some("churn") => churn(),
         Some("eat") => eat(),
-        // These execute the rest of the line, in surroundings of their own.
+        // These change the process, then execute the remaining words.
         Some("ignoring-chld") => surrounded(&args[2..], || set_action(libc::SIGCHLD, IGNORED)),
         Some("ignoring-all") => {
             surrounded(&args[2..], || (1..=64).for_each(|signal| set_action(signal, IGNORED)));
         }
         Some("blocking-all") => surrounded(&args[2..], || mask(libc::SIG_SETMASK, ALL)),
-        // The program's first instruction is preceded by a TRAP for the parent then.
+        // A TRAP for the parent then precedes the program's first instruction.
         // SAFETY: the other arguments are not read.
         Some("traced") => surrounded(&args[2..], || unsafe {
             libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
@@ -55,7 +55,7 @@ const fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// The raw calls: glibc keeps 32 and 33 to itself.
+/// The raw call, because glibc reserves 32 and 33.
 fn mask(how: c_int, set: u64) {
     // SAFETY: the set is eight bytes, as the kernel's is.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set, 0_usize, 8) };
@@ -74,7 +74,7 @@ fn take(set: u64) -> c_int {
     }
 }
 
-/// One write, which is whole: nothing may be left in a buffer at `_exit`.
+/// Writes the whole line at once, because `_exit` discards what is in a buffer.
 fn say(line: &str) {
     let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
 }
@@ -117,12 +117,12 @@ fn reap_all(flags: c_int) -> u32 {
     }
 }
 
-/// Every signal does what it does by itself. Ends with an init that is killed.
+/// Waits, with every signal at its default action. Dies with its init.
 fn wait() {
     // SAFETY: takes two numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // An init may hand on the mask that it has got; what is lost is counted, not
-    // what is kept.
+    // An init may pass on the mask that it inherited. The test counts signals that are
+    // lost, not those that are blocked.
     mask(libc::SIG_UNBLOCK, bit(libc::SIGTERM));
     loop {
         // SAFETY: touches no memory.
@@ -130,7 +130,7 @@ fn wait() {
     }
 }
 
-/// On USR1 ends with `status`, that many microseconds later.
+/// Exits with `status` this many microseconds after USR1.
 fn exit_at(micros: c_int, status: c_int) {
     mask(libc::SIG_BLOCK, bit(libc::SIGUSR1));
     say("ready");
@@ -139,7 +139,7 @@ fn exit_at(micros: c_int, status: c_int) {
     end(status);
 }
 
-/// As a stop command: a signal to COMMAND, and its own end that much later.
+/// As a stop command: signals COMMAND, and exits this many microseconds later.
 fn send_and_exit(signal: c_int, micros: c_int, status: c_int) {
     let command = std::env::var("MAINPID").ok().and_then(|pid| pid.parse().ok()).expect("MAINPID");
     // SAFETY: touches no memory.
@@ -148,9 +148,9 @@ fn send_and_exit(signal: c_int, micros: c_int, status: c_int) {
     end(status);
 }
 
-/// Takes every signal, while children and orphans come and go. Says each TERM
-/// and each real-time signal as a byte, T or r, on stdout. Ends with 7 on the
-/// first signal after stdin has come to its end.
+/// Receives every signal, while children and orphans come and go. Prints a byte on
+/// stdout for each TERM (T) and each real-time signal (r). Exits with 7 on the first
+/// WINCH after the end of stdin.
 fn count() {
     mask(libc::SIG_SETMASK, ALL);
     say("ready");
@@ -164,7 +164,7 @@ fn count() {
                 reap_all(libc::WNOHANG);
                 continue;
             }
-            // The one that is sent last, alone.
+            // The test sends it last, alone.
             libc::SIGWINCH if stdin_has_ended() => end(7),
             _ => b"",
         };
@@ -188,19 +188,19 @@ fn count() {
 
 fn stdin_has_ended() -> bool {
     let mut poll = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one descriptor, as said.
+    // SAFETY: one valid pollfd.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }
 
-/// That many orphans, which wait until they all may end at once; then ends with
-/// `status`, on the end of stdin.
+/// Starts this many orphans, which then all exit at once. Exits with `status` at the
+/// end of stdin.
 fn orphans(count: c_int, status: c_int) {
     let mut ends = [0; 2];
     // SAFETY: two descriptors come back.
     unsafe { libc::pipe(ends.as_mut_ptr()) };
     let middle = fork(|| {
         for _ in 0..count {
-            // At a limit of processes the test has to know.
+            // The test must see that a process limit was reached.
             let pid = fork(|| {
                 let mut byte = 0_u8;
                 // SAFETY: the descriptors are open; one byte is read into one.
@@ -223,12 +223,12 @@ fn orphans(count: c_int, status: c_int) {
         libc::close(ends[1]);
     }
     let mut poll = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one descriptor, as said.
+    // SAFETY: one valid pollfd.
     unsafe { libc::poll(&raw mut poll, 1, -1) };
     end(status);
 }
 
-/// Processes that fork for ever, as many as there may be.
+/// Processes that fork forever, as many as the limit allows.
 fn bomb() {
     say("ready");
     loop {
@@ -241,8 +241,8 @@ fn bomb() {
     }
 }
 
-/// The soak's load: children and orphans in groups and sessions of their own,
-/// some stopped, some killed, at random; every signal is taken.
+/// The load of the soak: random children and orphans in their own groups and sessions,
+/// some stopped, some killed. Receives every signal.
 fn churn() {
     mask(libc::SIG_SETMASK, ALL);
     say("ready");
@@ -285,11 +285,11 @@ fn churn() {
             };
             fork(act);
         }
-        // A child that was stopped with the group, and had just left it, missed
-        // the group's CONT.
+        // A child that was stopped with the group and then left it missed the group's
+        // CONT.
         reap_all(libc::WUNTRACED);
         let waiting = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-        // Takes what came meanwhile, and rests.
+        // Takes pending signals, then rests.
         // SAFETY: the set is eight bytes, the timeout is valid.
         while unsafe {
             libc::syscall(libc::SYS_rt_sigtimedwait, &raw const ALL, 0_usize, &raw const waiting, 8)
@@ -298,7 +298,7 @@ fn churn() {
     }
 }
 
-/// Memory until there is no more.
+/// Allocates memory until none is left.
 fn eat() {
     say("ready");
     let mut all: Vec<Vec<u8>> = Vec::new();
@@ -317,7 +317,7 @@ fn set_action(signal: c_int, handler: usize) {
 }
 
 fn surrounded(words: &[String], by: impl FnOnce()) {
-    // Rust's start-up has ignored it.
+    // Rust's start-up ignores it.
     set_action(libc::SIGPIPE, libc::SIG_DFL);
     let words: Vec<_> =
         words.iter().map(|word| std::ffi::CString::new(word.as_bytes()).expect("no NUL")).collect();
@@ -329,7 +329,7 @@ fn surrounded(words: &[String], by: impl FnOnce()) {
     end(99);
 }
 
-/// An empty list: the kernel hands over one empty word, since 5.18.
+/// An empty argument list. Since 5.18 the kernel passes one empty word instead.
 fn without_arguments(program: &str) {
     unsafe extern "C" {
         static environ: *const *const std::ffi::c_char;
@@ -341,9 +341,9 @@ fn without_arguments(program: &str) {
     end(99);
 }
 
-/// What Docker's default profile refuses a container without capabilities, as
-/// its documentation lists it, less what not every machine has; with EPERM, and clone3
-/// with ENOSYS.
+/// The calls that Docker's default profile denies to a container without capabilities,
+/// as its documentation lists them, except those that not every architecture has. They
+/// fail with EPERM, and clone3 with ENOSYS.
 #[rustfmt::skip]
 static DOCKER: &[libc::c_long] = &[
     libc::SYS_acct, libc::SYS_add_key, libc::SYS_bpf, libc::SYS_clock_adjtime,
@@ -369,7 +369,7 @@ static NEWER: &[libc::c_long] = &[
     libc::SYS_rseq,
 ];
 
-/// What fstat(3) comes to.
+/// The calls that fstat(3) makes.
 #[cfg(target_pointer_width = "64")]
 static STAT: &[libc::c_long] = &[libc::SYS_fstat, libc::SYS_newfstatat];
 #[cfg(target_pointer_width = "32")]
@@ -379,35 +379,39 @@ static WAIT: &[libc::c_long] = &[libc::SYS_rt_sigtimedwait];
 
 static SEND: &[libc::c_long] = &[libc::SYS_sendto];
 
-/// The writes that do not block.
+/// The non-blocking writes.
 static NOWAIT: &[libc::c_long] = &[libc::SYS_sendto, libc::SYS_pwritev2];
 
-/// What lists a directory.
+/// List a directory.
 static LIST: &[libc::c_long] = &[libc::SYS_getdents64];
 
-/// What makes a session, and a process group.
+/// Create a session, and a process group.
 static SESSION: &[libc::c_long] = &[libc::SYS_setsid];
 static SESSION_AND_GROUP: &[libc::c_long] = &[libc::SYS_setsid, libc::SYS_setpgid];
 
-/// What waits for signals or asks which are pending, and what reads them.
+/// Wait for signals, list the pending ones, and (the second list) read them.
 static WAIT_AND_ASK: &[libc::c_long] = &[libc::SYS_rt_sigtimedwait, libc::SYS_rt_sigpending];
 #[rustfmt::skip]
 static WAIT_ASK_AND_READ: &[libc::c_long] = &[
     libc::SYS_rt_sigtimedwait, libc::SYS_rt_sigpending, libc::SYS_signalfd4, SIGNALFD,
 ];
 
-/// The older signalfd, which newer machines do not have.
+/// The older signalfd, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const SIGNALFD: libc::c_long = libc::SYS_signalfd;
 #[cfg(not(target_arch = "x86_64"))]
 const SIGNALFD: libc::c_long = libc::SYS_signalfd4;
 
-/// `docker`; `old-kernel`, where the newer calls are not there; `old-runtime`,
-/// which refuses them with EPERM because it does not know them; `no-sigtimedwait`,
-/// `no-sigpending` and `no-signalfd`, each of which refuses the one before as well;
-/// `no-getdents`, `no-setsid` and `no-setpgid`, which refuses both, each with EPERM or,
-/// as `no-getdents-on-this-kernel`, with ENOSYS; and of stderr alone `no-fstat-of-stderr`, `no-send-to-stderr` and
-/// `no-room-in-stderr`.
+/// The filters:
+/// - `docker`
+/// - `old-kernel`: the newer calls fail with ENOSYS
+/// - `old-runtime`: they fail with EPERM, because the runtime does not support them
+/// - `no-sigtimedwait`, `no-sigpending`, `no-signalfd`: each also denies those before it
+/// - `no-getdents`, `no-setsid`, `no-setpgid`: the last also denies setsid
+/// - `no-fstat-of-stderr`, `no-send-to-stderr`, `no-room-in-stderr`: only for stderr
+///
+/// `no-sigpending` to `no-setpgid` fail with EPERM or, if `-on-this-kernel` is appended,
+/// with ENOSYS.
 fn install_filter(name: &str) {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 }; // ld [nr]
     let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
@@ -439,7 +443,7 @@ fn install_filter(name: &str) {
     };
     let mut program = vec![LOAD_NUMBER, equal(libc::SYS_clone3), answer(error(libc::ENOSYS))];
     if name.ends_with("-stderr") {
-        // Of another descriptor the loader asks, and COMMAND writes to it.
+        // The loader and COMMAND make these calls for other descriptors.
         const LOAD_DESCRIPTOR: libc::sock_filter =
             libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 16 }; // ld [args[0]]
         let skips = |jf| libc::sock_filter { code: 0x15, jt: 0, jf, k: 2 };

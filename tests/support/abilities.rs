@@ -1,4 +1,4 @@
-//! What a test may need that not every machine has. A test that lacks it is
+//! Requirements that not every machine meets. A test without its requirement is
 //! skipped by name, and `tests/run` counts it.
 
 use std::fs;
@@ -11,7 +11,7 @@ use super::{emulated, init};
 /// Something that a test needs, or the reason why it is missing.
 pub type Ability = Result<(), String>;
 
-/// The name of the test that this is in, with its file's.
+/// The name of the enclosing test, with the name of its file.
 #[macro_export]
 macro_rules! test_name {
     () => {{
@@ -20,7 +20,7 @@ macro_rules! test_name {
     }};
 }
 
-/// Skips the test that this is in, unless it has all these abilities.
+/// Skips the enclosing test unless the machine has all these abilities.
 #[macro_export]
 macro_rules! needs {
     ($($ability:expr),+ $(,)?) => {
@@ -36,7 +36,7 @@ pub fn name_of<T>(here: &T) -> &'static str {
 
 /// Prints that a test is skipped, and why.
 pub fn skip(name: &str, reason: &str) {
-    // Not with eprintln: the harness captures the output of a test that passes.
+    // Not with eprintln!, whose output the harness hides if the test passes.
     let _ = writeln!(io::stderr(), "SKIP {name}: {reason}");
     if let Some(log) = std::env::var_os("SKIP_LOG") {
         let mut log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
@@ -44,8 +44,8 @@ pub fn skip(name: &str, reason: &str) {
     }
 }
 
-/// Whether one of these abilities is missing. The test, or the part of it with
-/// this name, is skipped then.
+/// Whether one of these abilities is missing. If so, this reports the test (or the
+/// part of a test) with this name as skipped.
 pub fn lacks(name: &str, abilities: &[Ability]) -> bool {
     let missing = abilities.iter().find_map(|ability| ability.as_ref().err());
     if let Some(reason) = missing {
@@ -67,7 +67,7 @@ pub fn network_namespace() -> Ability {
     succeeds(&words, "needs ip and a network namespace")
 }
 
-/// strace, which may attach to a process that it did not start.
+/// strace, with permission to attach to a process that it did not start.
 pub fn strace() -> Ability {
     static ASKED: OnceLock<Ability> = OnceLock::new();
     ASKED.get_or_init(|| if can_attach() { Ok(()) } else { Err("needs strace".into()) }).clone()
@@ -80,12 +80,12 @@ pub fn other_users() -> Ability {
     ASKED.get_or_init(|| succeeds(&words, "needs setpriv and root")).clone()
 }
 
-/// A program, which exits with 0 when asked for its version.
+/// A program that exits with 0 when run with `--version`.
 pub fn program(name: &str) -> Ability {
     succeeds(&[name, "--version"], &format!("needs {name}"))
 }
 
-/// No emulator, for the reason given.
+/// No emulator. The skip message gives `why` as its reason.
 pub fn native(why: &str) -> Ability {
     if emulated() { Err(why.into()) } else { Ok(()) }
 }
@@ -107,7 +107,7 @@ fn succeeds(words: &[&str], otherwise: &str) -> Ability {
 }
 
 fn can_attach() -> bool {
-    // cat ends with its stdin.
+    // cat exits when its stdin is closed.
     let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let pid = cat.id().to_string();
     let mut strace = Command::new("strace");

@@ -1,4 +1,4 @@
-//! Events: what is seen of a run, and the threads that see it.
+//! The events of a run, and the threads that collect them.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::fd::AsRawFd;
@@ -14,25 +14,26 @@ use super::{Pid, Place};
 
 #[derive(Debug, Clone)]
 pub(super) enum Event {
-    /// A probe said hello: its name, its process ID seen from here.
+    /// A probe connected: its name, and its process ID in the test's PID namespace.
     Hello {
         connection: usize,
         name: String,
         pid: Pid,
         text: String,
     },
-    /// A probe said this.
+    /// A probe sent this line.
     Said {
         connection: usize,
         line: String,
     },
-    /// A probe's connection has ended: so it did, and all its copies.
+    /// A probe's connection is closed: the probe has exited, and so have all forks
+    /// that share the connection.
     Gone {
         connection: usize,
     },
     Stderr(String),
     Stdout(String),
-    /// An output is at its end: no process holds it open any more.
+    /// End of file on an output: no process holds it open any more.
     OutputEnded {
         stdout: bool,
     },
@@ -75,7 +76,7 @@ fn serve(connection: usize, stream: &UnixStream, pid: Pid, events: &Sender<Stamp
             None => (Event::Said { connection, line }, None),
         };
         if events.send((Instant::now(), event, back)).is_err() {
-            // The test is over: hang up.
+            // The test has ended.
             let _ = stream.shutdown(std::net::Shutdown::Both);
             return;
         }
@@ -125,7 +126,8 @@ pub(super) fn read_lines(
 pub(super) fn watch(pid: Pid, place: Place, events: Sender<Stamped>, ended: Arc<Mutex<bool>>) {
     thread::spawn(move || {
         loop {
-            // Look first and reap under the lock: Drop must not kill another.
+            // Look first, then reap under the lock, so that Drop never signals a process
+            // ID that may have been reused.
             // SAFETY: all zeros is a valid siginfo_t.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
             let what = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;

@@ -1,5 +1,5 @@
-//! Faults: system calls that fail, limits, held processes, pipes that are full,
-//! and what a careless parent leaves.
+//! Faults: failing system calls, limits, held processes, full pipes, and the
+//! children that a careless parent passes on.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use super::{Pid, SIGTERM, Setup};
 
 impl Setup {
-    /// Runs the init under strace, which makes these system calls fail:
+    /// Runs the init under strace, which makes these system calls fail, as in
     /// `close_range:error=ENOSYS`.
     pub fn failing(self, injections: &[&str]) -> Self {
         let calls: Vec<&str> = injections.iter().map(|i| i.split(':').next().unwrap()).collect();
@@ -19,10 +19,10 @@ impl Setup {
         self.wrapped(words)
     }
 
-    /// The process that executes the init has a child already, which is dead.
+    /// The process that executes the init already has a child, which is a zombie.
     pub fn leaving_a_zombie(self) -> Self {
         self.before_exec(|| {
-            // SAFETY: the child ends at once; the wait leaves it a zombie.
+            // SAFETY: the child exits at once, and the wait leaves it a zombie.
             unsafe {
                 let child = libc::fork();
                 if child == 0 {
@@ -36,19 +36,19 @@ impl Setup {
         })
     }
 
-    /// The process that executes the init has a child already, of which another
-    /// signal than CHLD tells, and which ignores TERM and ends when no process holds
+    /// The process that executes the init already has a child. The child's exit sends
+    /// `signal` instead of CHLD. The child ignores TERM and exits when no process holds
     /// the other end of this pipe.
     pub fn leaving_a_child(self, ends_with: fs::File, signal: i32) -> Self {
         self.before_exec(move || {
-            // SAFETY: the child, a copy as fork makes it, calls what is allowed
-            // between fork and exec, and ends.
+            // SAFETY: as after fork(2), the child calls only async-signal-safe
+            // functions, and exits.
             unsafe {
                 let flags = libc::c_long::from(signal);
                 if libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) == 0 {
                     libc::signal(SIGTERM, libc::SIG_IGN);
                     libc::setsid();
-                    // What it was forked with is not its own to hold.
+                    // It must not hold the descriptors open that it inherited.
                     libc::dup2(ends_with.as_raw_fd(), 0);
                     libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0);
                     let mut byte = 0_u8;
@@ -60,7 +60,7 @@ impl Setup {
         })
     }
 
-    /// No file may grow beyond this.
+    /// Limits the size of files (`RLIMIT_FSIZE`).
     pub fn file_size(self, bytes: u64) -> Self {
         self.before_exec(move || {
             let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
@@ -79,47 +79,50 @@ impl Setup {
     }
 }
 
-/// A process that strace holds back, or from a file, until this is dropped.
+/// A process that strace holds in a system call, or keeps from opening a file, until
+/// this is dropped.
 pub struct Held(Child);
 
 impl Held {
-    /// Lets the next kill(2) of the process be done, but not return.
+    /// Holds the process at the end of its next kill(2): the signal is sent, but the
+    /// call does not return.
     pub fn in_kill(pid: Pid) -> Self {
         Self::by(pid, "kill", "delay_exit")
     }
 
-    /// Lets the next fork(2) of the process be done, but not return in the parent.
+    /// Holds the process at the end of its next fork(2): the child runs, but the call
+    /// does not return in the parent.
     pub fn in_fork(pid: Pid) -> Self {
         Self::by(pid, "?fork,clone", "delay_exit")
     }
 
-    /// Lets the init receive the stop of a child, but not yet what follows: it is held
-    /// in the ptrace(2) with which it asks whether the child is traced.
+    /// Holds the init after it has noticed that a child stopped, in the ptrace(2) that
+    /// checks whether the child is traced.
     pub fn at_a_stop(pid: Pid) -> Self {
         Self::by(pid, "ptrace", "delay_exit")
     }
 
-    /// Lets the process begin its next write(2) or send(2), but not do it.
+    /// Holds the process at the start of its next write(2) or send(2).
     pub fn before_write(pid: Pid) -> Self {
         Self::by(pid, "write,sendto", "delay_enter")
     }
 
-    /// Lets the process begin to open this file, but not do it.
+    /// Holds the process when it is about to open this file.
     pub fn before_open(pid: Pid, path: &str) -> Self {
         Self::by_more(pid, "?open,openat", "delay_enter", 1, &["-P", path])
     }
 
-    /// Lets the process begin to open this file for the nth time, but not do it.
+    /// Holds the process when it is about to open this file for the nth time.
     pub fn before_nth_open(pid: Pid, path: &str, n: u32) -> Self {
         Self::by_more(pid, "?open,openat", "delay_enter", n, &["-P", path])
     }
 
-    /// Lets the process begin its first read(2) of this file, but not do it.
+    /// Holds the process at the start of its first read(2) of this file.
     pub fn before_read(pid: Pid, path: &str) -> Self {
         Self::by_more(pid, "read", "delay_enter", 1, &["-P", path])
     }
 
-    /// Lets the process fail to open this file, each time.
+    /// Makes every attempt of the process to open this file fail.
     pub fn off(pid: Pid, path: &str) -> Self {
         let inject = "?open,openat:error=EACCES";
         Self::attached(pid, "?open,openat", inject, &["-P", path])
@@ -160,7 +163,7 @@ pub fn no_more_descriptors(pid: Pid) {
     limit(pid, libc::RLIMIT_NOFILE, 3);
 }
 
-/// Sets a limit of a process that runs.
+/// Sets a limit of a running process.
 pub fn limit(pid: Pid, resource: impl TryInto<libc::c_long>, value: u64) {
     // The raw call: the C libraries do not agree on the type of a resource.
     let resource = resource.try_into().ok().unwrap();
@@ -171,14 +174,14 @@ pub fn limit(pid: Pid, resource: impl TryInto<libc::c_long>, value: u64) {
     assert_eq!(done, 0, "prlimit: {}", io::Error::last_os_error());
 }
 
-/// Writes to a descriptor until it takes no more, and leaves its flags alone.
+/// Fills a descriptor. Its flags stay as they are.
 pub fn fill(fd: &OwnedFd) {
     fill_up_to(fd, usize::MAX, 4096);
     fill_up_to(fd, usize::MAX, 1);
 }
 
-/// The same, in steps of at most `step` bytes, and no more than `most` bytes;
-/// returns how many it took.
+/// The same, but in steps of at most `step` bytes, and at most `most` bytes in all.
+/// Returns the number of bytes written.
 pub fn fill_up_to(fd: &OwnedFd, most: usize, step: usize) -> usize {
     let raw = fd.as_raw_fd();
     let bytes = vec![b'x'; step];
@@ -198,7 +201,7 @@ pub fn fill_up_to(fd: &OwnedFd, most: usize, step: usize) -> usize {
     written
 }
 
-/// How many bytes wait to be read.
+/// The number of unread bytes.
 pub fn unread(fd: &OwnedFd) -> i32 {
     let mut count = 0;
     // SAFETY: the kernel writes one int.

@@ -1,4 +1,4 @@
-//! Files of a test, programs that it writes, and pipes.
+//! A test's files, programs and pipes.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 
 use super::patience;
 
-/// A directory of one test, removed with it.
+/// A directory for one test, removed when this is dropped.
 pub struct TempDir(PathBuf);
 
 impl TempDir {
     pub fn new() -> Self {
-        // Short: a socket's path may have 107 bytes. Not by the process ID, which
-        // another PID namespace has, too.
+        // Short, because a socket's path has at most 107 bytes. Not named after the
+        // process ID, which another PID namespace may use as well.
         let path = nix::unistd::mkdtemp("/tmp/drain-init-XXXXXX").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         Self(path)
@@ -32,8 +32,8 @@ impl Drop for TempDir {
     }
 }
 
-/// Writes an executable file, in another process: a fork of another thread would
-/// inherit the open file from this one, and exec refuse it meanwhile (ETXTBSY).
+/// Writes an executable file, from another process. If this process had it open, a
+/// child that another thread forks would inherit it, and exec would fail (ETXTBSY).
 pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
     let mut install = Command::new("install")
         .args(["--mode=755", "/dev/stdin"])
@@ -45,10 +45,10 @@ pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
     assert!(install.wait().unwrap().success(), "{}", path.display());
 }
 
-/// A pipe: what is read from, what is written to; neither survives an exec.
+/// A pipe's read end and write end, both close-on-exec.
 pub fn pipe() -> (fs::File, OwnedFd) {
     let mut ends = [0; 2];
-    // SAFETY: two new descriptors come back.
+    // SAFETY: pipe2 fills in two new descriptors.
     unsafe {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
         (fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
@@ -59,7 +59,7 @@ pub fn pipe() -> (fs::File, OwnedFd) {
 pub fn until_end(reader: &mut fs::File) {
     let mut wait = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let patience = patience().as_millis().try_into().unwrap();
-    // SAFETY: one descriptor, as said.
+    // SAFETY: one valid pollfd.
     let ready = unsafe { libc::poll(&raw mut wait, 1, patience) };
     assert_eq!(ready, 1, "a process still holds the other end");
     assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);

@@ -1,11 +1,11 @@
 //! Starts the init under test with a probe (probe.rs) as its COMMAND, and waits
 //! for what they report.
 //!
-//! Which init: `INIT_UNDER_TEST` (a path; without it the one that cargo built),
-//! behind `INIT_RUNNER` (such as `qemu-aarch64-static`) if that is set.
+//! Which init: `INIT_UNDER_TEST` (a path; by default the one that cargo built),
+//! run by `INIT_RUNNER` (such as `qemu-aarch64-static`) if that is set.
 //!
-//! Every wait is for an event and fails after [`patience`], showing what was
-//! seen until then.
+//! Every wait is for an event. It fails after [`patience`] and shows all events so
+//! far.
 //!
 //! The manual page's sections, and the files of tests/ that test them:
 //!
@@ -19,27 +19,27 @@
 //! - `--drain-file`: marking; `--measure-drain`: measuring; `--copy-to`: copying
 //! - EXIT STATUS: `exit_status`
 //! - DIAGNOSTICS: messages
-//! - NOTES: `compliance_dumb_init`, `compliance_tini`, which those inits
-//!   pass as well, and differential (dumb-init beside drain-init, at random)
-//! - all of it at the limits of a machine: `resource_limits`, `stderr_that_blocks`,
-//!   `kernel_refusals`, `traced_commands`, `unusual_environments`, clocks; by the
-//!   thousand: storms
-//! - compare: each scenario a row of docs/comparison.md, by `make compare`
-//! - whether the pages agree with each other: documents
+//! - NOTES: `compliance_dumb_init`, `compliance_tini`, which dumb-init and tini
+//!   pass as well, and differential (random runs of dumb-init and drain-init)
+//! - at the limits of a machine: `resource_limits`, `stderr_that_blocks`,
+//!   `kernel_refusals`, `traced_commands`, `unusual_environments`, clocks; thousands
+//!   of runs: storms
+//! - compare: one scenario for each row of docs/comparison.md (`make compare`)
+//! - documents: whether the pages agree with each other
 //!
-//! What is in here, to be had by `use support::*`:
+//! The modules, all imported by `use support::*`:
 //!
-//! - abilities: what a test needs and is skipped without: `needs!(strace())`
-//! - peer: the init under test, and what it runs in
-//! - setup: how an init is started; namespace and terminal: in what it runs
-//! - run: an init that runs; events: how what it does is seen
-//! - proc: what /proc says, signals to a process; files: files, programs, pipes
+//! - abilities: requirements that a test is skipped without, as in `needs!(strace())`
+//! - peer: the init under test, and the emulator that it may run in
+//! - setup: how an init is started; namespace and terminal: where it runs
+//! - run: a running init; events: what a test sees of it
+//! - proc: /proc, and signals to a process; files: files, programs, pipes
 //! - faults: failing calls, limits, held processes, full pipes
 //! - time: how long things may take
-//! - scenarios: what is expected of any init, written once and run with each
+//! - scenarios: what any init is expected to do; run with each of them
 //!
-//! probe.rs is the COMMAND. tests/reliability/ has what the tests of faults, storms
-//! and differential share.
+//! probe.rs is the program that runs as COMMAND. tests/reliability/ is shared by the
+//! tests of faults, storms and differential.
 
 #![allow(dead_code, unused_imports)] // no test file uses all of it
 #![allow(unsafe_code)]

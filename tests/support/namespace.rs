@@ -1,4 +1,4 @@
-//! Places: a child of the test, PID 1 of a namespace, and a process below one.
+//! Places for an init: a child of the test, PID 1 of a namespace, or a child of that.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use super::{SIGTERM, probe_path};
 
-/// Whether unshare lets what it forks ignore INT and TERM, as util-linux 2.36 does.
+/// Whether the child of `unshare --fork` ignores INT and TERM, as with util-linux 2.36.
 fn unshare_ignores_term() -> bool {
     static ASKED: OnceLock<bool> = OnceLock::new();
     *ASKED.get_or_init(|| {
@@ -28,20 +28,20 @@ fn unshare_ignores_term() -> bool {
     })
 }
 
-/// What the init runs in.
+/// Where the init runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// A child of the test.
     Ordinary,
     /// PID 1 of a PID namespace.
     Pid1,
-    /// An ordinary process below a PID 1 that reaps: for what leaves orphans.
+    /// A child of a PID 1 that reaps, for tests that leave orphans.
     Hosted,
 }
 
 impl Place {
-    /// The words before the init that put it there; the host reports to the test
-    /// by this socket.
+    /// The words before the init that put it there. The host reports to the test
+    /// through this socket.
     pub(super) fn words(self, socket: &Path) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         if self != Self::Ordinary {

@@ -1,4 +1,5 @@
-//! The init under test, what it runs in, and which signals it can be sent.
+//! The init under test, the emulator that it may run in, and the signals that can be
+//! sent to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,33 +18,35 @@ pub fn init_path() -> PathBuf {
     if path.components().count() == 1 {
         return path;
     }
-    // Tests change the directory.
+    // Absolute, because tests change the directory.
     fs::canonicalize(path.parent().unwrap()).unwrap().join(path.file_name().unwrap())
 }
 
-/// The name with which its messages begin, brackets and all.
+/// The name that its messages begin with, in brackets.
 pub fn init_name() -> String {
     format!("[{}] ", init_path().file_name().unwrap().to_str().unwrap())
 }
 
-/// Whether a program is that init, by its file's name: `tini-static` is tini, and
-/// `drain-init-amd64` drain-init.
+/// Whether a program is the init of this name, judged by its file name: `tini-static`
+/// is tini, and `drain-init-amd64` is drain-init.
 pub fn is_init(path: &Path, name: &str) -> bool {
     let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
     file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// Whether the init under test is ours: differences that the manual page lists.
+/// Whether the init under test is drain-init. It differs from the others in what the
+/// manual page lists.
 pub fn is_drain_init() -> bool {
     is_init(&init_path(), "drain-init")
 }
 
-/// Whether the init under test is none at all: env(1), which becomes COMMAND itself.
+/// Whether the tests run without an init: with env(1), which executes COMMAND in its
+/// own place.
 pub fn without_init() -> bool {
     is_init(&init_path(), "env")
 }
 
-/// The words of `INIT_RUNNER`, the first with its whole path: tests change PATH.
+/// The words of `INIT_RUNNER`. The first has its full path, because tests change PATH.
 pub fn runner() -> Vec<String> {
     let runner = std::env::var("INIT_RUNNER").unwrap_or_default();
     let mut words: Vec<String> = runner.split_whitespace().map(String::from).collect();
@@ -55,7 +58,7 @@ pub fn runner() -> Vec<String> {
     words
 }
 
-/// Whether the init runs in an emulator, whose own doings `/proc` shows then.
+/// Whether the init runs in an emulator. `/proc` then shows what the emulator does.
 pub fn emulated() -> bool {
     !runner().is_empty()
 }
@@ -83,11 +86,11 @@ pub fn example(name: &str, source: &str) -> PathBuf {
     let mut command = Command::new(cargo);
     command.args(["build", "-q", "--locked", "--example", name]).current_dir(package);
     let parent = profile.parent().unwrap();
-    // Unlike CACHEDIR.TAG, it is in a target directory that Cargo did not create, too.
+    // Unlike CACHEDIR.TAG, it also exists if Cargo did not create the target directory.
     if parent.join(".rustc_info.json").exists() {
         command.arg("--target-dir").arg(parent);
     } else {
-        // With --target, whose name is a directory in between.
+        // Built with --target, which adds a directory of that name.
         command.arg("--target-dir").arg(parent.parent().unwrap());
         command.arg("--target").arg(parent.file_name().unwrap());
     }
@@ -99,18 +102,18 @@ pub fn example(name: &str, source: &str) -> PathBuf {
     path
 }
 
-/// What an emulator makes of the signals' numbers. qemu-user keeps the C
-/// library's two for itself, and so has fewer real-time signals; from 8.2 on it
-/// keeps another two, one of them in ABRT's place.
+/// How an emulator maps signal numbers. qemu-user reserves the two signals of the C
+/// library, so it has fewer real-time signals. Since 8.2 it reserves two more, one of
+/// them in place of ABRT.
 #[derive(Clone, Copy)]
 struct Renumbering {
-    /// The number outside of it that is ABRT inside.
+    /// The number outside that is ABRT inside.
     abort: i32,
     /// The number outside that is 34, RTMIN, inside.
     real_time: i32,
 }
 
-/// Asks the emulator: COMMAND, which is outside, sees what the init sends.
+/// Measures it: COMMAND runs outside the emulator and sees what the init sends.
 fn renumbering() -> Renumbering {
     static ASKED: OnceLock<Renumbering> = OnceLock::new();
     *ASKED.get_or_init(|| {
@@ -128,7 +131,7 @@ fn renumbering() -> Renumbering {
     })
 }
 
-/// The number that must be sent for the init to get this one.
+/// The number to send so that the init receives this one.
 pub fn outside(signal: i32) -> i32 {
     let asked = renumbering();
     match signal {
@@ -138,8 +141,8 @@ pub fn outside(signal: i32) -> i32 {
     }
 }
 
-/// What cannot be sent to an emulated init: what the emulator takes for faults
-/// of its own, and the numbers that nothing inside has.
+/// The signals that cannot be sent to an emulated init: those that the emulator treats
+/// as its own faults, and the numbers that no signal inside has.
 fn lost_signals() -> Vec<i32> {
     if !emulated() {
         return Vec::new();
@@ -149,15 +152,16 @@ fn lost_signals() -> Vec<i32> {
     (1..=64).filter(|s| faults.contains(s) || !reached.contains(s)).collect()
 }
 
-/// Every signal that can be caught, except CHLD: what is delivered. What cannot be
-/// sent to an emulated init is left out, and a test that uses this names it.
+/// Every signal that an init forwards: all that can be caught, except CHLD. Signals
+/// that cannot be sent to an emulated init are left out. A test that uses this reports
+/// them with [`skip_lost_signals`].
 pub fn every_signal() -> Vec<i32> {
     let lost = lost_signals();
     let none = |s: &i32| [SIGKILL, SIGSTOP, SIGCHLD].contains(s);
     (1..=64).filter(|s| !none(s) && !lost.contains(s)).collect()
 }
 
-/// Names what [`every_signal`] leaves out.
+/// Reports the signals that [`every_signal`] leaves out.
 pub fn skip_lost_signals(test: &str) {
     let lost: Vec<String> = lost_signals().iter().map(i32::to_string).collect();
     if !lost.is_empty() {

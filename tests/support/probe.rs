@@ -3,23 +3,22 @@
 //!
 //!     probe SOCKET NAME [ORDER]...
 //!
-//! connects to the test that listens at SOCKET, says hello as NAME, carries out
-//! the ORDERs, then those that the test sends, a line each, and reports every
-//! signal it gets. So a test waits for what happens, never for time. It ends
-//! when the test hangs up.
+//! connects to the test that listens at SOCKET, introduces itself as NAME, and carries
+//! out the ORDERs, then those that the test sends, one per line. It reports every
+//! signal that it receives, so a test waits for events, never for time. It exits when
+//! the test closes the connection.
 //!
 //!     probe host SOCKET INIT [ARG]...
 //!
-//! starts INIT as an ordinary process below itself, reports its stops and its
-//! end, and reaps every orphan: PID 1 of a PID namespace in which the init
-//! under test is not PID 1.
+//! starts INIT as a child, reports when INIT stops and when it exits, and reaps every
+//! orphan. It is PID 1 of a PID namespace in which the init under test is not PID 1.
 //!
-//! `no_main`: Rust's own start-up would change what is to be reported (SIGPIPE,
+//! `no_main`, because Rust's start-up would change what the probe reports (SIGPIPE,
 //! closed descriptors, the signal stack).
 
 #![no_main]
 #![allow(unsafe_code)]
-// Signal numbers, process IDs and descriptors change their type all the time.
+// Signal numbers, process IDs and descriptors are converted all the time.
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
@@ -33,7 +32,7 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// All there is to say of this process as it was started.
+/// The state that this process was started with.
 struct Started {
     args: Vec<Vec<u8>>,
     env: Vec<Vec<u8>>,
@@ -47,7 +46,7 @@ struct Started {
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     // SAFETY: the C runtime passes that many strings, and environ ends with NULL.
     let (args, env) = unsafe { (strings(words, count as usize), strings(environ, usize::MAX)) };
-    // SAFETY: umask cannot fail; it is put back at once.
+    // SAFETY: umask cannot fail, and is restored at once.
     let umask = unsafe {
         let old = libc::umask(0);
         libc::umask(old);
@@ -63,7 +62,7 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
         umask,
     };
     let arg = |n: usize| started.args.get(n).cloned().unwrap_or_default();
-    // exec-env ENTRY... -- PROGRAM ARG...: with exactly these entries.
+    // exec-env ENTRY... -- PROGRAM ARG...: with exactly this environment.
     if arg(1) == b"exec-env" {
         let end = started.args.iter().position(|a| a == b"--").unwrap_or(2);
         exec(&started.args[end + 1..], &started.args[2..end]);
@@ -109,7 +108,7 @@ const fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// The raw call: glibc's own keeps 32 and 33 to itself.
+/// The raw call, because glibc reserves 32 and 33.
 fn change_mask(how: c_int, set: u64) -> u64 {
     let mut old = 0_u64;
     // SAFETY: both sets are eight bytes, as the kernel's are.
@@ -166,10 +165,10 @@ fn fork_exec(words: &[Vec<u8>]) -> c_int {
     }
 }
 
-/// Where [`report_caught`] reports.
+/// The socket that [`report_caught`] writes to.
 static HANDLER_SOCKET: AtomicI32 = AtomicI32::new(-1);
 
-/// A signal handler, which allocates nothing.
+/// A signal handler. It allocates nothing.
 extern "C" fn report_caught(signal: c_int) {
     let mut line = *b"caught 00\n";
     line[7] += (signal / 10) as u8;
@@ -189,7 +188,7 @@ struct Probe {
     signals: c_int,
     started: Started,
     reactions: Vec<(c_int, Reaction)>,
-    /// What was read from the socket and is not a whole line yet.
+    /// An incomplete line that was read from the socket.
     unread: Vec<u8>,
     host_of: c_int,
 }
@@ -229,7 +228,7 @@ impl Probe {
                 libc::pollfd { fd: self.signals, events: libc::POLLIN, revents: 0 },
                 libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 },
             ];
-            // SAFETY: two descriptors, as said.
+            // SAFETY: two valid pollfds.
             unsafe { libc::poll(wait.as_mut_ptr(), 2, -1) };
             self.take_signals();
             if wait[1].revents != 0 {
@@ -262,7 +261,6 @@ impl Probe {
                 self.reap();
                 continue;
             }
-            // The sender's number is seen from here: 0 is outside the namespace.
             self.say(&format!("signal {signal}"));
             if signal == libc::SIGCHLD {
                 self.reap();
@@ -322,28 +320,28 @@ impl Probe {
                 };
                 self.reactions.push((number(1), reaction));
             }
-            // From now on this signal does what it does by itself.
+            // From now on this signal has its default action.
             "default" => {
                 set_action(number(1), libc::SIG_DFL);
                 change_mask(libc::SIG_UNBLOCK, bit(number(1)));
                 signal_descriptor(self.signals);
             }
-            // fork NAME [group|session|GROUP]: a child of this one.
+            // fork NAME [group|session|GROUP]: a child of this process.
             "fork" => {
                 // SAFETY: one thread.
                 if unsafe { libc::fork() } == 0 {
                     self.become_child(words[1], words.get(2).copied());
                 }
             }
-            // orphan NAME [group|session]: a child that is not waited for here.
+            // orphan NAME [group|session]: a grandchild whose parent has exited.
             "orphan" => {
-                // SAFETY: one thread; the middle process ends at once.
+                // SAFETY: one thread; the middle process exits at once.
                 unsafe {
                     let middle = libc::fork();
                     if middle == 0 {
                         let before = libc::getpid();
                         if libc::fork() == 0 {
-                            // Only then is it an orphan.
+                            // It is not an orphan until its parent changes.
                             while libc::getppid() == before {
                                 libc::sched_yield();
                             }
@@ -354,8 +352,8 @@ impl Probe {
                     libc::waitpid(middle, std::ptr::null_mut(), 0);
                 }
             }
-            // fork-as NAME PID [group|session]: a child with this very process
-            // ID, which must be free; for PID namespaces with their own /proc.
+            // fork-as NAME PID [group|session]: a child with exactly this process ID,
+            // which must be free. Needs a PID namespace with its own /proc.
             "fork-as" => {
                 let last = format!("{}", number(2) - 1);
                 let set = std::fs::write("/proc/sys/kernel/ns_last_pid", last);
@@ -365,7 +363,7 @@ impl Probe {
                 }
                 self.say(&format!("fork-as {}", set.is_ok()));
             }
-            // burst N: as many orphans, each ending at once.
+            // burst N: N orphans, which exit at once.
             "burst" => {
                 for _ in 0..number(1) {
                     // SAFETY: as above.
@@ -380,7 +378,7 @@ impl Probe {
                 }
                 self.say("burst done");
             }
-            // kill PID SIGNAL, as seen from this namespace; $MAINPID for COMMAND's.
+            // kill PID SIGNAL: PID is in this namespace; $MAINPID means COMMAND.
             "kill" => {
                 let main = || std::env::var("MAINPID").expect("MAINPID").parse();
                 let pid =
@@ -389,20 +387,20 @@ impl Probe {
                 let done = unsafe { libc::kill(pid, number(2)) };
                 self.say(&format!("kill {done}"));
             }
-            // parting SIGNAL STATUS: a signal to the parent, then exit at once.
+            // parting SIGNAL STATUS: signals the parent and exits at once.
             "parting" => {
                 // SAFETY: as above.
                 unsafe { libc::kill(libc::getppid(), number(1)) };
                 end(number(2));
             }
             "close" => {
-                // SAFETY: the test names a descriptor that it handed in.
+                // SAFETY: the test names a descriptor that it passed.
                 let done = unsafe { libc::close(number(1)) };
                 self.say(&format!("close {done}"));
             }
             "print" => write_all(1, &format!("{}\n", words[1..].join(" "))),
             "eprint" => write_all(2, &format!("{}\n", words[1..].join(" "))),
-            // chdir, then report it: a test may then look at the init's own.
+            // Reports the change, so that a test can then look at the init's directory.
             "chdir" => {
                 let done = std::env::set_current_dir(words[1]).is_ok();
                 self.say(&format!("chdir {done}"));
@@ -417,19 +415,19 @@ impl Probe {
         }
     }
 
-    /// The orders that change what the kernel knows of this process.
+    /// The orders that change how the kernel treats this process.
     fn change(&mut self, words: &[&str]) {
         let number = |n: usize| words.get(n).and_then(|w| w.parse::<c_int>().ok()).unwrap_or(0);
         match words[0] {
-            // From now on this signal is ignored, and discarded as it comes.
+            // From now on this signal is ignored, and discarded on arrival.
             "ignore" => {
                 set_action(number(1), libc::SIG_IGN);
                 change_mask(libc::SIG_UNBLOCK, bit(number(1)));
                 signal_descriptor(self.signals);
             }
-            // It is ignored, but blocked as well, so that this probe still takes it.
+            // The signal is ignored but stays blocked, so this probe still receives it.
             "ignore-blocked" => set_action(number(1), libc::SIG_IGN),
-            // A handler takes it from now on, and reports it as `caught N`.
+            // From now on a handler catches this signal and reports it as `caught N`.
             "catch" => {
                 HANDLER_SOCKET.store(self.socket.as_raw_fd(), Relaxed);
                 let handler = report_caught as extern "C" fn(c_int);
@@ -438,7 +436,7 @@ impl Probe {
                 change_mask(libc::SIG_UNBLOCK, bit(number(1)));
                 signal_descriptor(self.signals);
             }
-            // The main thread ends, as by pthread_exit(3). Another one continues.
+            // The main thread exits, as with pthread_exit(3). Another one continues.
             "retire" => {
                 let this = std::ptr::from_mut(self) as usize;
                 // SAFETY: the main thread touches nothing any more, and its stack stays
@@ -447,7 +445,7 @@ impl Probe {
                 // SAFETY: ends this thread alone.
                 unsafe { libc::syscall(libc::SYS_exit, 0) };
             }
-            // Other users may not look at this process any more.
+            // Other users may no longer look at this process.
             "undumpable" => {
                 // SAFETY: takes two numbers.
                 let done = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
@@ -460,7 +458,7 @@ impl Probe {
                 let done = unsafe { libc::setresuid(uid, uid, uid) };
                 self.say(&format!("become {done}"));
             }
-            // Its parent is its tracer from now on, and does not know it.
+            // From now on the parent is the tracer, although it did not ask for that.
             "traceme" => {
                 // SAFETY: the other arguments are not read.
                 let done = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
@@ -560,7 +558,7 @@ fn terminal() -> String {
     }
 }
 
-/// What the real `sd_watchdog_enabled(3)` and `sd_listen_fds(3)` say of this process.
+/// What the real `sd_watchdog_enabled(3)` and `sd_listen_fds(3)` return in this process.
 fn systemd() -> Vec<String> {
     // SAFETY: C strings, and the functions as systemd's manual pages declare them.
     unsafe {
@@ -578,9 +576,9 @@ fn systemd() -> Vec<String> {
     }
 }
 
-/// A descriptor from which the blocked signals can be read, 32 and 33 too: this one,
-/// or a new one for -1. Of the others, reading would take one that comes in the middle
-/// of it. See signalfd(2).
+/// Lets this descriptor, or a new one for -1, read the blocked signals, 32 and 33
+/// included. Other signals are left out, because a read would take one that arrives
+/// while it runs. See signalfd(2).
 fn signal_descriptor(descriptor: c_int) -> c_int {
     let set = change_mask(libc::SIG_BLOCK, 0);
     let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
@@ -595,7 +593,7 @@ fn write_all(fd: c_int, text: &str) {
 
 fn die(signal: c_int) -> ! {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: no core file, then the signal, then nothing.
+    // SAFETY: the limit is valid.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
     set_action(signal, libc::SIG_DFL);
     // SAFETY: kill and pause touch no memory.

@@ -1,4 +1,4 @@
-//! What /proc says of processes, and signals to them.
+//! Processes as /proc shows them, and signals to them.
 
 use std::fs;
 use std::io;
@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::{init_path, patience, until};
 
-/// A process ID, as the test sees it (from outside of any PID namespace that it
-/// made), unless said otherwise.
+/// A process ID in the test's own PID namespace, unless noted otherwise.
 pub type Pid = i32;
 
-/// What /proc/PID/stat says.
+/// Fields of /proc/PID/stat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     pub state: char,
@@ -42,8 +41,8 @@ pub fn stat(pid: Pid) -> Option<Stat> {
 
 /// The children of a process, zombies too.
 pub fn children(pid: Pid) -> Vec<Pid> {
-    // Each thread's, if the kernel lists them: a look at every process takes long where
-    // an emulated machine has a hundred.
+    // Most kernels list the children of each thread. Looking at every process is slow on
+    // an emulated machine that runs a hundred of them.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
     if let Ok(lists) = lists.collect::<io::Result<Vec<String>>>() {
@@ -94,11 +93,11 @@ pub fn until_state(pid: Pid, state: char) {
     }
 }
 
-/// What /proc/PID/syscall begins with while the init is in this call: its own
-/// machine's number, even if a 64-bit kernel runs the build for i386.
+/// The start of /proc/PID/syscall while the init is in this call. The number is that of
+/// the init's architecture, even if a 64-bit kernel runs the build for i386.
 pub fn number_of(call: libc::c_long) -> String {
     let file = fs::read(init_path()).unwrap();
-    // The class of the file, and its machine: EM_386.
+    // ELFCLASS32 and EM_386.
     let i386 = file[4] == 1 && file[18..20] == [3, 0];
     let number = match call {
         libc::SYS_read if i386 => 3,
@@ -137,21 +136,21 @@ pub fn is_before_read(pid: Pid) -> bool {
     now.starts_with(&number_of(libc::SYS_read)) && stat(pid).is_some_and(|it| it.state == 't')
 }
 
-/// Whether the init has done all there is to do, and waits for a signal.
+/// Whether the init has nothing left to do and waits for a signal.
 pub fn is_idle(pid: Pid) -> bool {
     let now = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     now.starts_with(&number_of(libc::SYS_rt_sigtimedwait))
 }
 
-/// Waits for that.
+/// Waits until the init is idle.
 pub fn until_idle(pid: Pid) {
     until("the wait for a signal", || is_idle(pid));
 }
 
 /// Whether a process that strace holds is about to open this file.
 pub fn is_before_open(pid: Pid, path: &str) -> bool {
-    // The path is openat(2)'s second argument, and open(2)'s first, which musl calls on
-    // x86-64 and i386.
+    // The path is the second argument of openat(2), and the first of open(2), which musl
+    // calls on x86-64 and i386.
     let is_i386 = number_of(libc::SYS_write) == "4 ";
     let open = if is_i386 { "5 " } else { "2 " };
     let calls = [(open.to_string(), 1), (number_of(libc::SYS_openat), 2)];
@@ -168,7 +167,7 @@ pub fn is_before_open(pid: Pid, path: &str) -> bool {
     read.is_ok() && found == expected && stat(pid).is_some_and(|it| it.state == 't')
 }
 
-/// Sends a signal, which must be possible.
+/// Sends a signal. Fails if that is not possible.
 pub fn kill(pid: Pid, signal: i32) {
     assert!(pid > 1, "never to {pid}");
     // SAFETY: touches no memory.
@@ -176,7 +175,7 @@ pub fn kill(pid: Pid, signal: i32) {
     assert_eq!(done, 0, "kill {pid} {signal}: {}", io::Error::last_os_error());
 }
 
-/// Sends a signal to a process group, which must be there.
+/// Sends a signal to a process group, which must exist.
 pub fn kill_group(group: Pid, signal: i32) {
     assert!(group > 1, "never to {group}");
     // SAFETY: touches no memory.

@@ -1,4 +1,4 @@
-//! An init that runs: waiting for its events, and telling its probes what to do.
+//! A running init: waiting for its events, and sending orders to its probes.
 
 use std::fmt::{Debug, Write as _};
 use std::fs;
@@ -17,7 +17,7 @@ use super::{
     without_init,
 };
 
-/// An init that runs.
+/// A running init.
 pub struct Run {
     pub(super) init: PathBuf,
     pub(super) listener: Arc<UnixListener>,
@@ -28,7 +28,7 @@ pub struct Run {
     pub(super) ended: Arc<Mutex<bool>>,
     pub(super) receiver: Receiver<Stamped>,
     pub(super) seen: Vec<(Instant, Event)>,
-    /// Which of `seen` a wait has consumed.
+    /// For each of `seen`, whether a wait has consumed it.
     pub(super) used: Vec<bool>,
     pub(super) connections: Vec<Connection>,
     /// The terminal's other end.
@@ -50,8 +50,8 @@ impl Run {
         self.used.push(false);
     }
 
-    /// Waits for the first event, not waited for before, that fits; all that is
-    /// seen meanwhile is kept.
+    /// Waits for the first matching event that no wait has consumed. Other events that
+    /// arrive meanwhile are kept.
     fn wait_event(&mut self, what: &dyn Debug, fits: &dyn Fn(&Self, &Event) -> bool) -> Instant {
         let deadline = Instant::now() + patience();
         let mut next = 0;
@@ -67,7 +67,7 @@ impl Run {
         }
     }
 
-    /// Waits for one event more.
+    /// Waits for one more event.
     fn take_next(&mut self, what: &dyn Debug, deadline: Instant) {
         match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(event) => self.take(event),
@@ -77,14 +77,14 @@ impl Run {
         }
     }
 
-    /// Takes in what has been sent already.
+    /// Takes all events that have already arrived.
     fn catch_up(&mut self) {
         while let Ok(event) = self.receiver.try_recv() {
             self.take(event);
         }
     }
 
-    /// The init, and all that was seen of it, for a failure's message.
+    /// The init and all its events so far, for a failure message.
     pub fn story(&self) -> String {
         let mut story = format!("  {}:\n", self.init.display());
         let start = self.seen.first().map(|s| s.0);
@@ -116,25 +116,25 @@ impl Run {
         self.connections.iter().rfind(|c| c.name == name).unwrap()
     }
 
-    /// The names of all the probes that said hello until now.
+    /// The names of all probes that have connected so far.
     pub fn names(&mut self) -> Vec<String> {
         self.catch_up();
         self.connections.iter().map(|c| c.name.clone()).collect()
     }
 
-    /// A probe's process ID, seen from here.
+    /// A probe's process ID in the test's PID namespace.
     pub fn pid_of(&mut self, name: &str) -> Pid {
         self.connection(name).pid
     }
 
-    /// What a probe said of itself at its start, as seen from where it is:
-    /// process, parent, group, session.
+    /// The IDs that a probe reported at its start, in its own PID namespace: process,
+    /// parent, group, session.
     pub fn hello(&mut self, name: &str) -> [Pid; 4] {
         let hello = &self.connection(name).hello;
         [hello[0], hello[1], hello[2], hello[3]]
     }
 
-    /// The init's process ID, seen from here.
+    /// The init's process ID in the test's PID namespace.
     pub fn pid(&mut self) -> Pid {
         if self.place == Place::Ordinary && !self.wrapped {
             return self.child;
@@ -146,7 +146,7 @@ impl Run {
         stat(main).unwrap().parent
     }
 
-    /// The process that the test has started: the init, or what was put before it.
+    /// The process that the test started: the init, or the program that wraps it.
     pub const fn child(&self) -> Pid {
         self.child
     }
@@ -157,7 +157,7 @@ impl Run {
         kill(pid, signal);
     }
 
-    /// Sends a signal to an ordinary init, which may just have ended.
+    /// Sends a signal to an ordinary init, unless it has exited.
     pub fn try_signal(&self, signal: i32) {
         let ended = self.ended.lock().unwrap();
         if !*ended {
@@ -166,7 +166,7 @@ impl Run {
         }
     }
 
-    /// Waits until this probe says exactly this line.
+    /// Waits until this probe sends exactly this line.
     pub fn wait(&mut self, name: &str, line: &str) -> Instant {
         let what = format!("{name}: {line}");
         self.wait_event(&what, &|run, event| match event {
@@ -177,12 +177,12 @@ impl Run {
         })
     }
 
-    /// Waits until this probe has got this signal.
+    /// Waits until this probe has received this signal.
     pub fn received(&mut self, name: &str, signal: i32) -> Instant {
         self.wait(name, &format!("signal {signal}"))
     }
 
-    /// Waits until this probe has ended.
+    /// Waits until this probe has exited.
     pub fn gone(&mut self, name: &str) -> Instant {
         self.connection(name);
         let what = format!("the end of {name}");
@@ -192,14 +192,13 @@ impl Run {
         })
     }
 
-    /// Waits until this probe, a child of the init, has ended and was reaped:
-    /// the init knows of it then.
+    /// Waits until the init has reaped this probe, which is its child.
     pub fn reaped(&mut self, name: &str) {
         let pid = self.pid_of(name);
         until(&format!("the reaping of {name}"), || stat(pid).is_none());
     }
 
-    /// Every line that this probe has said until now.
+    /// Every line that this probe has sent so far.
     pub fn said(&mut self, name: &str) -> Vec<String> {
         self.catch_up();
         let lines = self.seen.iter().filter_map(|(_, event)| match event {
@@ -211,8 +210,8 @@ impl Run {
         lines.collect()
     }
 
-    /// The signals that this probe has got until now, in order, without the CHLD
-    /// of its own children.
+    /// The signals that this probe has received so far, in order, without the CHLD of
+    /// its own children.
     pub fn signals(&mut self, name: &str) -> Vec<i32> {
         let said = self.said(name);
         let numbers = said.iter().filter_map(|l| l.strip_prefix("signal ")?.parse().ok());
@@ -226,19 +225,19 @@ impl Run {
         signals
     }
 
-    /// Gives a probe an order.
+    /// Sends an order to a probe.
     pub fn tell(&mut self, name: &str, order: &str) {
         let mut stream = self.connection(name).stream.as_ref().unwrap();
         stream.write_all(format!("{order}\n").as_bytes()).unwrap();
     }
 
-    /// Waits until a probe has dealt with all that has reached it.
+    /// Waits until a probe has handled everything that was sent to it.
     pub fn ping(&mut self, name: &str) {
         self.tell(name, "ping");
         self.wait(name, "pong");
     }
 
-    /// Asks a probe (see `answer` in probe.rs); the lines of its answer.
+    /// Asks a probe (see `answer` in probe.rs) and returns the lines of its answer.
     pub fn ask(&mut self, name: &str, question: &str) -> Vec<String> {
         let before = self.said(name).len();
         self.tell(name, &format!("ask {question}"));
@@ -248,20 +247,19 @@ impl Run {
         said[before..].iter().filter_map(|l| l.strip_prefix(&prefix).map(String::from)).collect()
     }
 
-    /// Has the init pass on a signal that nothing else uses, and waits for it:
-    /// what was sent before has been dealt with then, as lower numbers come
-    /// first.
+    /// Sends a signal that nothing else uses, and waits until COMMAND receives it. By
+    /// then the init has handled what was sent before, because lower numbers come first.
     pub fn barrier(&mut self) {
         self.signal(SIGWINCH);
         self.received("main", SIGWINCH);
     }
 
-    /// Waits for a line on stderr that holds this text, and returns it.
+    /// Waits for a line on stderr that contains this text, and returns it.
     pub fn message(&mut self, text: &str) -> String {
         self.message_at(text).1
     }
 
-    /// The same, with the time at which it came.
+    /// The same, with the time of its arrival.
     pub fn message_at(&mut self, text: &str) -> (Instant, String) {
         let what = format!("message: {text}");
         let at = self.wait_event(&what, &|_, e| matches!(e, Event::Stderr(l) if l.contains(text)));
@@ -272,7 +270,7 @@ impl Run {
         (at, line.unwrap())
     }
 
-    /// All of stderr until now.
+    /// All of stderr so far.
     pub fn stderr(&mut self) -> String {
         self.catch_up();
         let lines = self.seen.iter().filter_map(|(_, e)| match e {
@@ -282,7 +280,7 @@ impl Run {
         lines.collect()
     }
 
-    /// All of stdout until now.
+    /// All of stdout so far.
     pub fn stdout(&mut self) -> String {
         self.catch_up();
         let lines = self.seen.iter().filter_map(|(_, e)| match e {
@@ -301,12 +299,13 @@ impl Run {
         }
     }
 
-    /// Waits for the init's end: its exit status, or its signal, negated.
+    /// Waits until the init has exited. Returns its exit status, or the negated number of
+    /// the signal that killed it.
     pub fn status(&mut self) -> i32 {
         self.status_at().1
     }
 
-    /// The same, with the time of the end.
+    /// The same, with the time of its exit.
     pub fn status_at(&mut self) -> (Instant, i32) {
         let hosted = self.place == Place::Hosted;
         let fits = move |run: &Self, event: &Event| run.end_in(event, hosted).is_some();
@@ -332,19 +331,19 @@ impl Run {
         }
     }
 
-    /// Whether the init has ended already.
+    /// Whether the init has already exited.
     pub fn has_ended(&mut self) -> bool {
         self.catch_up();
         let hosted = self.place == Place::Hosted;
         self.seen.iter().any(|(_, e)| self.end_in(e, hosted).is_some())
     }
 
-    /// Waits until this probe has said this line, or the init has ended.
+    /// Waits until this probe has sent this line, or the init has exited.
     pub fn ended_or(&mut self, name: &str, line: &str) {
         let deadline = Instant::now() + patience();
         let hosted = self.place == Place::Hosted;
-        // Each event is looked at once it was taken in, and in one look: what came
-        // between two would be waited for in vain.
+        // One pass checks all events for both conditions. An event that arrived between
+        // two separate checks would be missed.
         let fits = |run: &Self, event: &Event| match event {
             Event::Said { connection, line: said } if said == line => {
                 run.name_of(*connection) == Some(name)
@@ -391,7 +390,7 @@ impl Run {
         nix::unistd::tcgetpgrp(self.master.as_ref().unwrap()).unwrap().as_raw()
     }
 
-    /// Gives the terminal another size, as its window's owner does.
+    /// Resizes the terminal, as a terminal emulator does.
     pub fn resize(&mut self, rows: u16, columns: u16) {
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let master = self.master.as_ref().unwrap().as_raw_fd();
@@ -400,13 +399,13 @@ impl Run {
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     }
 
-    /// A file of this run's own directory.
+    /// A file in this run's own directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path(name)
     }
 }
 
-/// Ends everything that a test, which may have failed, has left.
+/// Kills all remaining processes, also after a failure.
 impl Drop for Run {
     fn drop(&mut self) {
         self.catch_up();
@@ -422,10 +421,10 @@ impl Drop for Run {
             // SAFETY: touches no memory.
             unsafe { libc::kill(pid, SIGKILL) };
         }
-        // Ends the thread that accepts, and with it the socket.
+        // Ends the thread that accepts, which closes the socket.
         // SAFETY: an open descriptor.
         unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
-        // The probes end when they are hung up on; the test is the subreaper of
+        // Probes exit when their connection is closed. The test, a subreaper, reaps
         // those that lost their init.
         for connection in self.connections.drain(..) {
             if let Some(stream) = connection.stream {

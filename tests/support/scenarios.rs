@@ -1,8 +1,8 @@
-//! Scenarios: what may be expected of any init, written once. Tests of drain-init
-//! and the compliance tests put the init together and run these with it.
+//! Scenarios: what any init is expected to do. The tests of drain-init and the
+//! compliance tests set up an init and run these with it.
 //!
-//! A scenario returns what it saw where inits may differ, for the caller to
-//! judge, and asserts the rest. A failure names the init (see [`Run::story`]).
+//! A scenario asserts what all inits have in common. It returns what may differ, for
+//! the caller to check. A failure names the init (see [`Run::story`]).
 
 use super::{
     Pid, Run, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1,
@@ -14,14 +14,14 @@ use std::time::Instant;
 
 // ------------------------------------------------------------- exit status
 
-/// COMMAND exits with this status: that of the init.
+/// COMMAND exits with this status. Returns the init's status.
 pub fn when_command_exits(setup: Setup, status: i32) -> i32 {
     let mut run = setup.start();
     run.tell("main", &format!("exit {status}"));
     run.status()
 }
 
-/// COMMAND is killed by this signal: the init's status.
+/// COMMAND is killed by this signal. Returns the init's status.
 pub fn when_command_is_killed(setup: Setup, signal: i32) -> i32 {
     let mut run = setup.start();
     run.tell("main", &format!("die {signal}"));
@@ -52,7 +52,7 @@ pub fn signals_reach_the_group(setup: Setup, signals: &[i32]) {
     }
 }
 
-/// Each of these signals reaches COMMAND, and its child none.
+/// Each of these signals reaches COMMAND, but not its child.
 pub fn signals_reach_command_alone(setup: Setup, signals: &[i32]) {
     let mut run = setup.script(["fork child"]).start();
     run.wait("child", "ready");
@@ -62,11 +62,11 @@ pub fn signals_reach_command_alone(setup: Setup, signals: &[i32]) {
     }
     run.ping("child");
     assert_eq!(run.signals("child"), [], "{}", run.story());
-    // The child ends when it is hung up on.
+    // The child exits when its connection is closed.
 }
 
-/// With such a stderr, which takes nothing, signals arrive and COMMAND's status
-/// is the init's.
+/// With a stderr that accepts nothing, signals still arrive, and the init exits with
+/// COMMAND's status.
 pub fn goes_on(setup: Setup) {
     let mut run = setup.start();
     for _ in 0..20 {
@@ -79,16 +79,16 @@ pub fn goes_on(setup: Setup) {
     assert_eq!(run.status(), 7);
 }
 
-/// The pipe that is stderr is full, and its reader reads no more.
+/// stderr is a full pipe, and its reader has stopped reading.
 pub fn it_works_with_a_full_log(setup: Setup) {
     let (_reader, writer) = pipe();
     fill(&writer);
     goes_on(setup.stderr(writer));
 }
 
-/// Nobody reads stderr any more: what is written there is answered by PIPE.
+/// No process reads stderr any more, so a write to it raises PIPE.
 pub fn it_works_with_a_dead_log_reader(setup: Setup) {
-    // With dumb-init -v one WINCH kills COMMAND here, and loops for ever.
+    // With dumb-init -v, one WINCH kills COMMAND here, and dumb-init loops forever.
     let (reader, writer) = pipe();
     drop(reader);
     let mut run = setup.stderr(writer).start();
@@ -104,7 +104,7 @@ pub fn it_works_with_a_dead_log_reader(setup: Setup) {
     assert_eq!(run.status(), 4);
 }
 
-/// COMMAND ends on TERM, and the init says nothing of it: its status.
+/// COMMAND exits on TERM, and the init prints nothing. Returns the init's status.
 pub fn a_stop_without_a_word(setup: Setup, status: i32) -> i32 {
     let mut run = setup.exits_on(SIGTERM, status).start();
     run.signal(SIGUSR1);
@@ -116,7 +116,8 @@ pub fn a_stop_without_a_word(setup: Setup, status: i32) -> i32 {
     status
 }
 
-/// COMMAND, in the drain, is interrupted in this way, and ends: the status.
+/// COMMAND is interrupted in this way during the drain, and exits. Returns the init's
+/// status.
 pub fn an_interrupt_in_the_drain(setup: Setup, interrupt: fn(&mut Run)) -> i32 {
     let mut run = setup.exits_on(SIGINT, 130).start();
     run.signal(SIGTERM);
@@ -127,8 +128,8 @@ pub fn an_interrupt_in_the_drain(setup: Setup, interrupt: fn(&mut Run)) -> i32 {
 
 // ----------------------------------------------------- remaining processes
 
-/// COMMAND exits by itself, and so does the init: what signals it has sent to a
-/// child that COMMAND has left. It needs a place for orphans.
+/// COMMAND exits by itself, and then the init does. Returns the signals that the init
+/// sent to a child of COMMAND that is still running. Needs a place for orphans.
 pub fn signals_to_what_command_leaves(setup: Setup) -> Vec<i32> {
     let mut run = setup.script(["fork child"]).start();
     run.wait("child", "ready");
@@ -138,16 +139,16 @@ pub fn signals_to_what_command_leaves(setup: Setup) -> Vec<i32> {
     run.signals("child")
 }
 
-/// As npm and sh do: COMMAND ends on TERM, and a server in its group keeps running.
-/// Whether the init does so as well, and the server, which is left without one
-/// where the init does not, has then got which signals. It needs a host.
+/// COMMAND exits on TERM, as npm and sh do, and a server in its group keeps running.
+/// Returns the stop signals that the server received by the time the init has exited
+/// or waits for it. Needs a host, because the server may outlive the init.
 pub fn what_a_remaining_server_receives(setup: Setup) -> Vec<i32> {
     let mut run = setup.script(["fork server"]).start();
     run.wait("server", "ready");
     let init = run.pid();
     kill(init, SIGTERM);
     run.received("main", SIGTERM);
-    // A second TERM that came before this one was taken would be none.
+    // A second TERM would be lost while this one is pending.
     run.received("server", SIGTERM);
     run.tell("main", "exit 3");
     run.reaped("main");
@@ -156,15 +157,16 @@ pub fn what_a_remaining_server_receives(setup: Setup) -> Vec<i32> {
     stop_signals(&mut run, "server")
 }
 
-/// What a process was sent to stop it: without [`rests_or_ends`]'s signal.
+/// The stop signals that a process received: all except CONT and the signal of
+/// [`rests_or_ends`].
 fn stop_signals(run: &mut Run, name: &str) -> Vec<i32> {
     let mut all = run.signals_except_cont(name);
     all.retain(|signal| *signal != SIGWINCH);
     all
 }
 
-/// The same as PID 1, whose end ends every process: the server receives TERM, and ends
-/// when it wants to; the status is COMMAND's.
+/// The same as PID 1, whose exit would kill every process: the server receives TERM and
+/// may finish, and the init exits with COMMAND's status.
 pub fn a_remaining_server_may_finish(setup: Setup) {
     let mut run = setup.pid1().exits_on(SIGTERM, 3).script(["fork server"]).start();
     run.wait("server", "ready");
@@ -173,21 +175,21 @@ pub fn a_remaining_server_may_finish(setup: Setup) {
     run.reaped("main");
     rests_or_ends(&mut run, init);
     assert!(!run.has_ended(), "{}", run.story());
-    let told = stop_signals(&mut run, "server");
-    assert_eq!(told, [SIGTERM], "{}", run.story());
+    let received = stop_signals(&mut run, "server");
+    assert_eq!(received, [SIGTERM], "{}", run.story());
     run.tell("server", "exit 0");
     assert_eq!(run.status(), 3, "{}", run.story());
 }
 
-/// COMMAND has been reaped: waits until the init has passed on one more signal,
-/// as it waits for the server, or has ended.
+/// After COMMAND was reaped: waits until the init has forwarded one more signal to the
+/// server, or has exited.
 fn rests_or_ends(run: &mut Run, init: Pid) {
-    // SAFETY: touches no memory; it may be gone.
+    // SAFETY: touches no memory. The init may have exited.
     unsafe { libc::kill(init, SIGWINCH) };
     run.ended_or("server", &format!("signal {SIGWINCH}"));
 }
 
-/// An orphan becomes the init's own child, and does not stay a zombie when it has ended.
+/// An orphan becomes the init's child, and the init reaps it when it exits.
 pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
     let mut run = setup.script(["orphan one session"]).start();
     run.wait("one", "ready");
@@ -202,7 +204,7 @@ pub fn an_orphan_is_adopted_and_reaped(setup: Setup) {
 
 // ------------------------------------------------------------- surroundings
 
-/// As PID 1 it adopts and reaps an orphan. The run continues.
+/// The init adopts and reaps an orphan as PID 1. The run continues.
 pub fn as_pid_1_it_reaps(setup: Setup) -> Run {
     let mut run = setup.pid1().start();
     assert_eq!(run.hello("main")[1], 1, "{}", run.story());
@@ -213,7 +215,7 @@ pub fn as_pid_1_it_reaps(setup: Setup) -> Run {
     run
 }
 
-/// The same, and the stop: TERM arrives, and COMMAND's status is the init's.
+/// The same, then a stop: TERM arrives, and the init exits with COMMAND's status.
 pub fn it_does_the_work_of_pid_1(setup: Setup) {
     let mut run = as_pid_1_it_reaps(setup);
     run.signal(SIGTERM);
@@ -222,7 +224,7 @@ pub fn it_does_the_work_of_pid_1(setup: Setup) {
     assert_eq!(run.status(), 9, "{}", run.story());
 }
 
-/// Changes its mount namespace first, by this shell command.
+/// Runs this shell command in the init's mount namespace first.
 pub fn in_changed_mounts(setup: Setup, change: &str) -> Setup {
     let script = format!("{change} && exec \"$@\"");
     setup.pid1().wrapped(["sh", "-c", &script, "sh"])
@@ -236,8 +238,9 @@ pub fn without_proc(setup: Setup) -> Setup {
     in_changed_mounts(setup, "mount -t tmpfs none /proc")
 }
 
-/// As an ordinary user, with a /proc that is mounted with such options (`hidepid=2`): it
-/// hides what this user may not see, as its own processes that are not dumpable.
+/// As an ordinary user, with a /proc that is mounted with options such as `hidepid=2`.
+/// It hides the processes that this user may not trace: even the user's own, if they are
+/// not dumpable.
 pub fn with_a_hiding_proc(setup: Setup, options: &str) -> Setup {
     let mount = format!("mount -t proc -o {options} proc /proc");
     let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
@@ -249,9 +252,9 @@ pub fn as_root_without_capabilities(setup: Setup) -> Setup {
     setup.for_any_user().pid1().wrapped(none)
 }
 
-/// The init's parent dies, and COMMAND gets this signal.
+/// The init's parent dies, and COMMAND receives this signal.
 pub fn command_learns_of_the_parents_death(setup: Setup, signal: i32) {
-    // A shell in the middle, which waits for the init, is the parent.
+    // The parent is a shell that waits for the init.
     let mut run = setup.wrapped(["sh", "-c", "\"$@\" & wait", "sh"]).start();
     let main = run.pid_of("main");
     let init = stat(main).unwrap().parent;
@@ -263,7 +266,7 @@ pub fn command_learns_of_the_parents_death(setup: Setup, signal: i32) {
 
 // ------------------------------------------------------- what COMMAND inherits
 
-/// COMMAND ignores exactly what the init was started with as ignored.
+/// COMMAND ignores exactly the signals that the init was started with as ignored.
 pub fn command_ignores_what_the_init_inherited(setup: Setup, ignored: &[i32]) {
     let mut run = ignored.iter().fold(setup, |setup, &signal| setup.ignoring(signal)).start();
     let expected: Vec<String> = ignored.iter().map(ToString::to_string).collect();
@@ -271,26 +274,26 @@ pub fn command_ignores_what_the_init_inherited(setup: Setup, ignored: &[i32]) {
     assert_eq!(run.ask("main", "blocked"), [""; 0], "{}", run.story());
 }
 
-/// The init was started with CHLD ignored, and has COMMAND's status all the same.
+/// The init exits with COMMAND's status even if it was started with CHLD ignored.
 pub fn an_ignored_chld_does_not_lose_the_exit_status(setup: Setup) {
     let mut run = setup.ignoring(SIGCHLD).start();
     run.tell("main", "exit 23");
     assert_eq!(run.status(), 23, "{}", run.story());
 }
 
-/// When COMMAND closes a descriptor that was handed in, no process holds it open.
+/// When COMMAND closes an inherited descriptor, no other process holds it open.
 pub fn no_inherited_descriptor_is_kept(setup: Setup) {
     let (mut reader, writer) = pipe();
     let mut run = setup.passing(writer, 9).start();
     run.tell("main", "close 9");
     run.wait("main", "close 0");
-    // Its end, while both live: no other process holds the other end.
+    // End of file while the init and COMMAND run: the init does not hold it open.
     until_end(&mut reader);
     run.barrier();
 }
 
-/// These variables name the init, PID 1 as the kernel numbers it, and COMMAND
-/// finds itself named by them.
+/// These variables hold the init's process ID, 1. In COMMAND's environment they hold
+/// COMMAND's.
 pub fn what_names_the_init_names_command(setup: Setup, variables: &[&str]) {
     let setup = variables.iter().fold(setup.pid1(), |setup, name| setup.env(name, "1"));
     let mut run = setup.start();
@@ -303,18 +306,18 @@ pub fn what_names_the_init_names_command(setup: Setup, variables: &[&str]) {
 
 // ------------------------------------------------------ what cannot be started
 
-/// The name of no program: the init's status.
+/// COMMAND does not exist. Returns the init's status.
 pub fn when_command_is_missing(setup: Setup) -> i32 {
     setup.command(["--", "/nowhere/at/all"]).finish().status
 }
 
-/// A file that is not a program: the init's status.
+/// COMMAND is a file that is not a program. Returns the init's status.
 pub fn when_command_is_not_executable(setup: Setup) -> i32 {
     setup.command(["--", "/etc/passwd"]).finish().status
 }
 
-/// A script whose interpreter is not there: the init's status, and whether it
-/// says anything else than of a script that is not there itself.
+/// COMMAND is a script whose interpreter is missing. Returns the init's status, and
+/// whether the message differs from the one for a missing script.
 pub fn when_the_interpreter_is_missing(setup: fn() -> Setup) -> (i32, bool) {
     let dir = TempDir::new();
     let (there, missing) = (dir.path("there"), dir.path("gone!"));
@@ -325,12 +328,12 @@ pub fn when_the_interpreter_is_missing(setup: fn() -> Setup) -> (i32, bool) {
     };
     let (status, of_this) = said(&there);
     let (_, of_none) = said(&missing);
-    // A process ID in front of it makes no difference.
+    // The message may contain a process ID.
     let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
     (status, words(&of_this) != words(&of_none))
 }
 
-/// A program for a machine that there is not: the init's status.
+/// COMMAND is a program for an unknown architecture. Returns the init's status.
 pub fn when_command_is_foreign(setup: Setup) -> i32 {
     let dir = TempDir::new();
     let program = dir.path("foreign");
@@ -342,8 +345,8 @@ pub fn when_command_is_foreign(setup: Setup) -> i32 {
 
 // -------------------------------------------------------------- options
 
-/// The signal comes to COMMAND when the delay has ended, not before; a second one
-/// does not cut it short.
+/// The signal reaches COMMAND when the delay has ended, not before. A second one does
+/// not cut the delay short.
 pub fn the_stop_signal_is_held_back(setup: Setup, delay: u64, second: bool) {
     let mut run = setup.start();
     let since = Instant::now();
@@ -357,7 +360,7 @@ pub fn the_stop_signal_is_held_back(setup: Setup, delay: u64, second: bool) {
     assert_eq!(run.status(), 7, "{}", run.story());
 }
 
-/// The drain lasts as long as its command, and the signal comes then.
+/// The drain lasts as long as the drain command. Then COMMAND receives the signal.
 pub fn a_drain_command_comes_first(setup: Setup) {
     let mut run = setup.start();
     run.signal(SIGTERM);
@@ -368,7 +371,7 @@ pub fn a_drain_command_comes_first(setup: Setup) {
     run.received("main", SIGTERM);
 }
 
-/// The stop command runs in the signal's place.
+/// The stop command runs, and COMMAND receives no signal.
 pub fn a_stop_command_replaces_the_signal(setup: Setup) {
     let mut run = setup.start();
     run.signal(SIGTERM);
@@ -380,7 +383,7 @@ pub fn a_stop_command_replaces_the_signal(setup: Setup) {
     assert_eq!(run.status(), 3, "{}", run.story());
 }
 
-/// COMMAND does not end on TERM: the init's status, when it has seen to that.
+/// COMMAND does not exit on TERM, so the init kills it. Returns the init's status.
 pub fn when_command_does_not_stop(setup: Setup) -> i32 {
     let mut run = setup.start();
     run.signal(SIGTERM);
@@ -388,9 +391,9 @@ pub fn when_command_does_not_stop(setup: Setup) -> i32 {
     run.status()
 }
 
-/// COMMAND has exited, and a daemon in its own session receives TERM and
-/// waited for.
-pub fn everybody_is_waited_for(setup: Setup) {
+/// COMMAND exits, and the init sends TERM to a daemon in its own session and waits for
+/// it.
+pub fn a_daemon_in_its_own_session_is_waited_for(setup: Setup) {
     let mut run = setup.script(["orphan far session"]).start();
     run.wait("far", "ready");
     run.tell("main", "exit 7");
@@ -413,8 +416,8 @@ pub fn term_arrives_as_usr2(setup: Setup) {
 
 // ------------------------------------------------------------- job control
 
-/// This signal stops COMMAND's whole group by STOP, and then the init, until
-/// CONT, which all of them get.
+/// This signal makes the init stop COMMAND's whole group with STOP, and then itself.
+/// CONT continues all of them.
 pub fn the_group_and_the_init_stop_until_cont(setup: Setup, signal: i32) {
     let mut run = setup.script(["fork child"]).start();
     run.wait("child", "ready");
@@ -432,8 +435,8 @@ pub fn the_group_and_the_init_stop_until_cont(setup: Setup, signal: i32) {
     assert_eq!(run.signals("main"), [SIGCONT, SIGWINCH], "{}", run.story());
 }
 
-/// This signal arrives as that one, and the init stops itself until CONT.
-pub fn command_is_told_and_the_init_stops_until_cont(setup: Setup, signal: i32, arrives: i32) {
+/// COMMAND receives this signal as `arrives`, and the init stops itself until CONT.
+pub fn command_receives_it_and_the_init_stops_until_cont(setup: Setup, signal: i32, arrives: i32) {
     let mut run = setup.start();
     run.signal(signal);
     run.received("main", arrives);
@@ -443,7 +446,7 @@ pub fn command_is_told_and_the_init_stops_until_cont(setup: Setup, signal: i32, 
     run.received("main", SIGCONT);
 }
 
-/// TSTP stops COMMAND, or arrives there as it is, and the init, PID 1, keeps running.
+/// TSTP stops COMMAND, or arrives there unchanged, and the init keeps running as PID 1.
 pub fn as_pid_1_tstp_stops_command_alone(setup: Setup, as_stop: bool) {
     let mut run = setup.start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
@@ -454,8 +457,8 @@ pub fn as_pid_1_tstp_stops_command_alone(setup: Setup, as_stop: bool) {
     } else {
         run.received("main", SIGTSTP);
     }
-    // dumb-init then sends itself a STOP, which is ignored and yet takes out a
-    // CONT that waits.
+    // dumb-init then sends itself STOP. As PID 1 it ignores that, but the signal
+    // discards a pending CONT.
     until_state(pid, 'S');
     kill(pid, SIGCONT);
     run.received("main", SIGCONT);
@@ -477,8 +480,7 @@ pub fn what_is_typed_reaches_command_once(setup: Setup) -> Run {
     run
 }
 
-/// The terminal's window gets another size, and COMMAND learns of it. The run goes
-/// on.
+/// The terminal is resized, and COMMAND receives WINCH. The run continues.
 pub fn a_new_window_size_reaches_command(setup: Setup) -> Run {
     let mut run = setup.start();
     run.resize(50, 132);
@@ -486,7 +488,7 @@ pub fn a_new_window_size_reaches_command(setup: Setup) -> Run {
     run
 }
 
-/// Ctrl-Z stops COMMAND, which no shell could continue, and it is continued.
+/// Ctrl-Z stops COMMAND, and the init continues it, because no shell could.
 pub fn ctrl_z_does_not_hang_command(setup: Setup) {
     let mut run = setup.script(["default 20"]).start();
     run.type_in(b"\x1a");
@@ -509,24 +511,24 @@ pub fn ctrl_z_does_not_hang_what_command_has_started(setup: Setup) {
     }
 }
 
-/// Ctrl-Z, whether it stops COMMAND or not, leaves it able to answer Ctrl-C.
+/// After Ctrl-Z, whether it stops COMMAND or not, COMMAND can still react to Ctrl-C.
 pub fn after_ctrl_z_command_answers(setup: Setup) {
     let mut run = setup.script(["default 20"]).start();
-    // The terminal sends the first before the second: a COMMAND that stays
-    // stopped says nothing of INT.
+    // The terminal sends TSTP before INT. A COMMAND that stays stopped does not
+    // report INT.
     run.type_in(b"\x1a\x03");
     run.received("main", SIGINT);
     run.ping("main");
 }
 
-/// The words as a line that is typed to a shell.
+/// The words as a line to type into a shell.
 pub fn typed(words: impl IntoIterator<Item = OsString>) -> Vec<u8> {
     let words: Vec<String> =
         words.into_iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
     format!("{}\n", words.join(" ")).into_bytes()
 }
 
-/// COMMAND is a bash, and its jobs can be stopped, continued and interrupted.
+/// COMMAND is bash, and its jobs can be stopped, continued and interrupted.
 pub fn a_shell_has_job_control(setup: Setup) {
     let setup = setup.command(["--", "bash", "--norc", "--noprofile", "-i"]);
     let words = setup.probe_words("job", &["default 20"]);
@@ -547,7 +549,7 @@ pub fn a_shell_has_job_control(setup: Setup) {
     assert!(!run.stderr().contains("no job control"), "{}", run.stderr());
 }
 
-/// The terminal hangs up, and COMMAND ends on that: the init's status.
+/// The terminal hangs up, and COMMAND exits on HUP. Returns the init's status.
 pub fn when_the_terminal_hangs_up(setup: Setup, status: i32) -> i32 {
     let mut run = setup.exits_on(SIGHUP, status).start();
     drop(run.master.take());

@@ -1,5 +1,5 @@
-//! An init under test that is put together: its arguments, what it inherits,
-//! what it runs in, and COMMAND.
+//! Sets up the init under test: its arguments, what it inherits, where it runs, and
+//! COMMAND.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -19,7 +19,7 @@ use super::{Pid, Place, Run, TempDir, Terminal, executable, init_path, probe_pat
 
 type Prelude = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
 
-/// A run of the init that is being put together.
+/// A run of the init that is being set up.
 pub struct Setup {
     dir: Arc<TempDir>,
     listener: UnixListener,
@@ -77,7 +77,7 @@ impl Setup {
         self
     }
 
-    /// Orders that the main probe carries out before it says that it is ready.
+    /// Orders that the main probe carries out before it reports that it is ready.
     pub fn script<S: Into<String>>(mut self, orders: impl IntoIterator<Item = S>) -> Self {
         self.script.extend(orders.into_iter().map(Into::into));
         self
@@ -88,7 +88,8 @@ impl Setup {
         self.script([format!("on {signal} exit {status}")])
     }
 
-    /// These words after the options, instead of the probe; none for no COMMAND.
+    /// Puts these words after the options, instead of the probe. An empty list means no
+    /// COMMAND.
     pub fn command<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.command = Some(words.into_iter().map(|w| w.as_ref().to_owned()).collect());
         self
@@ -99,7 +100,7 @@ impl Setup {
         self
     }
 
-    /// Nothing in the environment but what is given by [`Setup::env`].
+    /// Leaves only the variables of [`Setup::env`] in the environment.
     pub fn clear_env(mut self) -> Self {
         self.clear_env = true;
         self
@@ -120,14 +121,15 @@ impl Setup {
         self
     }
 
-    /// Another path to the init (a link).
+    /// Starts the init by another path, such as a link.
     pub fn called(mut self, path: impl Into<PathBuf>) -> Self {
         self.init = path.into();
         self
     }
 
-    /// With copies of the init and of the probe, for a user or for root without
-    /// capabilities: the tree may lie where neither can go, as /root. Comes first.
+    /// Uses copies of the init and of the probe, for a user or for root without
+    /// capabilities: neither may be able to enter the source tree, for example in /root.
+    /// Must be called first.
     pub fn for_any_user(mut self) -> Self {
         for program in [&mut self.init, &mut self.probe] {
             let copy = self.dir.path(program.file_name().unwrap().to_str().unwrap());
@@ -137,7 +139,7 @@ impl Setup {
         self
     }
 
-    /// These words before the init, in its namespace: `setpriv --reuid=1 ...`.
+    /// Puts these words before the init, in its namespace: `setpriv --reuid=1 ...`.
     pub fn wrapped<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.wrap.extend(words.into_iter().map(|w| w.as_ref().to_owned()));
         self
@@ -151,7 +153,7 @@ impl Setup {
         self.wrapped(words)
     }
 
-    /// Runs in the new process just before exec: only what is allowed there.
+    /// Runs this in the new process just before exec. It must be async-signal-safe.
     pub fn before_exec(
         mut self,
         prelude: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -178,7 +180,7 @@ impl Setup {
         })
     }
 
-    /// A signal that is blocked and pending before the init is executed.
+    /// This signal is blocked and pending when the init is executed.
     pub fn pending(self, signal: i32) -> Self {
         self.blocking(signal).before_exec(move || {
             // SAFETY: touches no memory.
@@ -214,12 +216,12 @@ impl Setup {
         })
     }
 
-    /// Hands in this descriptor under this number. Where the soft limit does not let
-    /// it, the hard limit is the init's soft limit as well.
+    /// Passes this descriptor to the init under this number. If the soft limit is too low
+    /// for that, it is raised to the hard limit.
     pub fn passing(self, fd: OwnedFd, number: i32) -> Self {
         self.before_exec(move || {
             let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            // SAFETY: the limit is valid. dup2 takes close-on-exec off, unless both
+            // SAFETY: the limit is valid. dup2 clears close-on-exec, unless both numbers
             // are the same.
             let done = unsafe {
                 libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
@@ -270,12 +272,12 @@ impl Setup {
         self
     }
 
-    /// A file of this run's own directory.
+    /// A file in this run's own directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path(name)
     }
 
-    /// The words that run a probe by this name.
+    /// The words that run a probe of this name.
     pub fn probe_words(&self, name: &str, orders: &[&str]) -> Vec<OsString> {
         let mut words =
             vec![self.probe.clone().into_os_string(), self.dir.path("socket").into_os_string()];
@@ -284,7 +286,7 @@ impl Setup {
         words
     }
 
-    /// A CMD in exec form that runs a probe by this name.
+    /// A CMD in exec form that runs a probe of this name.
     pub fn probe_json(&self, name: &str, orders: &[&str]) -> String {
         let words = self.probe_words(name, orders);
         let words: Vec<String> =
@@ -327,9 +329,9 @@ impl Setup {
         words
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts it without waiting.
     pub fn spawn(mut self) -> Run {
-        // What outlives the init comes to the test, which ends it (see Drop).
+        // The test adopts the processes that outlive the init, and kills them (see Drop).
         // SAFETY: touches no memory.
         unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
         let words = self.whole_command();
@@ -338,7 +340,7 @@ impl Setup {
         if self.clear_env {
             command.env_clear();
         }
-        // Cargo's, in which the loader of a dynamic build would search.
+        // Set by Cargo; the loader of a dynamic build would search there.
         command.env_remove("LD_LIBRARY_PATH");
         for (name, _) in std::env::vars_os() {
             let bytes = name.as_bytes();
@@ -412,7 +414,7 @@ impl Setup {
         run
     }
 
-    /// Runs it to its end.
+    /// Runs it until it exits.
     pub fn finish(self) -> Finished {
         let mut run = self.spawn();
         let status = run.status();
@@ -421,9 +423,8 @@ impl Setup {
     }
 }
 
-/// Whatever started the tests may have left signals ignored and descriptors
-/// open.
-#[allow(clippy::unnecessary_wraps)] // as pre_exec wants it
+/// The parent of the tests may have passed on ignored signals and open descriptors.
+#[allow(clippy::unnecessary_wraps)] // pre_exec takes this type
 fn start_afresh() -> io::Result<()> {
     for signal in 1..=64 {
         set_disposition(signal, libc::SIG_DFL);
@@ -435,7 +436,7 @@ fn start_afresh() -> io::Result<()> {
     Ok(())
 }
 
-/// The raw call: glibc keeps 32 and 33 to itself.
+/// The raw call, because glibc reserves 32 and 33.
 fn set_disposition(signal: i32, handler: usize) {
     let action = [handler as u64, 0, 0, 0, 0, 0, 0, 0];
     // SAFETY: the kernel reads its sigaction, which is not longer than this and
@@ -443,13 +444,13 @@ fn set_disposition(signal: i32, handler: usize) {
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0_usize, 8) };
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Finished {
     /// The exit status, or the signal that killed the init, negated.
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
-    /// The probes that said hello.
+    /// The names of the probes that connected.
     pub started: Vec<String>,
 }

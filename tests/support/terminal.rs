@@ -1,11 +1,11 @@
-//! Terminals: what the init has as one, and its other end, where a user types.
+//! Terminals: the init's side, and the side where a user types.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// What init and COMMAND have as stdin and stdout.
+/// The terminal that the init and COMMAND have as stdin and stdout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Terminal {
     None,
@@ -16,7 +16,7 @@ pub enum Terminal {
 }
 
 impl Terminal {
-    /// Makes it the stdin and stdout of what is started; the other end comes back.
+    /// Makes it stdin and stdout of this command, and returns the user's side.
     pub(super) fn give(self, command: &mut Command) -> Option<OwnedFd> {
         if self == Self::None {
             return None;
@@ -39,7 +39,7 @@ impl Terminal {
     }
 }
 
-/// A terminal: the side that is read like a user does, and the program's.
+/// A terminal: the user's side, and the program's side.
 pub fn terminal_pair() -> (OwnedFd, OwnedFd) {
     let pty = nix::pty::openpty(None, None).unwrap();
     for fd in [&pty.master, &pty.slave] {

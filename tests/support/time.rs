@@ -1,11 +1,11 @@
-//! How long things may take. Every wait has an end.
+//! How long things may take. No wait is endless.
 
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long an event may take, on a machine with much else to do: 10 seconds, or as
-/// many as `PATIENCE` says, for a machine that is slow.
+/// How long an event may take on a busy machine: 10 seconds. `PATIENCE` sets another
+/// number of seconds, for a slow machine.
 pub fn patience() -> Duration {
     static SECONDS: OnceLock<u64> = OnceLock::new();
     let seconds = *SECONDS.get_or_init(|| match std::env::var("PATIENCE") {
@@ -15,13 +15,13 @@ pub fn patience() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// So many milliseconds, and more where `PATIENCE` is: for a clock that must not run out
-/// before the test has done what comes first.
+/// This many milliseconds, multiplied if `PATIENCE` is set: for a timeout that must not
+/// expire before the test's next step.
 pub fn scaled(millis: u64) -> Duration {
     ms(millis * patience().as_secs() / 10)
 }
 
-/// Waits until this holds: for what sends no event (a state in /proc).
+/// Waits until this holds, for a state that sends no event (such as one in /proc).
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience();
     while !holds() {
@@ -30,8 +30,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Asserts that a time lies between these bounds: the lower one exact, the
-/// upper one generous.
+/// Asserts that this took at least `least`, and not much longer. The lower bound is
+/// exact, the upper one generous.
 pub fn took(since: Instant, until: Instant, least: Duration) {
     let took = until.duration_since(since);
     assert!(took >= least, "took only {took:?}, not {least:?}");

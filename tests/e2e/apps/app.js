@@ -1,7 +1,8 @@
-// A Node server: 5 ms of work; one second under /slow. TERM: no new connection,
-// end when the last request is answered. USR2 before that: ask clients to close
-// their kept-alive connections. So does the file $CLOSE_FILE while it exists. /health fails once the file $DRAINING is there.
-// Each TERM adds a line to the file $TOLD: process ID, requests in flight.
+// A Node server. A request takes 5 ms, and one second under /slow. On TERM it accepts no
+// new connection, and exits when the last request is answered. After USR2, or while the
+// file $CLOSE_FILE exists, it asks clients to close their kept-alive connections. /health
+// fails while the file $DRAINING exists. Each TERM adds a line to the file $TOLD: process
+// ID, requests in flight.
 "use strict";
 const fs = require("fs");
 const http = require("http");
@@ -9,9 +10,9 @@ const http = require("http");
 let closing = false;
 let waiting = 0;
 function answer(response, status, text) {
-  // Otherwise a connection that is busy now would be kept alive, and the server with it.
+  // Otherwise a busy connection would be kept alive, and the server could not exit.
   if (closing || fs.existsSync(process.env.CLOSE_FILE || "")) response.setHeader("Connection", "close");
-  // In a pod that is its name.
+  // In a pod, the host name is the pod's name.
   if (process.env.HOSTNAME) response.setHeader("X-Pod", process.env.HOSTNAME);
   response.writeHead(status).end(text);
 }

@@ -1,4 +1,4 @@
-"""The app of gunicorn: 5 ms of work; one second under /slow."""
+"""The app that gunicorn runs. A request takes 5 ms, and one second under /slow."""
 
 import threading
 import time

@@ -1,6 +1,6 @@
-# The app of the Ruby servers: 5 ms of work; one second under /slow. Where $TOLD
-# is set, each TERM adds a line to that file, process ID and requests in flight,
-# before the server's own handler gets it.
+# The app of the Ruby servers. A request takes 5 ms, and one second under /slow. If $TOLD
+# is set, each TERM adds a line with the process ID and the requests in flight to that
+# file, before the server's own handler runs.
 waiting = 0
 counting = Mutex.new
 if ENV["TOLD"]
@@ -17,7 +17,7 @@ run lambda { |env|
   ensure
     counting.synchronize { waiting -= 1 }
   end
-  # In a pod that is its name.
+  # In a pod, the host name is the pod's name.
   pod = ENV["HOSTNAME"] ? { "x-pod" => ENV["HOSTNAME"] } : {}
   [200, { "content-type" => "text/plain", **pod }, ["ok\n"]]
 }

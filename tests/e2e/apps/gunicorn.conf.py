@@ -1,5 +1,5 @@
-"""gunicorn's hooks: each TERM adds a line to the file $TOLD, process ID and requests
-in flight, before the master's or the worker's own handler gets it."""
+"""gunicorn's hooks: each TERM adds a line with the process ID and the requests in flight
+to the file $TOLD, before the master's or the worker's own handler runs."""
 
 import os
 import signal

@@ -1,9 +1,9 @@
 """A pre-fork server: python3 prefork.py PORT
 
-The master forks two workers and dies of TERM at once; it tells them nothing. A
-worker that gets TERM takes no new connection and ends when its last request is
-answered. 5 ms of work; one second under /slow. Each TERM at a worker adds a line
-to the file $TOLD: process ID, requests in flight.
+The master forks two workers. TERM kills it at once, and it does not signal them. A
+worker that receives TERM accepts no new connection, and exits when its last request is
+answered. A request takes 5 ms, and one second under /slow. Each TERM at a worker adds a
+line to the file $TOLD: process ID, requests in flight.
 """
 
 import http.server
@@ -34,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Worker(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Its threads are waited for in server_close()."""
+    """server_close() waits for its threads."""
 
     def __init__(self, listener):
         super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
@@ -47,7 +47,7 @@ class Worker(socketserver.ThreadingMixIn, http.server.HTTPServer):
     def told(self, *_):
         with open(os.environ["TOLD"], "a", encoding="utf-8") as file:
             file.write(f"{os.getpid()} {self.waiting}\n")
-        # It waits for the loop that this handler has interrupted.
+        # shutdown() waits for the loop that this handler has interrupted.
         threading.Thread(target=self.shutdown).start()
 
     def count(self, more):
@@ -65,7 +65,7 @@ class Worker(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 def main(port):
     listener = socket.create_server(("127.0.0.1", port), backlog=128)
-    # Both workers wake for one connection; who comes second must not wait in accept().
+    # Both workers wake up for one connection. The second must not wait in accept().
     listener.setblocking(False)
     for _ in range(WORKERS):
         if os.fork() == 0:

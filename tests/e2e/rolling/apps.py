@@ -1,4 +1,4 @@
-"""The servers of `make e2e`: how each is started, and what stops it gently."""
+"""The servers of `make e2e`: how each is started, and its graceful stop."""
 
 import json
 import os
@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from . import sandbox
 
 VENV = sandbox.REPOSITORY / "target/venv-e2e"
-# Pinned: what the figures were made with. honcho runs the Procfile.
+# Pinned, because the figures were made with these versions. honcho runs the Procfile.
 PYPI = ["gunicorn==27.0.1", "honcho==2.0.0", "matplotlib==3.11.2"]
-# For rows without published figures: the pool's clients use it.
+# For rows without published figures. The pool's clients use it.
 CHECKS = ["h11==0.16.0"]
 PACKAGES = ["busybox=busybox", "catatonit", "dumb-init", "haproxy", "nginx-light", "passenger", "podman", "puma",
             "python3-venv", "ruby-bundler", "runc", "tini"]
 
 
 def packages(full):
-    """Debian's packages; its Node and runc only where the machine has none, and its
-    npm, which is some 400 packages and takes minutes, only for the full form.
-    Passenger calls ps, but its package does not ask for it."""
+    """Debian's packages. Its Node and runc are installed only if the machine has none. Its
+    npm, some 400 packages that take minutes, is installed only for the full form.
+    Passenger calls ps, but its package does not depend on it."""
     wanted = [*(name for name in PACKAGES if name != "runc"), "ip=iproute2", "node=nodejs", "ps=procps", "runc=runc"]
     return wanted + (["npm=npm"] if full else [])
 
 
 def install():
-    """The PyPI packages, in a virtual environment of the run's own."""
+    """Installs the PyPI packages into their own virtual environment."""
     stamp = VENV / "installed"
     pins = PYPI + CHECKS
     if stamp.is_file() and stamp.read_text() == "\n".join(pins):
@@ -42,9 +42,9 @@ def install():
 
 
 def versions():
-    """What the figures are made with."""
+    """The versions that the figures are made with."""
     names = [name for name in PACKAGES if name != "python3-venv"]
-    # dpkg knows packages that are not installed, too, such as one that another conflicts with.
+    # dpkg also lists packages that are not installed, such as one that another conflicts with.
     lines = subprocess.run(
         ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\n", *names],
         check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.splitlines()
@@ -66,15 +66,15 @@ def versions():
 
 @dataclass
 class Server:
-    """One server in a directory of its own, to listen on `port`."""
+    """A server in its own directory, which listens on `port`."""
 
     argv: list
     directory: object
     port: int
     env: dict = field(default_factory=dict)
-    # For the trap recipe and for --stop-cmd: what its users call there.
+    # The command that its users write into the trap recipe and --stop-cmd.
     stop_command: str = ""
-    # How many of its processes write each TERM to the file $TOLD.
+    # The number of its processes that write each TERM to the file $TOLD.
     counting: int = 0
     # While it exists, the app answers `Connection: close`.
     close_file: str = ""
@@ -83,8 +83,9 @@ class Server:
 def puma(directory, port, *options):
     pidfile = directory / "puma.pid"
     return Server(
-        # As many threads as the load needs: of a saturated server, what waits to be
-        # accepted is lost when it closes its socket, however long after the removal.
+        # As many threads as the load needs. A saturated server loses the connections
+        # that wait to be accepted when it closes its socket, however long after the
+        # removal.
         ["puma", "--config", "-", "--environment", "production", "--threads", "0:16",
          "--pidfile", str(pidfile),
          "--bind", f"tcp://127.0.0.1:{port}", *options, str(sandbox.APPS / "config.ru")],
@@ -93,13 +94,13 @@ def puma(directory, port, *options):
 
 def puma_cluster(directory, port):
     server = puma(directory, port, "--workers", "2")
-    # Its workers set their handlers after they have loaded the app, and so the app's hook.
+    # Its workers load the app first, and then replace the app's handler with theirs.
     server.counting = 0
     return server
 
 
 def puma_under_sh(directory, port):
-    """The Procfile's line of an app with a Gemfile."""
+    """The Procfile line of an app with a Gemfile."""
     (directory / "Gemfile").write_text('source "https://rubygems.org"\ngem "puma"\n')
     server = puma(directory, port)
     server.argv = ["sh", "-c", f"bundle exec {shlex.join(server.argv)}; true"]
@@ -114,7 +115,7 @@ def passenger(directory, port):
         ["passenger", "start", "--address", "127.0.0.1", "--port", str(port),
          "--engine", "builtin", "--environment", "production",
          "--disable-security-update-check", "--disable-anonymous-telemetry",
-         # A process answers one request at a time; more are spawned as load comes.
+         # A process answers one request at a time; more are spawned under load.
          "--max-pool-size", "6", "--log-file", "passenger.log"],
         directory, port, env={"TMPDIR": str(directory / "tmp")},
         stop_command=f"passenger stop --port {port}")
@@ -141,7 +142,7 @@ def node(directory, port):
 
 
 def node_under(*shell):
-    """Node in a shell that has more to do when it has ended, and so stays its parent."""
+    """Node under a shell that has a command to run after it, and so stays its parent."""
     def make(directory, port):
         server = node(directory, port)
         server.argv = [*shell, "-c", f"{shlex.join(server.argv)}; exit $?"]
@@ -157,7 +158,7 @@ def node_under_npm(directory, port, script="{}"):
         json.dumps({"name": "e2e", "version": "1.0.0", "scripts": {"start": script}}))
     server.argv = ["npm", "start"]
     server.env |= {"npm_config_cache": str(directory / "npm"), "npm_config_update_notifier": "false",
-                   # dash runs the script in a child; busybox, bash and exec in its own place.
+                   # dash runs the script in a child. busybox, bash and exec replace the shell.
                    "npm_config_script_shell": "/bin/dash"}
     return server
 

@@ -6,12 +6,12 @@ import time
 
 def rolling_deploy(stack, old, start, removal, grace=30, pre_stop=0, last=lambda port: None):
     """Replace each pod of `old`; return the new pods and how the old ones ended.
-
-    For each in turn a new pod is started, made ready and added; then, in the
-    same instant, the old one gets SIGTERM and the removal of its endpoint
-    starts on its way, which takes `removal` seconds. With `pre_stop` the
-    signal comes that much later. `start(index)` returns a pod. `last(port)` is
-    called in the instant before a removal, in a thread of its own.
+    
+    For each in turn, a new pod is started, and added when it is ready. Then two
+    things happen at once: the old one receives SIGTERM, and the removal of its
+    endpoint starts, which takes `removal` seconds. `pre_stop` delays the signal
+    by that many seconds. `start(index)` returns a pod. `last(port)` is called
+    just before a removal, in its own thread.
     """
     new, stops, threads, errors = [], [None] * len(old), [], []
 

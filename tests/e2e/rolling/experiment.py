@@ -40,7 +40,7 @@ class Experiment:
         self._started = 0
 
     def start_pod(self, port, delay=None):
-        """A pod of this row, in a directory of its own."""
+        """A pod of this row, in its own directory."""
         row = self.row
         self._started += 1
         directory = self._workdir / f"pod-{self._started}"
@@ -70,7 +70,7 @@ class Experiment:
         deploys, last, old_pods = [], [], []
 
         def last_request(port):
-            """The last one that the balancer may send there, in flight at a drain's end."""
+            """The last request that the balancer may send there, in flight when the drain ends."""
             if pods[0].counting:
                 last.append(slow_request(port))
 
@@ -136,9 +136,9 @@ def timeline(requests, deploys, width=0.1, before=1.0, after=3.0):
 
 
 def own_status(row, workdir, port):
-    """The exit status of the server itself, stopped as this row does, without a delay.
-
-    tini hands it on, and reaps what Passenger's stop command waits for.
+    """The server's own exit status when it is stopped as in this row, but without a delay.
+    
+    tini passes it on, and reaps the processes that Passenger's stop command waits for.
     """
     workdir.mkdir()
     log = workdir / "alone.log"
@@ -147,7 +147,7 @@ def own_status(row, workdir, port):
     pod = Pod(["/usr/bin/tini", *group, "--", *server.argv], port, log, server.directory, server.env)
     pod.wait_ready()
     if "--stop-cmd" in row.way:
-        # Its own status says nothing: it may be killed with the namespace, once the server is gone.
+        # The command's status means nothing: it may be killed with the namespace when the server exits.
         with open(log, "ab") as output:
             subprocess.run(
                 ["nsenter", "--pid", "--mount", "--wd", "--target", str(pod.init),

@@ -1,16 +1,16 @@
 """An open-loop load generator: python3 generator.py ADDRESS RECORDS [close]
 
 Each request is sent at its scheduled time, whether or not earlier ones were
-answered, and nothing is tried twice. One JSON line a request goes to RECORDS
-when SIGTERM has ended the load: kind, scheduled time (CLOCK_MONOTONIC), seconds
-by which it was sent late, seconds from schedule to answer, outcome, and who
-answered, where the answer's X-Pod says it. With `close` each request gets a
-connection of its own; otherwise connections are kept open.
+answered, and no request is retried. SIGTERM ends the load. Then RECORDS receives
+one JSON line per request: kind, scheduled time (CLOCK_MONOTONIC), seconds by which
+it was sent late, seconds from schedule to answer, outcome, and the answer's X-Pod
+header, if it has one. With `close` each request has its own connection; otherwise
+connections are kept open.
 
-Why not a tool: wrk, hey and autocannon wait for answers (closed loop), so that
-a stall hides the requests that it would have hit. oha and artillery schedule, but
-oha's workers wait, and neither tells the time and fate of each request; aiohttp
-sends a failed GET again by itself.
+No tool does this. wrk, hey and autocannon wait for answers (closed loop), so a
+stall hides the requests that it would have hit. oha and artillery schedule, but
+oha's workers wait, and neither reports the time and outcome of each request.
+aiohttp retries a failed GET by itself.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ import signal
 import sys
 import time
 
-# Requests a second by kind; the apps take 1 s for /slow.
+# Requests per second, by kind; the apps take 1 s for /slow.
 RATES = {"GET /": 100, "POST /": 20, "GET /slow": 6}
 TIMEOUT = 15
-# Seconds after which an idle connection is not used again: well before the proxies
-# close it (nginx after 75), as that close and a request could cross.
+# An idle connection is not reused after this many seconds: well before the proxies close
+# it (nginx after 75), because that close and a request could cross.
 IDLE = 20
 
 
@@ -35,7 +35,7 @@ class Client:
         self._idle = []
 
     async def request(self, kind):
-        """Send one request; return what became of it, and who answered."""
+        """Send one request; return its outcome, and the pod that answered."""
         try:
             return await asyncio.wait_for(self._request(kind), TIMEOUT)
         except asyncio.TimeoutError:
@@ -68,7 +68,7 @@ class Client:
     async def _connection(self):
         while self._idle:
             reader, writer, since = self._idle.pop()
-            # One that the proxy has closed meanwhile is no request's fault.
+            # A connection that the proxy has closed must not make a request fail.
             if not reader.at_eof() and not writer.is_closing() and time.monotonic() - since < IDLE:
                 return reader, writer
             writer.close()

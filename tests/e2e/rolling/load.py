@@ -1,4 +1,4 @@
-"""The requests, and what became of them."""
+"""The requests and their outcomes."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ class Wrk:
         self._log = log
         script = Path(__file__).with_name("wrk.lua")
         with open(log, "wb") as output:
-            # The duration is a bound, not the plan: finish() ends it.
+            # The duration is only a limit; finish() ends it.
             self._process = subprocess.Popen(
                 ["wrk", "--threads", "1", "--connections", str(self.CONNECTIONS),
                  "--duration", "90s", "--timeout", "10s", "--script", script,
@@ -37,7 +37,7 @@ class Wrk:
         if self._process.returncode != 0:
             raise Failure(f"wrk failed; see {self._log}")
         count = json.loads(counts)
-        # wrk counts an answer that is not 2xx or 3xx as a request as well, a broken
+        # wrk counts an answer that is not 2xx or 3xx as a request, but a broken
         # connection only as an error.
         broken = count["connect"] + count["read"] + count["write"] + count["timeout"]
         return count["requests"] + broken, count["non2xx"] + broken
@@ -52,7 +52,7 @@ class Request:
     late: float
     taken: float
     outcome: str
-    # Who answered, where a server says it: in a pod its name.
+    # The pod that answered, if the server names it.
     pod: str = ""
 
     @property
@@ -61,7 +61,7 @@ class Request:
 
 
 class OpenLoop:
-    """The load of generator.py, in a process of its own, until finish() is called."""
+    """The load of generator.py, in its own process, until finish() is called."""
 
     def __init__(self, address, directory, keep_alive=True):
         self._records = directory / "requests.jsonl"
@@ -82,7 +82,7 @@ class OpenLoop:
 
 
 def slow_request(port):
-    """One slow request to a pod itself; returns it when it has ended."""
+    """Sends one slow request directly to a pod; returns it when it has ended."""
     due = time.monotonic()
     pod = ""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
@@ -104,6 +104,6 @@ def slow_request(port):
 
 
 def longest_gap(requests):
-    """The longest time in which no quick request was answered well, in seconds."""
+    """The longest time without a good answer to a quick request, in seconds."""
     answers = sorted(r.due + r.taken for r in requests if r.ok and r.kind != "GET /slow")
     return max((b - a for a, b in zip(answers, answers[1:])), default=0.0)

@@ -12,7 +12,7 @@ LINE = re.compile(r"new connections in each second of the drain: ([\d ]+)$", re.
 
 
 def disagreements(pods, stops, requests):
-    """A text with both series for each pod whose drain-init counted something else than was sent."""
+    """A text with both series for each pod whose drain-init did not count what was sent."""
     found = []
     for pod, stop in zip(pods, stops):
         sent = sorted(r.due + r.late - stop.since for r in requests if r.pod == pod.name)
@@ -26,7 +26,7 @@ def disagreements(pods, stops, requests):
 
 
 def by_second(sent):
-    """How many requests were sent in each second after TERM, up to the last that has any."""
+    """How many requests were sent in each second after TERM, up to the last second with any."""
     after = [at for at in sent if at >= 0]
     seconds = [0] * (math.floor(after[-1]) + 1 if after else 0)
     for at in after:
@@ -40,7 +40,7 @@ def difference(series, sent):
         return bisect.bisect_right(sent, at)
 
     if not sum(series):
-        return "no connection came in the drain, so this run proves nothing"
+        return "no connection arrived during the drain, so this run proves nothing"
     counted = 0
     for second, figure in enumerate(series, 1):
         counted += figure
@@ -48,7 +48,7 @@ def difference(series, sent):
         most = before(second + SLACK) - before(-SLACK)
         if not least <= counted <= most:
             return f"{counted} connections counted until second {second}, {least} to {most} sent"
-    # The last figure's second may be short. All were sent before it.
+    # The last second may be cut short. All connections were made before its end.
     if counted < before(math.inf) - before(SLACK):
         return f"{counted} connections counted, {before(math.inf) - before(SLACK)} sent"
     return None

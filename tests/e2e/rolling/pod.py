@@ -25,10 +25,10 @@ class Stop:
     seconds: float
     status: int
     killed: bool
-    # Processes of its namespace that were there after its PID 1 had ended.
+    # Processes that remained in its namespace after its PID 1 had exited.
     left: int
-    # Where the server counts: how often each of its processes was told TERM, and
-    # the requests in flight when it first was.
+    # If the server counts: how often each of its processes received TERM, and the
+    # requests in flight at the first one.
     told: list | None = None
     in_flight: int = 0
 
@@ -37,7 +37,7 @@ class Stop:
 
 
 class _Replica:
-    """What a pod and a container have in common: a PID 1 and its namespace."""
+    """Common to a pod and a container: a PID 1 and its namespace."""
 
     # The file in which the server counts, and how many of its processes do.
     told_file = None
@@ -64,7 +64,7 @@ class _Replica:
             try:
                 connection.request("GET", "/")
                 if connection.getresponse().status == 200:
-                    # Held open: numbers of namespaces are reused.
+                    # Held open, because namespace numbers are reused.
                     self._namespace = os.open(f"/proc/{self.init}/ns/pid", os.O_RDONLY)
                     return
             except (OSError, http.client.HTTPException):
@@ -75,7 +75,7 @@ class _Replica:
         raise Failure(f"the server on port {self.port} did not become ready; see {self.log}")
 
     def outer(self, inner):
-        """The process ID here of what has the ID `inner` in the pod."""
+        """The process ID, outside the pod, of the process that is `inner` in the pod."""
         for process in self._processes():
             ids = next(line.split() for line in (process / "status").read_text().splitlines()
                        if line.startswith("NSpid:"))
@@ -84,7 +84,7 @@ class _Replica:
         raise Failure(f"no process {inner} in the pod on port {self.port}; see {self.log}")
 
     def send(self, number):
-        """Send to the init, as a container runtime does."""
+        """Send a signal to the init, as a container runtime does."""
         if self._waiter.is_alive():
             with contextlib.suppress(ProcessLookupError):  # ended meanwhile
                 os.kill(self.init, number)
@@ -104,7 +104,7 @@ class _Replica:
         return Stop(since, self._ended_at - since, self._status(), killed, self._left(), *self._told())
 
     def _told(self):
-        """What the server's own handlers have written: a line a TERM, `PID REQUESTS`."""
+        """The counts that the server's handlers wrote: one line per TERM, `PID REQUESTS`."""
         if not self.counting:
             return None, 0
         lines = self.told_file.read_text().split("\n")[:-1] if self.told_file.exists() else []
@@ -123,7 +123,7 @@ class _Replica:
         return left
 
     def _processes(self):
-        """The /proc directories of what runs in the pod."""
+        """The /proc directories of the pod's processes."""
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # ended meanwhile
                 if self._namespace is not None and os.path.samestat(
@@ -134,8 +134,8 @@ class _Replica:
 class Pod(_Replica):
     """`argv` started as PID 1, listening on `port` of 127.0.0.1.
 
-    With `own_network` it has a network namespace too, and `port` is published, as a
-    container's is. The kernel then counts this pod's connections apart from all others.
+    With `own_network` it also has a network namespace, and `port` is published, as for a
+    container. The kernel then counts this pod's connections separately from all others.
     """
 
     def __init__(self, argv, port, log, cwd=None, env=None, own_network=False):
@@ -165,8 +165,8 @@ class Pod(_Replica):
 class Container(_Replica):
     """`argv` as PID 1 of a podman container, run by runc, in the host's network.
 
-    Its root is a bare tree with the host's /usr mounted read-only, as no image
-    can be pulled everywhere; `directory` is mounted where it is.
+    Its root is a bare tree with the host's /usr mounted read-only, because not
+    every machine can pull an image. `directory` is mounted at the same path.
     """
 
     CONF = """\
@@ -188,7 +188,7 @@ lock_type = "file"
             (root / name).mkdir(parents=True)
         for name in ("bin", "sbin", "lib", "lib64"):
             (root / name).symlink_to(f"usr/{name}")
-        store = sandbox.workdir() / "podman"  # podman wants a short path
+        store = sandbox.workdir() / "podman"  # podman needs a short path
         store.mkdir(exist_ok=True)
         conf = store / "containers.conf"
         conf.write_text(self.CONF)

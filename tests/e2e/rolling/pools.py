@@ -1,4 +1,4 @@
-"""A row of keep-alive clients straight to the server, with no proxy between."""
+"""A row of keep-alive clients that connect directly to the server, without a proxy."""
 
 import contextlib
 import sys
@@ -8,12 +8,12 @@ from pathlib import Path
 from . import apps, sandbox
 from .experiment import Experiment
 
-# Nothing takes this long: it is what ends a run that hangs.
+# Nothing takes this long. The limit ends a run that hangs.
 LIMIT = 60
 
 
 def pool_class():
-    """The clients of tests/examples, which need h11. The virtual environment has it, once it is installed."""
+    """The clients of tests/examples, which need h11 from the virtual environment."""
     sys.path += [str(sandbox.REPOSITORY / "tests/examples"), *map(str, apps.VENV.glob("lib/python*/site-packages"))]
     from pool import Pool
     return Pool
@@ -54,7 +54,7 @@ class Pools:
 
 
 def time_line(head, lost, since, rest):
-    """What happened at a stop: of each lost request when it was sent, when it failed and how, then `rest`."""
+    """The events of a stop: when each lost request was sent, when it failed and how, then `rest`."""
     lines = [f"{head}:"]
     for sent, failed, how in sorted(lost):
         lines.append(f"{sent - since:6.3f} a client sends a request that fails at {failed - since:.3f}: {how}")

@@ -13,13 +13,13 @@ INITS = ("catatonit", "drain-init", "dumb-init", "tini")
 
 
 def command(way):
-    """A way as Markdown: code where it is a command line."""
+    """A way as Markdown, with a command line as code."""
     words, colon, line = way.rpartition(": ")
     return f"{words}{colon}`{line}`" if line.split()[0] in INITS else way
 
 
 def key(row):
-    """The key of the row that a result is of."""
+    """The key of a result's row."""
     return (row["server"], row["way"], row["path"], row["container"], row["removal_s"])
 
 
@@ -50,7 +50,7 @@ def markdown(results):
 
 
 def summary(stops):
-    """What the table says of a row's stops."""
+    """The table's figures for a row's stops."""
     seconds = [stop["seconds"] for stop in stops]
     told = sorted({times for stop in stops for times in stop.get("told") or ()})
     return {"seconds": [min(seconds), max(seconds)], "told": told,
@@ -65,7 +65,7 @@ def is_drawn(row):
 
 
 def kept(row):
-    """ROW as docs/e2e/results.json keeps it: what the pages and the picture use."""
+    """ROW as in docs/e2e/results.json, with only the figures that the pages and the picture use."""
     dropped = {"stops", "failures", "own_status", "sent_late_ms"} | (set() if is_drawn(row) else {"timeline"})
     stops = {} if "all_stops" in row else {"all_stops": summary(row["stops"])}
     return {name: value for name, value in row.items() if name not in dropped} | stops
@@ -76,14 +76,14 @@ def versions(made_with):
 
 
 def as_json(results):
-    """The results that the pages use, a row a line."""
+    """The results that the pages use, one row per line."""
     rows = ",\n".join(json.dumps(kept(row), ensure_ascii=False) for row in results["rows"])
     rest = {"made_with": results["made_with"]}
     return f"{json.dumps(rest, ensure_ascii=False, indent=1)[:-2]},\n \"rows\": [\n{rows}\n ]\n}}\n"
 
 
 def broken_promises(rows, results):
-    """Each promise that did not hold, as a line; rows and results in the same order."""
+    """One line for each broken promise; rows and results are in the same order."""
     broken = []
     for row, result in zip(rows, results["rows"]):
         name = row.words()
@@ -101,17 +101,17 @@ def broken_promises(rows, results):
         if row.once and told:
             wrong = [times for times in told if set(times) != {1}]
             if wrong:
-                broken.append(f"{name}: {len(wrong)} of {len(told)} servers were not told TERM once in "
-                              f"each process, but as often as {wrong[0]}")
+                broken.append(f"{name}: in {len(wrong)} of {len(told)} servers, not every process received "
+                              f"TERM exactly once, but {wrong[0]} times")
             elif "--stop-cmd" not in row.way and not all(stop["in_flight"] for stop in result["stops"]):
                 broken.append(f"{name}: no request was in flight at a stop, so this run proves nothing")
         if (row.loses or row.way == "dumb-init" and row.path in ("tcp", "http")) and not result["failed"]:
             broken.append(f"{name}: lost no request, so this run proves nothing")
         left = sum(stop["left"] for stop in result["stops"])
         if left:
-            broken.append(f"{name}: {left} processes were left after PID 1 had ended")
+            broken.append(f"{name}: {left} processes remained after PID 1 had exited")
     for death in results["deaths_in_delay"]:
         if death["promised"] and (death["seconds"] > 0.1 or death["status"] != 137):
-            broken.append(f"{death['way']}: ended {1000 * death['seconds']:.0f} ms after its app had died in "
-                          f"the delay, with status {death['status']}; promised are 100 ms and 137")
+            broken.append(f"{death['way']}: ended {1000 * death['seconds']:.0f} ms after its app had died during "
+                          f"the delay, with status {death['status']}; the promise is 100 ms and 137")
     return broken

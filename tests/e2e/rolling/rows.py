@@ -1,4 +1,4 @@
-"""The rows of the table: which server, run how, reached how, deployed how often."""
+"""The rows of the table: which server, how it is run and reached, how often it is deployed."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ PATHS = {
     "nginx": "nginx balances, retries",
     "pool": "keep-alive pool, straight to the server",
 }
-# Seconds by which a delay exceeds the removal. Less than a slow request takes,
-# so that some are in flight at the stop: a graceful server answers them. One that
-# cuts what is in flight needs a delay that also covers its longest request.
+# Seconds by which a delay exceeds the removal. Less than a slow request takes, so that
+# some are in flight at the stop. A graceful server answers them. A server that cuts them
+# off needs a delay that also covers its longest request.
 GRACEFUL, CUTTING = 0.5, 2.0
 
 
@@ -28,10 +28,10 @@ class Row:
     # Promised: no failed request, and the app's own exit status.
     lossless: bool = False
     own_status: bool = False
-    # Promised where the server counts: each of its processes is told TERM once, and
-    # requests are in flight then (but not how soon a stop command tells it).
+    # Promised if the server counts: each of its processes receives TERM once, and
+    # requests are in flight then (not required with a stop command).
     once: bool = False
-    # Must lose some, as otherwise the row proves nothing.
+    # Must lose some, because otherwise the row proves nothing.
     loses: bool = False
     # Also deployed in the short form.
     short: bool = False
@@ -48,7 +48,7 @@ class Row:
         return self.removal + self.margin
 
     def key(self):
-        """What no two rows have in common; report.key() is the same of a result."""
+        """Identifies the row; report.key() is the same for a result."""
         return (self.server, self.way, self.path, self.container, self.removal)
 
     def words(self):
@@ -58,7 +58,7 @@ class Row:
 
 
 def _check(server, way, path="tcp", **more):
-    """A row that is checked in the short form, too, and whose figures are not published."""
+    """A row that the short form also checks, and whose figures are not published."""
     return Row(server, way, path, short=True, published=False, **more)
 
 
@@ -72,13 +72,13 @@ def _ours(server, way, path="tcp", removal=1.0, **more):
 
 
 def _never_stops(server, path="tcp", **more):
-    """A row that is killed: fewer deploys, and a shorter grace period, to save time."""
+    """A row that ends with KILL. Fewer deploys and a shorter grace period save time."""
     return _peer(server, "recipe, exec in script/web", path, deploys=1, grace=10, **more)
 
 
 def _beside_peers(server, *ours, dumb_init="dumb-init", short=False):
-    """drain-init beside its peers: these lose what they refuse and what they cut, and
-    with a preStop hook only what they cut."""
+    """The rows of drain-init and of other inits. The others lose the requests that they
+    refuse or cut off; with a preStop hook, only those that they cut off."""
     return [
         _peer(server, dumb_init),
         _peer(server, "tini"),
@@ -105,7 +105,7 @@ def table():
             _ours("puma", "drain-init --delay-term D --stop-cmd STOP", path, short=path == "tcp"),
         ]
     rows += [
-        # Its handler of TERM is what counts.
+        # The server counts in its handler of TERM.
         _ours("puma", "drain-init --delay-term D --rewrite TERM:INT", once=False),
         _peer("puma", "dumb-init", removal=0.5),
         _ours("puma", "drain-init --delay-term D", removal=0.5),
@@ -138,12 +138,12 @@ def table():
 
         _peer("gunicorn", "dumb-init", short=True),
         _peer("gunicorn", "dumb-init -c"),
-        # The group is told, and its master tells the workers as well.
+        # The whole group receives TERM, and the master also sends it to the workers.
         _ours("gunicorn", "drain-init --delay-term D", once=False, short=True),
         _ours("gunicorn", "drain-init -c --delay-term D"),
         _ours("gunicorn", "drain-init -c --delay-term D --wait-all"),
 
-        # Its master dies at once, and leaves workers that nobody has told.
+        # Its master dies at once, and its workers have not received TERM.
         *_beside_peers("pre-fork server",
                  _ours("pre-fork server", "drain-init -c --delay-term D --wait-all", short=True),
                  dumb_init="dumb-init -c", short=True),
@@ -164,7 +164,7 @@ def table():
               lossless=False, own_status=False, once=False, deploys=3),
         _ours("Node", "drain-init --delay-term D --drain-signal USR2", "tcp keep-alive", short=True),
         _peer("Node", "dumb-init", "health", removal=0.5),
-        # Nothing tells this balancer of the stop: measured, not promised.
+        # This balancer does not notice the stop: measured, not promised.
         _ours("Node", "drain-init --delay-term D", "health", removal=0.5,
               lossless=False, own_status=False, once=False, deploys=3),
         _ours("Node", "drain-init --delay-term D --drain-cmd FAIL-HEALTH", "health", removal=0.5, short=True),
@@ -172,13 +172,14 @@ def table():
     for server in ("Node under sh", "Node under busybox sh", "Node under npm start"):
         rows += _beside_peers(server, _ours(server, "drain-init --delay-term D", short=True),
                         short=server == "Node under npm start")
-    # npm alone is told, and tells its shell, which dies and leaves the app: measured, not promised.
+    # Only npm receives TERM. It sends it to its shell, which dies without stopping the app:
+    # measured, not promised.
     rows.append(_ours("Node under npm start", "drain-init -c --delay-term D",
                       lossless=False, own_status=False, once=False, deploys=3))
     server = "Node under npm start with exec"
     rows += _beside_peers(
         server,
-        # The group is told, and npm tells the app as well, which bears it.
+        # The whole group receives TERM, and npm also sends it to the app, which tolerates that.
         _ours(server, "drain-init --delay-term D", once=False),
         _ours(server, "drain-init -c --delay-term D"))
     rows += [

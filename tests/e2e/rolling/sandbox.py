@@ -1,7 +1,7 @@
-"""Runs a script in PID and mount namespaces of its own.
+"""Runs a script in its own PID and mount namespaces.
 
-Whatever the script starts is gone when it is: the namespace's PID 1 is the
-script itself, and the kernel kills the rest with it.
+The script is the namespace's PID 1, so the kernel kills everything that it has
+started when it exits.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# More than any run has servers.
+# No run has more servers.
 MOST_PORTS = 100
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = Path(__file__).resolve().parents[1] / "apps"
@@ -25,7 +25,7 @@ WORKDIR_VARIABLE = "ROLLING_WORKDIR"
 
 
 class Failure(Exception):
-    """Ends the run: one line for the user."""
+    """Ends the run, with one line for the user."""
 
 
 class Interrupted(Exception):
@@ -38,9 +38,9 @@ class Interrupted(Exception):
 
 def run(name, main, packages, ports, prepare=lambda: None):
     """Call main(workdir) inside; ends the process with its status.
-
-    `packages` are Debian's, installed when missing; then prepare() is called.
-    `ports` must be free on 127.0.0.1: nothing is started otherwise.
+    
+    `packages` are Debian packages, which are installed if missing. Then prepare() is
+    called. `ports` must be free on 127.0.0.1; otherwise nothing is started.
     """
     inside = os.environ.get(WORKDIR_VARIABLE)
     try:
@@ -71,8 +71,8 @@ def _outside(name, packages, ports, prepare):
     keep = False
     inner = None
     try:
-        # setpriv: should this process be killed, so is the namespace.
-        # A session of its own: Ctrl-C is for this process, which then ends it.
+        # setpriv: if this process is killed, so is the namespace.
+        # A new session: Ctrl-C reaches only this process, which then ends the namespace.
         inner = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL",
              "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
@@ -92,7 +92,7 @@ def _outside(name, packages, ports, prepare):
             _end(inner)
         _remove_cgroups(Path(directory).name)
         if keep:
-            # Whoever called sudo is to read and remove them.
+            # The user who called sudo must be able to read and remove them.
             if "SUDO_UID" in os.environ:
                 subprocess.run(["chown", "-R", f"{os.environ['SUDO_UID']}:{os.environ['SUDO_GID']}", directory], check=False)
             print(f"{name}: configurations and logs are kept in {directory}", file=sys.stderr)
@@ -110,7 +110,7 @@ def _interrupt(number, _frame):
 
 
 def _end(inner):
-    """Kill unshare, which takes the namespace's PID 1 along; return when all is gone."""
+    """Kill unshare, and with it the namespace's PID 1; return when all processes are gone."""
     if inner.poll() is not None:
         return
     child = only_child(inner.pid)
@@ -124,12 +124,12 @@ def _end(inner):
 
 
 def workdir():
-    """The run's directory; its containers' control groups stand below its name."""
+    """The run's directory. Its containers' control groups are below one of the same name."""
     return Path(os.environ[WORKDIR_VARIABLE])
 
 
 def _remove_cgroups(name):
-    """Remove what containers that were killed with the namespace left."""
+    """Remove the control groups of containers that were killed with the namespace."""
     for top in [*Path("/sys/fs/cgroup").glob(f"*/{name}"), Path("/sys/fs/cgroup", name)]:
         for directory, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
@@ -159,22 +159,22 @@ def require_free(port):
 
 
 def port_base():
-    """The first port of the run's own: below the range of outgoing connections."""
+    """The first of the run's ports, which is below the range of outgoing connections."""
     text = os.environ.get("PORT_BASE", "18080")
     if not text.isdigit() or not 1024 <= int(text) <= 65000:
         sys.exit(f"PORT_BASE is '{text}', but must be a port from 1024 to 65000")
-    # A server cannot listen where a connection has taken the port first. See ip(7).
+    # A server cannot listen on a port that an outgoing connection has taken. See ip(7).
     first, last = (int(port) for port in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     if first - MOST_PORTS < int(text) <= last and first >= 1024 + MOST_PORTS:
-        sys.exit(f"PORT_BASE is '{text}', but outgoing connections take the ports from {first} to {last}: "
-                 f"name one from 1024 to {first - MOST_PORTS}")
+        sys.exit(f"PORT_BASE is '{text}', but outgoing connections use the ports from {first} to {last}: "
+                 f"choose one from 1024 to {first - MOST_PORTS}")
     return int(text)
 
 
 def drain_init():
-    """The program to show: $DRAIN_INIT, or what `make build` left."""
+    """The program to run: $DRAIN_INIT, or the one that `make build` made."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     path = Path(os.environ.get("DRAIN_INIT") or REPOSITORY / f"dist/drain-init-{machine}")
     if not os.access(path, os.X_OK):
-        raise Failure(f"{path} is not there: run `make build`, or set DRAIN_INIT")
+        raise Failure(f"{path} is missing: run `make build`, or set DRAIN_INIT")
     return str(path.resolve())

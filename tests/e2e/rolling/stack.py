@@ -1,4 +1,4 @@
-"""The way to the pods: proxies on loopback, and what takes an endpoint out."""
+"""The path to the pods: proxies on loopback, and the removal of endpoints."""
 
 import signal
 import socket
@@ -9,7 +9,7 @@ import time
 from .sandbox import Failure
 
 NGINX = """\
-# Everything that bears on proxying is nginx's default unless it stands here.
+# Every setting for proxying that is not set here is nginx's default.
 daemon off;
 user root;
 pid {dir}/nginx.pid;
@@ -66,9 +66,9 @@ def _start(argv, log, port, pass_fds=()):
 class Haproxy:
     """A balancer without retries; its runtime API adds and removes endpoints.
 
-    In TCP mode it stands in kube-proxy's place: one address, a connection goes
-    to one of the endpoints, and fails when that refuses it. In HTTP mode it
-    stands in a cloud load balancer's place.
+    In TCP mode it replaces kube-proxy: it has one address, and a connection goes
+    to one of the endpoints and fails if that refuses it. In HTTP mode it replaces
+    a cloud load balancer.
     """
 
     keep_alive = True
@@ -95,7 +95,7 @@ class Haproxy:
             runtime_api.sendall(line.encode() + b"\n")
             answer = runtime_api.recv(4096).decode().strip()
         if answer:
-            raise Failure(f"HAProxy said to '{line}': {answer}")
+            raise Failure(f"HAProxy answered '{line}' with: {answer}")
 
     def stop(self):
         self._process.kill()
@@ -103,9 +103,9 @@ class Haproxy:
 
 
 class HealthCheckedHaproxy(Haproxy):
-    """An HTTP balancer that learns from its health checks alone.
-
-    So do Traefik and HAProxy in front of Compose: two failed checks, 250 ms apart.
+    """An HTTP balancer that relies on its health checks alone.
+    
+    Traefik and HAProxy in front of Compose do the same: two failed checks, 250 ms apart.
     """
 
     def __init__(self, workdir, port, pods):
@@ -113,13 +113,13 @@ class HealthCheckedHaproxy(Haproxy):
                          "check inter 250ms fall 2 rise 1")
 
     def remove(self, port):
-        """Nothing: nobody tells this balancer."""
+        """Does nothing, because this balancer is not notified."""
 
 
 class PublishedPort:
     """A port of this machine that leads to the same port in a pod's network namespace.
 
-    The socket is made here and handed to an HAProxy that runs there.
+    The socket is made here and passed to an HAProxy that runs there.
     """
 
     def __init__(self, workdir, port, init):
@@ -157,7 +157,7 @@ class _Nginx:
 
 
 class RouterAndBalancer(_Nginx):
-    """nginx in front of the TCP balancer: the way of a request in Kubernetes."""
+    """nginx in front of the TCP balancer: the path of a request in Kubernetes."""
 
     keep_alive = True
 
@@ -182,8 +182,8 @@ class RouterAndBalancer(_Nginx):
 class NginxBalancer(_Nginx):
     """nginx that balances over the pods itself, and tries the next one by default.
 
-    An endpoint comes and goes by a reload. That closes its clients' idle
-    connections too, so that here each request has a connection of its own.
+    Endpoints are added and removed by a reload. It also closes the clients' idle
+    connections, so each request has its own connection here.
     """
 
     keep_alive = False

@@ -15,7 +15,7 @@ def plain(*init):
 
 
 def drain(*options):
-    """drain-init --delay-term DELAY and options; the label says the same."""
+    """drain-init --delay-term DELAY and options, as in the label."""
     def way(server, delay):
         filled = [option.format(stop=server.stop_command, close_file=server.close_file) for option in options]
         return [sandbox.drain_init(), "--delay-term", f"{delay:g}", *filled, "--", *server.argv]
@@ -53,7 +53,8 @@ WAYS = {
     "tini": plain("/usr/bin/tini", "--"),
     "catatonit": plain("/usr/bin/catatonit", "--"),
     "recipe as written": _recipe(TRAP + "./script/web\n"),
-    # TERM to the group ends script/web's shell, and so lets the trap run; not this one.
+    # TERM to the group kills script/web's shell, so the trap above runs. With exec there is
+    # no such shell, and the trap does not run.
     "recipe, exec in script/web": _recipe(TRAP + "./script/web\n", "exec {init}"),
     "recipe, shell waits in background": _recipe(TRAP + "./script/web &\nwait\n"),
     "preStop sleep D, dumb-init": plain("/usr/bin/dumb-init", "--"),

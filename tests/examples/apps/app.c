@@ -1,5 +1,5 @@
-/* The program of Dockerfile.distroless and Dockerfile.stop-command: says whom it
- * runs as, and what it is sent; TERM ends it with a status of its own. */
+/* The program of Dockerfile.distroless and Dockerfile.stop-command: prints its user and
+ * the signals that it receives, and exits with 3 on TERM. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>

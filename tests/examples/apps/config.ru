@@ -1,6 +1,6 @@
 # For puma, unicorn and Passenger. /slow begins its answer and ends it when the file
-# "release" exists; /late begins it only then. Both tell a test that the request is in
-# flight: /slow by its first line, /late by creating "begun-late".
+# "release" exists; /late begins it only then. Both show a test that the request is in
+# flight: /slow with its first line, /late with the file "begun-late".
 # The page's middleware, if the test wrote it here.
 instance_eval(File.read("draining.ruby")) if File.exist?("draining.ruby")
 

@@ -1,4 +1,4 @@
-// The same for Go; see config.ru. The test writes the pages' functions beside it.
+// The same for Go; see config.ru. The test writes the pages' functions next to it.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The same for Node; see config.ru. The test writes the pages' handlers beside it.
+// The same for Node; see config.ru. The test writes the pages' handlers next to it.
 const http = require('node:http');
 const fs = require('node:fs');
 

@@ -1,6 +1,6 @@
 """For Celery: a task that shows when it has begun and ends when the file "release" exists.
 
-It is acknowledged at its end, so Redis keeps it while it runs.
+It is acknowledged when it ends, so Redis keeps it while it runs.
 """
 import os
 import pathlib

@@ -1,5 +1,5 @@
-# For Sidekiq: a job that says when it has begun and ends when the file
-# "release" is there.
+# For Sidekiq: a job that shows when it has begun and ends when the file
+# "release" exists.
 require "sidekiq"
 
 class Slow
