@@ -246,7 +246,7 @@ fn without_proc_on_an_old_kernel_no_descriptor_stays_open() {
     needs!(pid_namespace(), native("the filter would apply to the emulator"));
     for &place in places(test_name!()) {
         let (_reader, writer) = pipe();
-        let mut words = in_mounts_of_its_own("while umount -l /proc 2>/dev/null; do :; done");
+        let mut words = in_its_own_mounts("while umount -l /proc 2>/dev/null; do :; done");
         words.extend(by_storm(&["seccomp", "old-kernel"]));
         let setup = init::<_, &str>([]).passing(writer.try_clone().unwrap(), 99);
         let mut run = at(place, setup.passing(writer, 2000).wrapped(words)).start();

@@ -241,7 +241,9 @@ fn a_full_pipe_does_not_block_the_init_if_rwf_nowait_is_refused() {
         let (_reader, writer) = pipe();
         fill(&writer);
         let inject = format!("pwritev2:error={error}");
-        scenarios::goes_on(init(["-v", "--delay-term=20ms"]).failing(&[&inject]).stderr(writer));
+        scenarios::keeps_working(
+            init(["-v", "--delay-term=20ms"]).failing(&[&inject]).stderr(writer),
+        );
 
         // A message that fits is written.
         let mut run = init(["-v"]).failing(&[&inject]).start();
@@ -255,14 +257,14 @@ fn a_full_socket_does_not_block_the_init() {
     let (_reader, writer) = UnixStream::pair().unwrap();
     let writer = OwnedFd::from(writer);
     fill(&writer);
-    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(writer));
+    scenarios::keeps_working(init(["-v", "--delay-term=20ms"]).stderr(writer));
 }
 
 #[test]
 fn a_terminal_that_no_process_reads_does_not_block_the_init() {
     let (_master, slave) = terminal_pair();
     fill(&slave);
-    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(slave));
+    scenarios::keeps_working(init(["-v", "--delay-term=20ms"]).stderr(slave));
 }
 
 /// A terminal that no process reads, filled to `missing` bytes below its capacity. It waits
@@ -286,7 +288,7 @@ fn an_almost_full_terminal_does_not_block_the_init() {
     // At some levels a terminal takes the body of a short line and then blocks on its end.
     for missing in (0..100).step_by(8) {
         let (_master, slave) = stalled_terminal(missing);
-        scenarios::goes_on(init(["-v", "--delay-term=1ms"]).stderr(slave));
+        scenarios::keeps_working(init(["-v", "--delay-term=1ms"]).stderr(slave));
     }
 }
 
@@ -310,16 +312,16 @@ fn a_line_to_a_terminal_is_at_most_1024_bytes() {
 #[test]
 fn a_full_disk_or_a_closed_stderr_does_not_matter() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(full));
+    scenarios::keeps_working(init(["-v", "--delay-term=20ms"]).stderr(full));
     needs!(native("qemu-user opens its own there"));
-    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).closing(2));
+    scenarios::keeps_working(init(["-v", "--delay-term=20ms"]).closing(2));
 }
 
 #[test]
 fn messages_are_appended_to_a_file() {
     let dir = TempDir::new();
     let file = fs::File::create(dir.path("log")).unwrap();
-    scenarios::goes_on(init(["--delay-term=20ms"]).stderr(file));
+    scenarios::keeps_working(init(["--delay-term=20ms"]).stderr(file));
     let log = fs::read_to_string(dir.path("log")).unwrap();
     assert!(log.contains("draining for") && log.contains("drained for"), "{log}");
 }
@@ -346,7 +348,7 @@ fn the_flags_of_stderr_are_not_changed() {
 fn nothing_is_written_to_a_stderr_that_is_open_for_reading() {
     let (reader, _writer) = pipe();
     let reader = OwnedFd::from(reader);
-    scenarios::goes_on(init(["-v", "--delay-term=20ms"]).stderr(reader.try_clone().unwrap()));
+    scenarios::keeps_working(init(["-v", "--delay-term=20ms"]).stderr(reader.try_clone().unwrap()));
     assert_eq!(unread(&reader), 0);
 }
 

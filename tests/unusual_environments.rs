@@ -47,7 +47,7 @@ fn a_mount_over_dev_null_does_not_delay_a_stop_command() {
             let over = setup.path("over");
             let over = over.to_str().unwrap();
             let line = format!("{make} {over}; mount --bind {over} /dev/null");
-            let mut run = at(place, setup.wrapped(in_mounts_of_its_own(&line))).start();
+            let mut run = at(place, setup.wrapped(in_its_own_mounts(&line))).start();
             run.signal(SIGTERM);
             run.wait("stop", "ready");
             assert_eq!(run.ask("stop", "stdin"), ["0 true"], "{what}");
@@ -65,7 +65,7 @@ fn a_strange_terminal_as_dev_tty_does_not_become_its_controlling_terminal() {
     let (_master, slave) = terminal_pair();
     let strange = fs::read_link(format!("/proc/self/fd/{}", slave.as_raw_fd())).unwrap();
     let line = format!("mount --bind {} /dev/tty", strange.display());
-    let mut run = init::<_, &str>([]).in_session().wrapped(in_mounts_of_its_own(&line)).start();
+    let mut run = init::<_, &str>([]).in_session().wrapped(in_its_own_mounts(&line)).start();
     for signal in [SIGTSTP, SIGCONT, SIGWINCH] {
         run.signal(signal);
         run.received("main", signal);
@@ -78,7 +78,7 @@ fn without_proc_and_dev_it_starts_drains_and_stops() {
     needs!(pid_namespace());
     for &place in places(test_name!()) {
         let line = "while umount -l /proc 2>/dev/null; do :; done; mount -t tmpfs none /dev";
-        let setup = init(["--delay-term=50ms"]).stop_cmd(&[]).wrapped(in_mounts_of_its_own(line));
+        let setup = init(["--delay-term=50ms"]).stop_cmd(&[]).wrapped(in_its_own_mounts(line));
         let mut run = at(place, setup).start();
         assert_eq!(run.ask("main", "fds"), ["0", "1", "2"]);
         run.signal(SIGTERM);
@@ -100,7 +100,7 @@ fn with_a_read_only_root_it_starts_drains_and_stops() {
                     ! touch /mnt/x 2>/dev/null || exit 94; \
                     exec chroot /mnt \"$@\"";
         let setup = init(["--delay-term=50ms", "--stop-cmd=kill -USR1 $MAINPID"]);
-        let mut run = at(place, setup.wrapped(in_mounts_of_its_own(line))).start();
+        let mut run = at(place, setup.wrapped(in_its_own_mounts(line))).start();
         run.signal(SIGTERM);
         run.received("main", SIGUSR1);
         run.tell("main", "exit 7");

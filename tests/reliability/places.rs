@@ -29,7 +29,7 @@ pub fn shell(line: &str) -> [String; 4] {
     ["sh".into(), "-c".into(), format!("{line}; exec \"$@\""), "sh".into()]
 }
 
-pub fn in_mounts_of_its_own(line: &str) -> Vec<String> {
+pub fn in_its_own_mounts(line: &str) -> Vec<String> {
     ["unshare".into(), "--mount".into()].into_iter().chain(shell(line)).collect()
 }
 

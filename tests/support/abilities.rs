@@ -61,7 +61,7 @@ pub fn pid_namespace() -> Ability {
     ASKED.get_or_init(|| succeeds(&words, "needs a PID namespace")).clone()
 }
 
-/// A network namespace, whose loopback is set up by ip.
+/// A network namespace, whose loopback ip brings up.
 pub fn network_namespace() -> Ability {
     let words = ["unshare", "--net", "ip", "link", "set", "lo", "up"];
     succeeds(&words, "needs ip and a network namespace")

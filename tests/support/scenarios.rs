@@ -67,7 +67,7 @@ pub fn signals_reach_command_alone(setup: Setup, signals: &[i32]) {
 
 /// With a stderr that accepts nothing, signals still arrive, and the init exits with
 /// COMMAND's status.
-pub fn goes_on(setup: Setup) {
+pub fn keeps_working(setup: Setup) {
     let mut run = setup.start();
     for _ in 0..20 {
         run.signal(SIGUSR1);
@@ -83,7 +83,7 @@ pub fn goes_on(setup: Setup) {
 pub fn it_works_with_a_full_log(setup: Setup) {
     let (_reader, writer) = pipe();
     fill(&writer);
-    goes_on(setup.stderr(writer));
+    keeps_working(setup.stderr(writer));
 }
 
 /// No process reads stderr any more, so a write to it raises PIPE.
