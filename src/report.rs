@@ -1,13 +1,11 @@
 //! Messages: one line each, in one write, which never blocks and never fails.
 
-use std::io;
-
 use nix::errno::Errno;
 use nix::unistd;
 
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
-use crate::sys;
+use crate::sys::{self, STDERR};
 use crate::text;
 use crate::time::Duration;
 
@@ -22,8 +20,6 @@ pub enum Level {
     /// Every received and sent signal and every reaped child as well (`--verbose`).
     Verbose,
 }
-
-const STDERR: i32 = 2;
 
 /// The longest line, including its end: a terminal takes more in several steps, and
 /// could block between them.
@@ -237,7 +233,7 @@ fn to_socket(line: &[u8]) -> Option<nix::Result<()>> {
 }
 
 fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
-    sys::is_writable(STDERR).then(|| unistd::write(io::stderr(), line).map(drop))
+    sys::is_writable(STDERR).then(|| unistd::write(STDERR, line).map(drop))
 }
 
 /// `None` if a kernel, filter or emulator cannot do this, or not with this kind of file.

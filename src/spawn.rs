@@ -12,6 +12,7 @@ use crate::config::{self, Error, Named};
 use crate::report::{Level, Reporter};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, OneThread, Words};
+use crate::terminal;
 use crate::text;
 use crate::wording::{self, Failure};
 
@@ -136,7 +137,7 @@ pub struct Command {
 /// Of fork(2).
 pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
-    let foreground = sys::foreground_group(0);
+    let foreground = terminal::foreground_group(sys::STDIN);
     // Session 0 belongs to a process outside the PID namespace (`unshare --pid` on a
     // terminal), so no process inside leads it.
     let leads = |session: Pid| session == own_pid || session.as_raw() == 0;
@@ -153,7 +154,7 @@ pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result
         let _ = unistd::setpgid(pid, pid);
         if has_terminal {
             // It fails if the terminal has hung up meanwhile.
-            let _ = sys::set_foreground_group(0, pid);
+            let _ = unistd::tcsetpgrp(sys::STDIN, pid);
         }
     } else if child.is_none() {
         lead_session();

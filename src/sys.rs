@@ -6,12 +6,10 @@ mod descriptors;
 mod memory;
 mod processes;
 mod signals;
-mod terminal;
 mod words;
 
 pub use descriptors::*;
 pub use memory::*;
 pub use processes::*;
 pub use signals::*;
-pub use terminal::*;
 pub use words::*;

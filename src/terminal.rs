@@ -1,47 +1,69 @@
 //! Job control on drain-init's controlling terminal: which process group is in the
 //! foreground, and what can continue a suspended COMMAND. See tty(4) and the manual page.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
 use nix::unistd::{self, Pid};
 
 use crate::drain::Continuer;
 use crate::signal::Signal;
 use crate::sys;
 
+/// The foreground process group of the controlling terminal, if `terminal` is that. See
+/// tcgetpgrp(3), which fails on any other. TIOCGSID would be more direct, but qemu-user does
+/// not have it.
+pub fn foreground_group(terminal: BorrowedFd) -> Option<Pid> {
+    // A pty's master answers for its slave.
+    unistd::tcgetpgrp(terminal).ok().filter(|_| !sys::is_master(terminal))
+}
+
+/// Calls `act` with the controlling terminal, as stdin or /dev/tty, if there is one. Returns
+/// false if there is none, or what that returns.
+fn with_terminal(act: &mut dyn FnMut(BorrowedFd) -> bool) -> bool {
+    if foreground_group(sys::STDIN).is_some() {
+        return act(sys::STDIN);
+    }
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    // It may be any file.
+    let Ok(tty) = fcntl::open(c"/dev/tty", flags, Mode::empty()) else { return false };
+    foreground_group(tty.as_fd()).is_some() && act(tty.as_fd())
+}
+
 /// Whether a received signal can be about the controlling terminal: a terminal or its
 /// shell sends such signals, and drain-init has a controlling terminal.
 pub fn may_have_sent(signal: Signal) -> bool {
     (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH))
-        && sys::with_terminal(&mut |_| true)
+        && with_terminal(&mut |_| true)
 }
 
 /// What can continue a process that this signal has suspended. `None` if a terminal's
 /// job control has not done that.
 pub fn continuer(signal: Signal) -> Option<Continuer> {
-    if !signal.is_of_job_control() {
-        return None;
-    }
     let own_pid = unistd::getpid();
-    let leads_session = own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);
-    let mut continuer = None;
-    sys::with_terminal(&mut |terminal| {
-        // A shell that brings a running job to the foreground sends no CONT.
-        let in_foreground = || sys::foreground_group(terminal) == Some(unistd::getpgrp());
-        let is_own = leads_session || (signal != Signal::TSTP && in_foreground());
-        continuer = Some(if is_own { Continuer::Init } else { Continuer::Shell });
-        true
-    });
-    continuer
+    let leads_session = || own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);
+    let mut continuer = Continuer::Shell;
+    let has_terminal = signal.is_of_job_control()
+        && with_terminal(&mut |terminal| {
+            // A shell that brings a running job to the foreground sends no CONT.
+            let in_foreground = || foreground_group(terminal) == Some(unistd::getpgrp());
+            if leads_session() || (signal != Signal::TSTP && in_foreground()) {
+                continuer = Continuer::Init;
+            }
+            true
+        });
+    has_terminal.then_some(continuer)
 }
 
 /// Makes `to` the foreground group if `from` is.
 pub fn pass(from: Pid, to: Pid) {
-    sys::with_terminal(&mut |terminal| {
-        sys::foreground_group(terminal) == Some(from)
-            && sys::set_foreground_group(terminal, to).is_ok()
+    with_terminal(&mut |terminal| {
+        foreground_group(terminal) == Some(from) && unistd::tcsetpgrp(terminal, to).is_ok()
     });
 }
 
 /// Makes a group the foreground group. Returns whether that succeeded.
 pub fn give_to(group: Pid) -> bool {
-    sys::with_terminal(&mut |terminal| sys::set_foreground_group(terminal, group).is_ok())
+    with_terminal(&mut |terminal| unistd::tcsetpgrp(terminal, group).is_ok())
 }

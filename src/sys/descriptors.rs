@@ -2,7 +2,6 @@
 
 use core::ffi::{CStr, c_int, c_long};
 use core::ops::Range;
-use core::ptr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
@@ -13,28 +12,27 @@ use nix::unistd;
 
 use crate::text;
 
+/// Standard input, which may be closed.
+pub const STDIN: BorrowedFd = standard(libc::STDIN_FILENO);
+
 /// Standard output.
-// SAFETY: nothing closes it.
-pub const STDOUT: BorrowedFd = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
+pub const STDOUT: BorrowedFd = standard(libc::STDOUT_FILENO);
+
+/// Standard error.
+pub const STDERR: BorrowedFd = standard(libc::STDERR_FILENO);
+
+const fn standard(descriptor: c_int) -> BorrowedFd<'static> {
+    // SAFETY: nothing in the program owns it.
+    unsafe { BorrowedFd::borrow_raw(descriptor) }
+}
 
 /// Closes every descriptor from `first` on. See `close_range(2)`. If that fails, closes
 /// what /proc/self/fd lists, and without /proc all numbers up to 65,535.
 pub fn close_from(first: c_int) {
     // SAFETY: takes three numbers. Nothing here keeps a descriptor from `first` on.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) };
-    if answer == 0 || close_listed(first) {
-        return;
-    }
-    // The soft and the hard limit. See prlimit(2).
-    let mut limits = [u64::MAX; 2];
-    let (none, own) = (ptr::null::<u64>(), 0);
-    // SAFETY: the kernel writes two words of 64 bits, or leaves them.
-    unsafe {
-        libc::syscall(libc::SYS_prlimit64, own, libc::RLIMIT_NOFILE, none, limits.as_mut_ptr())
-    };
-    let last = c_int::try_from(limits[1]).unwrap_or(c_int::MAX).min(65_536);
-    for descriptor in first..last {
-        close(descriptor);
+    if answer != 0 && !close_listed(first) {
+        (first..65_536).for_each(close);
     }
 }
 
@@ -85,41 +83,27 @@ fn open(path: &CStr, flags: OFlag) -> nix::Result<OwnedFd> {
     fcntl::open(path, flags, Mode::empty())
 }
 
-/// Creates a file, to be written. See open(2).
-///
-/// # Errors
-///
-/// Those of open(2): EEXIST if the path exists, even as a symbolic link to nothing.
+/// Creates a file, to be written. EEXIST if the path exists, even as a symbolic link to
+/// nothing. See open(2).
 pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
 }
 
 /// Sets a file's mode, whatever the umask. See fchmod(2); musl's own also has 80 bytes of code
 /// for kernels before 3.6.
-///
-/// # Errors
-///
-/// Those of fchmod(2).
 pub fn set_mode(file: &OwnedFd, mode: libc::mode_t) -> nix::Result<()> {
     // SAFETY: two numbers.
     Errno::result(unsafe { libc::syscall(libc::SYS_fchmod, file.as_raw_fd(), mode) }).map(drop)
 }
 
 /// Reads the beginning of a file, as much as the buffer holds, in one call.
-///
-/// # Errors
-///
-/// Those of open(2) and read(2).
 pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
     let count = unistd::read(open(path, OFlag::O_RDONLY)?, buffer)?;
     Ok(&buffer[..count])
 }
 
-/// Calls `act` with each piece of a file, which may be longer than any buffer.
-///
-/// # Errors
-///
-/// Those of open(2) and read(2), and of `act`.
+/// Calls `act` with each piece of a file, which may be longer than any buffer. An error is
+/// that of open(2) or read(2), or of `act`.
 pub fn for_each_piece(
     path: &CStr,
     act: &mut dyn FnMut(&[u8]) -> nix::Result<()>,
@@ -134,11 +118,7 @@ pub fn for_each_piece(
     }
 }
 
-/// Calls `act` with each byte of a file.
-///
-/// # Errors
-///
-/// Those of open(2) and read(2); `act` may have been called by then.
+/// Calls `act` with each byte of a file, until an error of open(2) or read(2).
 pub fn for_each_byte(path: &CStr, act: &mut dyn FnMut(u8)) -> nix::Result<()> {
     for_each_piece(path, &mut |piece| {
         for &byte in piece {
@@ -174,70 +154,75 @@ pub fn empty_stdin() {
 }
 
 /// The number of the character device that a descriptor is. See fstat(2).
-pub(super) fn device(descriptor: impl AsFd) -> Option<libc::dev_t> {
+fn device(descriptor: impl AsFd) -> Option<libc::dev_t> {
     let stat = stat::fstat(descriptor).ok()?;
     (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev)
 }
 
+/// Whether a descriptor is a terminal, and not the master of one. See isatty(3).
+pub fn is_terminal(descriptor: BorrowedFd) -> bool {
+    unistd::isatty(descriptor) == Ok(true) && !is_master(descriptor)
+}
+
+/// Whether a descriptor is a pty's master, which alone knows its number. In gVisor the
+/// slave knows it as well, so its device's major number must not be a slave's. See pts(4).
+pub fn is_master(descriptor: BorrowedFd) -> bool {
+    let mut number: c_int = 0;
+    // SAFETY: TIOCGPTN writes one int, or fails.
+    let failed =
+        unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::TIOCGPTN as _, &raw mut number) };
+    failed == 0 && !device(descriptor).is_some_and(|it| (136..=143).contains(&libc::major(it)))
+}
+
 /// How many bytes a pipe can hold. `None` if the descriptor is not a pipe. See
 /// `F_GETPIPE_SZ(2const)`.
-#[must_use]
-pub fn pipe_size(descriptor: c_int) -> Option<c_int> {
+pub fn pipe_size(descriptor: BorrowedFd) -> Option<c_int> {
     control(descriptor, libc::F_GETPIPE_SZ)
 }
 
 /// The result of an fcntl(2) command that has no argument.
-fn control(descriptor: c_int, question: c_int) -> Option<c_int> {
-    // SAFETY: takes two numbers.
-    let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor, question, 0) };
+fn control(descriptor: BorrowedFd, command: c_int) -> Option<c_int> {
+    // SAFETY: takes numbers.
+    let answer = unsafe { libc::syscall(libc::SYS_fcntl, descriptor.as_raw_fd(), command, 0) };
     #[allow(clippy::cast_possible_truncation)]
     (answer >= 0).then_some(answer as c_int)
 }
 
 /// How many bytes are in a pipe. See `FIONREAD(2const)`.
-#[must_use]
-pub fn unread(descriptor: c_int) -> c_int {
+pub fn unread(descriptor: BorrowedFd) -> c_int {
     let mut count: c_int = c_int::MAX;
     // SAFETY: FIONREAD writes one int, or fails.
-    unsafe { libc::ioctl(descriptor, libc::FIONREAD as _, &raw mut count) };
+    unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::FIONREAD as _, &raw mut count) };
     count
 }
 
 /// Opens stderr's file again, to write to it without blocking through a file description
 /// whose flags no other process shares. See proc(5).
-#[must_use]
 pub fn reopen_stderr() -> Option<OwnedFd> {
     // The reading end of a pipe could be opened for writing.
-    if control(2, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
+    if control(STDERR, libc::F_GETFL)? & libc::O_ACCMODE == libc::O_RDONLY {
         return None;
     }
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     open(c"/proc/self/fd/2", flags).ok()
 }
 
-/// Writes to a socket without blocking or raising PIPE, whatever its flags. See send(2).
-///
-/// # Errors
-///
-/// ENOTSOCK if it is not a socket, EAGAIN if it would block.
-pub fn send_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+/// Writes to a socket without blocking or raising PIPE, whatever its flags. ENOTSOCK if it
+/// is not a socket, EAGAIN if it would block. See send(2).
+pub fn send_without_blocking(socket: BorrowedFd, bytes: &[u8]) -> nix::Result<()> {
+    let (socket, flags) = (socket.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     // SAFETY: the kernel reads `bytes.len()` bytes from `bytes`.
-    let count = unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), flags) };
+    let count = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
     Errno::result(count).map(drop)
 }
 
-/// Writes without blocking, whatever the descriptor's flags. See pwritev2(2),
-/// `RWF_NOWAIT`.
-///
-/// # Errors
-///
-/// EAGAIN if it would block, EOPNOTSUPP or ENOSYS if the kernel cannot do this.
-pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()> {
+/// Writes without blocking, whatever the descriptor's flags. EAGAIN if it would block,
+/// EOPNOTSUPP or ENOSYS if the kernel cannot do this. See pwritev2(2), `RWF_NOWAIT`.
+pub fn write_without_blocking(descriptor: BorrowedFd, bytes: &[u8]) -> nix::Result<()> {
     const RWF_NOWAIT: c_int = 8;
     // The offset, in two words: the current one.
     const HERE: c_long = -1;
-    let part = io::IoSlice::new(bytes);
+    let (descriptor, part) = (descriptor.as_raw_fd(), io::IoSlice::new(bytes));
     // SAFETY: the kernel reads one iovec, and what it points to, and writes nothing.
     let count = unsafe {
         libc::syscall(libc::SYS_pwritev2, descriptor, &raw const part, 1, HERE, HERE, RWF_NOWAIT)
@@ -246,9 +231,9 @@ pub fn write_without_blocking(descriptor: c_int, bytes: &[u8]) -> nix::Result<()
 }
 
 /// Whether a write would not block at this moment. See poll(2).
-#[must_use]
-pub fn is_writable(descriptor: c_int) -> bool {
-    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+pub fn is_writable(descriptor: BorrowedFd) -> bool {
+    let fd = descriptor.as_raw_fd();
+    let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
     // SAFETY: the kernel reads and writes one pollfd, or leaves it.
     unsafe { libc::poll(&raw mut poll, 1, 0) };
     poll.revents & libc::POLLOUT != 0

@@ -1,18 +1,18 @@
-//! Signals: the mask, sending them, waiting for them and for the time. See
-//! signal(7).
+//! Signals: the mask, sending them, waiting for them and for the time. See signal(7).
 
 use core::ffi::{c_int, c_long, c_void};
 use core::ptr;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{self, Pid};
 
 use crate::signal::{Signal, SignalSet};
 use crate::time::Duration;
 
 /// The size of the kernel's `sigset_t`, which is what [`SignalSet`] is. The C
 /// library's own type is larger, and musl's functions filter it.
-const KERNEL_SIGSET_SIZE: usize = size_of::<SignalSet>();
+const SET_SIZE: usize = size_of::<SignalSet>();
 
 // On a 32-bit big-endian machine the kernel's set is two words in another order.
 const _: () = assert!(
@@ -31,26 +31,22 @@ struct KernelTimespec {
 /// Sets the signal mask, all 64 signals of it. See sigprocmask(2), which musl
 /// and glibc do not let touch signals 32 to 34.
 pub fn set_signal_mask(mask: SignalSet) {
-    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `mask`. It cannot
-    // fail with these arguments.
+    let before = ptr::null::<SignalSet>();
+    // SAFETY: the kernel reads SET_SIZE bytes from `mask`. It cannot fail with these arguments.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             libc::SIG_SETMASK,
             &raw const mask,
-            ptr::null::<u64>(),
-            KERNEL_SIGSET_SIZE,
-        );
-    }
+            before,
+            SET_SIZE,
+        )
+    };
 }
 
-/// Takes the pending signal with the lowest number out of `set`, waiting for one
-/// for `timeout`, or for ever. See sigtimedwait(2).
-///
-/// # Errors
-///
-/// EAGAIN after the timeout, EINTR if the wait was interrupted, for example by STOP and
-/// CONT.
+/// Takes the pending signal with the lowest number out of `set`, waiting for one for
+/// `timeout`, or for ever. EAGAIN after the timeout, EINTR if the wait was interrupted, for
+/// example by STOP and CONT. See sigtimedwait(2).
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let timeout = timeout.map(|timeout| KernelTimespec {
         seconds: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
@@ -58,28 +54,20 @@ pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result
         nanos: timeout.subsec_nanos() as c_long,
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from `set`, writes no
+    let info = ptr::null::<c_void>();
+    // SAFETY: the kernel reads SET_SIZE bytes from `set`, writes no
     // siginfo if that is NULL, and reads `timeout` unless it is NULL.
-    let number = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigtimedwait,
-            &raw const set,
-            ptr::null::<c_void>(),
-            timeout,
-            KERNEL_SIGSET_SIZE,
-        )
-    };
-    let number = Errno::result(number)?;
+    let number = Errno::result(unsafe {
+        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, info, timeout, SET_SIZE)
+    })?;
     i32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)
 }
 
 /// The pending signals. `None` if a filter forbids the call. See sigpending(2).
-#[must_use]
 pub fn pending_signals() -> Option<SignalSet> {
     let mut set = SignalSet::EMPTY;
-    // SAFETY: the kernel writes KERNEL_SIGSET_SIZE bytes to `set`.
-    let failed =
-        unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SIGSET_SIZE) };
+    // SAFETY: the kernel writes SET_SIZE bytes to `set`.
+    let failed = unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, SET_SIZE) };
     (failed == 0).then_some(set)
 }
 
@@ -93,17 +81,11 @@ type Action = [usize; 5];
 ///
 /// A handler in `action` may run at any time.
 unsafe fn sigaction(signal: Signal, action: Action) -> Action {
-    let mut before = [libc::SIG_DFL; 5];
+    let (signal, mut before) = (signal.number(), [libc::SIG_DFL; 5]);
     // SAFETY: the kernel reads and writes one sigaction, which has at most five words.
     unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            signal.number(),
-            action.as_ptr(),
-            before.as_mut_ptr(),
-            KERNEL_SIGSET_SIZE,
-        );
-    }
+        libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, &raw mut before, SET_SIZE)
+    };
     before
 }
 
@@ -123,33 +105,21 @@ pub fn discard(signal: Signal) {
 }
 
 /// Takes the pending signal with the lowest number through a signalfd(2), for a
-/// filter that refuses sigtimedwait(2) and sigpending(2).
-///
-/// # Errors
-///
-/// EAGAIN if no signal is pending. Any other error: the filter refuses this as well.
+/// filter that refuses sigtimedwait(2) and sigpending(2). EAGAIN if none is pending. Any
+/// other error: the filter refuses this as well.
 #[cold]
 #[inline(never)]
 pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
-    let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
-    // SAFETY: the kernel reads KERNEL_SIGSET_SIZE bytes from the set.
-    let descriptor = unsafe {
-        libc::syscall(
-            libc::SYS_signalfd4,
-            -1,
-            ptr::from_ref(&SignalSet::ALL),
-            KERNEL_SIGSET_SIZE,
-            flags,
-        )
-    };
+    let (set, flags) = (ptr::from_ref(&SignalSet::ALL), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
+    // SAFETY: the kernel reads SET_SIZE bytes from the set.
+    let descriptor = unsafe { libc::syscall(libc::SYS_signalfd4, -1, set, SET_SIZE, flags) };
     let descriptor = c_int::try_from(Errno::result(descriptor)?).map_err(|_| Errno::EBADF)?;
-    // The first four bytes of a signalfd_siginfo, which has 128, are the number.
-    let mut info = [0_i32; 32];
-    // SAFETY: the kernel writes at most the size of `info`.
-    let count = unsafe { libc::read(descriptor, info.as_mut_ptr().cast(), size_of_val(&info)) };
-    let result = Errno::result(count);
-    super::close(descriptor);
-    result.and_then(|_| Signal::new(info[0]).ok_or(Errno::EINVAL))
+    // SAFETY: it is new, and nothing else owns it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // The first four bytes of a signalfd_siginfo are the number.
+    let mut info = [0; size_of::<libc::signalfd_siginfo>()];
+    unistd::read(descriptor, &mut info)?;
+    Signal::new(i32::from_ne_bytes([info[0], info[1], info[2], info[3]])).ok_or(Errno::EINVAL)
 }
 
 /// Sleeps for so many milliseconds. No signal ends the sleep, because all are blocked.
@@ -159,12 +129,9 @@ pub fn sleep(millis: c_int) {
     unsafe { libc::poll(ptr::null_mut(), 0, millis) };
 }
 
-/// Sends a signal as kill(2) takes it: to a process ID, to a group (negative),
-/// to every process (-1). `None` only checks whether a signal could be sent.
-///
-/// # Errors
-///
-/// ESRCH if the target does not exist, EPERM if none of it may be signalled.
+/// Sends a signal as kill(2) takes it: to a process ID, to a group (negative), to every
+/// process (-1). `None` only checks whether a signal could be sent. ESRCH if the target does
+/// not exist, EPERM if none of it may be signalled.
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
@@ -174,7 +141,6 @@ pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
 /// Sets CHLD's disposition to the default, under which the kernel keeps an exited child
 /// until it is reaped. Discards a pending CHLD. Returns whether CHLD was ignored. See
 /// sigaction(2), NOTES.
-#[must_use]
 pub fn reset_sigchld() -> bool {
     set_disposition(Signal::CHLD, libc::SIG_DFL)[0] == libc::SIG_IGN
 }
@@ -186,7 +152,7 @@ pub fn let_signals_end(blocked: SignalSet) {
         // SAFETY: never returns.
         unsafe { libc::_exit(128 + number) }
     }
-    if nix::unistd::getpid().as_raw() == 1 {
+    if unistd::getpid().as_raw() == 1 {
         // The x86-64 kernel runs no handler without a restorer. This one never returns.
         const SA_RESTORER: usize = 0x0400_0000;
         let handler = end as extern "C" fn(c_int) as libc::sighandler_t;
