@@ -59,7 +59,7 @@ fn run(
     reporter: Reporter<'static>,
 ) -> Result<u8, Error> {
     let mut variables = Variables::default();
-    environment.retain(|word| !variables.take(word.to_bytes()));
+    environment.update(|word| (!variables.take(word.to_bytes())).then_some(word));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
     let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
         Request::Help => {

@@ -181,15 +181,12 @@ fn lead_session() {
 fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
     const NAMES: [&[u8]; 3] = [b"LISTEN_PID", b"WATCHDOG_PID", b"SYSTEMD_EXEC_PID"];
     let own = NAMES.map(|name| variable(name, own_pid));
-    let mut listens = false;
-    environment.replace(|word| {
-        let which = own.iter().position(|own| *own == word)?;
-        listens |= which == 0;
-        Some(variable(NAMES[which], command))
+    let listens = environment.iter().any(|word| word == own[0]);
+    environment.update(|word| match own.iter().position(|own| *own == word) {
+        Some(which) => Some(variable(NAMES[which], command)),
+        None if listens && value_of(word, b"LISTEN_PIDFDID").is_some() => None,
+        None => Some(word),
     });
-    if listens {
-        environment.retain(|word| value_of(word, b"LISTEN_PIDFDID").is_none());
-    }
 }
 
 /// Starts a drain or stop command in a new session. Its environment names COMMAND's
@@ -219,12 +216,11 @@ pub(crate) fn start_helper(
         Cmd::Shell(line) => Words::of(&[SHELL, c"-c", line], none),
     };
     let signal = sys::word(&[config::SIGNAL_VARIABLE, b"=", received.name()]);
-    let main_pid = variable(b"MAINPID", command);
+    let own = [variable(b"MAINPID", command), signal];
     let mut others = given.environment.iter().filter(|word| {
         value_of(word, b"MAINPID").is_none() && value_of(word, config::SIGNAL_VARIABLE).is_none()
     });
-    let environment = Words::of(&[main_pid, signal], &mut others);
-    run(&argv, &environment, given)
+    run(&argv, &Words::of(&own, &mut others), given)
 }
 
 /// Executes a program in a child. If that fails, ends it with the status that sh(1), env(1)

@@ -4,7 +4,6 @@ use core::ptr;
 
 /// Maps `count` zeros, for as long as the process lives. Pages that nothing touches
 /// take no memory. Returns `None` if a limit does not allow that many.
-#[must_use]
 pub fn map_zeros(count: usize) -> Option<&'static mut [u64]> {
     let length = count.checked_mul(size_of::<u64>())?;
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -18,13 +17,10 @@ pub fn map_zeros(count: usize) -> Option<&'static mut [u64]> {
 }
 
 /// A random number; without getrandom(2) at least another one each time.
-#[must_use]
+#[allow(clippy::cast_possible_truncation)]
 pub fn random() -> u32 {
     let mut number = 0_u32;
     // SAFETY: the kernel writes four bytes, or fails.
     unsafe { libc::syscall(libc::SYS_getrandom, &raw mut number, 4, 0) };
-    #[allow(clippy::cast_possible_truncation)]
-    {
-        number ^ super::now().as_nanos() as u32
-    }
+    number ^ super::now().as_nanos() as u32
 }

@@ -33,7 +33,6 @@ pub enum JobChange {
 /// Reaps one child that has exited, of any kind (`__WALL`), or reports one that was
 /// suspended or continued. A child that asked to be traced is released first. See
 /// waitpid(2).
-#[must_use]
 pub fn wait_for_child() -> WaitOutcome {
     const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
     let mut status: c_int = 0;
@@ -85,22 +84,16 @@ fn decode(status: c_int) -> Status {
 pub struct OneThread(());
 
 impl OneThread {
-    /// The caller promises it.
-    ///
     /// # Safety
     ///
     /// The process has one thread, and will have no other.
-    #[must_use]
     pub const unsafe fn promised() -> Self {
         Self(())
     }
 }
 
-/// Forks. Returns the child's process ID, or `None` in the child. See fork(2) and clone(2).
-///
-/// # Errors
-///
-/// EAGAIN at a limit of processes, ENOMEM.
+/// Forks. Returns the child's process ID, or `None` in the child. EAGAIN at a limit of
+/// processes, ENOMEM. See fork(2) and clone(2).
 pub fn fork(_: &OneThread) -> nix::Result<Option<Pid>> {
     // Without the C library's locks and handlers, which one thread does not need. On s390x
     // the stack comes first; 0 is the parent's own.
@@ -113,7 +106,6 @@ pub fn fork(_: &OneThread) -> nix::Result<Option<Pid>> {
 }
 
 /// Executes `path`. Returns only if that fails. See execve(2).
-#[must_use]
 pub fn exec(path: &CStr, argv: &Words, environment: &Words) -> Errno {
     // SAFETY: a C string and two arrays as execve takes them.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
@@ -127,20 +119,14 @@ pub fn exit(status: u8) -> ! {
 }
 
 /// Requests `signal` for the time when the parent dies. See `PR_SET_PDEATHSIG(2const)`.
-///
-/// # Errors
-///
-/// ENOSYS or EPERM if a filter forbids it.
 pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
-    // The kernel takes a long.
-    let number = c_long::from(signal.number());
-    // SAFETY: takes two numbers.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) }).map(drop)
+    // SAFETY: takes two numbers, the second of which is a long.
+    let answer = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, c_long::from(signal.number())) };
+    Errno::result(answer).map(drop)
 }
 
 /// The path of the working directory, if that is below the root. See getcwd(2);
 /// getcwd(3) would need the C library's malloc.
-#[must_use]
 #[inline(never)] // Only this call needs the path's 4 KiB on the stack.
 pub fn working_directory() -> Option<&'static CStr> {
     let mut path = [0_u8; libc::PATH_MAX as usize];

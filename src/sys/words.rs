@@ -21,26 +21,21 @@ impl Words {
     ///
     /// `array` is NULL, or a NULL-terminated array of C strings. The array and the
     /// strings live as long as the process, and nothing else uses the array.
-    #[must_use]
     pub unsafe fn from_raw(array: *mut *const c_char) -> Self {
         if array.is_null() {
             return Self::of(&[], &mut core::iter::empty());
         }
-        let mut count = 0;
+        let mut length = 1;
         // SAFETY: the caller promises that the array ends with NULL. No pointer after that
         // one is read.
-        while unsafe { !(*array.add(count)).is_null() } {
-            count += 1;
+        while unsafe { !(*array.add(length - 1)).is_null() } {
+            length += 1;
         }
-        Self {
-            // SAFETY: `count` pointers and the NULL are the array, and the caller does not
-            // use it again.
-            pointers: unsafe { core::slice::from_raw_parts_mut(array, count + 1) },
-        }
+        // SAFETY: `length` pointers are the array, and the caller does not use it again.
+        Self { pointers: unsafe { core::slice::from_raw_parts_mut(array, length) } }
     }
 
-    /// An array of these words, which it does not copy.
-    #[must_use]
+    /// An array of `first` and `rest`, which it does not copy.
     pub fn of(first: &[&'static CStr], rest: &mut dyn Iterator<Item = &'static CStr>) -> Self {
         let mut pointers = Vec::new();
         for word in first.iter().copied().chain(rest) {
@@ -58,41 +53,24 @@ impl Words {
         words.iter().map(|&word| unsafe { CStr::from_ptr(word) })
     }
 
-    /// The words without the first `count`.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer than `count` words.
+    /// The words without the first `count`. Panics if there are fewer.
     #[must_use]
     pub fn skip(self, count: usize) -> Self {
         Self { pointers: &mut self.pointers[count..] }
     }
 
-    /// Removes the words for which `keep` is false.
-    pub fn retain(&mut self, mut keep: impl FnMut(&'static CStr) -> bool) {
+    /// Replaces each word by what `with` returns for it, or removes it if that is `None`.
+    pub fn update(&mut self, mut with: impl FnMut(&'static CStr) -> Option<&'static CStr>) {
         let mut kept = 0;
-        for index in 0..self.pointers.len() {
-            let word = self.pointers[index];
-            // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
-            if word.is_null() || keep(unsafe { CStr::from_ptr(word) }) {
-                self.pointers[kept] = word;
+        for index in 0..self.pointers.len() - 1 {
+            // SAFETY: every pointer but the last one points to a C string.
+            if let Some(word) = with(unsafe { CStr::from_ptr(self.pointers[index]) }) {
+                self.pointers[kept] = word.as_ptr();
                 kept += 1;
             }
         }
-        self.pointers = &mut core::mem::take(&mut self.pointers)[..kept];
-    }
-
-    /// Replaces the words for which `with` has another one.
-    pub fn replace(&mut self, mut with: impl FnMut(&'static CStr) -> Option<&'static CStr>) {
-        for word in &mut *self.pointers {
-            if word.is_null() {
-                continue;
-            }
-            // SAFETY: as in `iter`: a pointer that is not NULL points to a C string.
-            if let Some(other) = with(unsafe { CStr::from_ptr(*word) }) {
-                *word = other.as_ptr();
-            }
-        }
+        self.pointers[kept] = ptr::null();
+        self.pointers = &mut core::mem::take(&mut self.pointers)[..=kept];
     }
 
     /// The array for execve(2).
@@ -103,7 +81,6 @@ impl Words {
 
 /// A word that consists of these parts and lives as long as the process. It ends at the
 /// first NUL in them.
-#[must_use]
 pub fn word(parts: &[&[u8]]) -> &'static CStr {
     let mut bytes = parts.concat();
     bytes.push(0);
@@ -111,7 +88,6 @@ pub fn word(parts: &[&[u8]]) -> &'static CStr {
 }
 
 /// A path up to its last slash; empty if it has none.
-#[must_use]
 #[inline(never)]
 pub fn directory(path: &CStr) -> &[u8] {
     let path = path.to_bytes();
@@ -125,7 +101,6 @@ pub fn directory(path: &CStr) -> &[u8] {
 ///
 /// To be called once, while there is one thread; nothing reads or changes the
 /// environment through the C library afterwards.
-#[must_use]
 pub unsafe fn take_environment() -> Words {
     unsafe extern "C" {
         static mut environ: *mut *const c_char;
@@ -174,7 +149,6 @@ errors! {
 }
 
 /// The text of an error, if it is one of [`ERRORS`].
-#[must_use]
 pub fn error_text(error: Errno) -> Option<&'static [u8]> {
     let mut texts = text::split(TEXTS.as_bytes(), b'\n');
     texts.nth(ERRORS.iter().position(|known| *known == error)?)
@@ -187,14 +161,23 @@ mod tests {
     #[test]
     fn words_are_an_array_for_execve() {
         let mut words = Words::of(&[c"a", c"b=1"], &mut [c"c", c"b=2"].into_iter());
-        words.retain(|word| word != c"c");
-        words.replace(|word| (word == c"b=2").then_some(c"d"));
+        words.update(|word| match word.to_bytes() {
+            b"c" => None,
+            b"b=2" => Some(c"d"),
+            _ => Some(word),
+        });
         assert_eq!(words.iter().collect::<Vec<_>>(), [c"a", c"b=1", c"d"]);
         assert!(words.pointers.last().unwrap().is_null());
         let rest = words.skip(2);
         assert_eq!(rest.iter().collect::<Vec<_>>(), [c"d"]);
         assert_eq!(rest.skip(1).iter().count(), 0);
-        // SAFETY: NULL is allowed.
+        let array = [c"e".as_ptr(), ptr::null()];
+        // SAFETY: it is such an array, which is leaked.
+        let mut given = unsafe { Words::from_raw(Box::leak(Box::new(array)).as_mut_ptr()) };
+        assert_eq!(given.iter().collect::<Vec<_>>(), [c"e"]);
+        given.update(|_| None);
+        assert_eq!(given.iter().count(), 0);
+        // SAFETY: NULL is allowed. A preloaded library may have called clearenv(3).
         assert_eq!(unsafe { Words::from_raw(ptr::null_mut()) }.iter().count(), 0);
     }
 
