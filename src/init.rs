@@ -9,7 +9,7 @@ use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
 use crate::mark;
 use crate::measure::Series;
 use crate::processes::{self, Child, Processes, Remaining, Target};
-use crate::report::{Level, Reporter};
+use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::status::Status;
@@ -40,12 +40,10 @@ struct Init<'a> {
 
 /// Runs until COMMAND, which was just started, has exited, and everything else that
 /// drain-init waits for. Returns COMMAND's status.
-#[must_use]
 pub fn run(config: &Config, given: &Inheritance, command: &spawn::Command) -> Status {
     let executor = Executor {
         config,
         given,
-        reporter: given.reporter,
         processes: Processes::new(Child::new(command.pid)),
         series: Series::new(),
         has_terminal: command.has_terminal,
@@ -127,7 +125,10 @@ impl Init<'_> {
         let is_refused = taken.is_err_and(|error| error != Errno::EAGAIN);
         if !core::mem::replace(&mut self.said, true) {
             let what = if is_refused { wording::CANNOT_RECEIVE } else { wording::CANNOT_WAIT };
-            self.executor.reporter.say(Level::Error, &|line| wording::because(line, what, error));
+            self.executor
+                .given
+                .reporter
+                .say(Level::Error, &|line| wording::because(line, what, error));
         }
         taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
@@ -135,10 +136,10 @@ impl Init<'_> {
     /// Reaps every child that has exited. COMMAND's exit counts before the others.
     /// Returns whether any child was reaped.
     fn handle_exits(&mut self) -> bool {
-        let Executor { config, reporter, processes, .. } = &mut self.executor;
+        let Executor { config, given, processes, .. } = &mut self.executor;
         let summary = processes.reap(&|pid, status| {
             let level = if config.warn_on_reap { Level::Notice } else { Level::Verbose };
-            reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
+            given.reporter.say(level, &|line| wording::reaped_orphan(line, pid, status));
         });
         if !summary.any && summary.job.is_none() && summary.member_suspended.is_none() {
             return false;
@@ -154,13 +155,11 @@ impl Init<'_> {
             Some(JobChange::Continued) => self.feed(Event::CommandContinued, now),
             None => {}
         }
-        let command = &mut self.executor.processes.command;
-        let member_suspended = summary.member_suspended.filter(|_| command.reaped);
         if let Some(status) = summary.command {
-            let group_remains = command.group().is_some();
+            let group_remains = self.executor.processes.command.group().is_some();
             self.feed(Event::CommandExited { status, group_remains }, now);
         }
-        if let Some(signal) = member_suspended {
+        if let Some(signal) = summary.member_suspended {
             let continuer = terminal::continuer(signal);
             self.feed(Event::Suspended { signal, continuer }, now);
         }
@@ -218,7 +217,6 @@ impl Init<'_> {
 struct Executor<'a> {
     config: &'a Config,
     given: &'a Inheritance,
-    reporter: Reporter<'static>,
     processes: Processes,
     /// The figures of `--measure-drain`.
     series: Series,
@@ -235,16 +233,15 @@ impl Executor<'_> {
         let command = &mut self.processes.command;
         match action {
             Action::Send(signal, recipient) => {
-                let target = match recipient {
-                    Recipient::Command => Target::Process(command.pid),
-                    Recipient::Group => Target::Group(command.pid),
+                let (target, result) = match recipient {
+                    Recipient::Command => (Target::Process(command.pid), command.signal(signal)),
+                    Recipient::Group => (Target::Group(command.pid), command.signal_group(signal)),
                 };
-                let result = command.signal(target, signal);
                 self.report_sent(signal, target, result);
             }
             Action::SendToRemaining { signal, received } => {
                 let target = Target::Group(command.pid);
-                match (command.signal(target, signal), received) {
+                match (command.signal_group(signal), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
                     (result, _) => self.report_sent(signal, target, result),
@@ -253,13 +250,13 @@ impl Executor<'_> {
             Action::SendToHelper(helper, signal) => {
                 if let Some(child) = &mut self.processes.helpers[helper as usize] {
                     // It may have exited.
-                    let _ = child.signal(Target::Group(child.pid), signal);
+                    let _ = child.signal_group(signal);
                 }
             }
             Action::SendToAll(sent) => {
                 let children = self.config.plan.wait_all == Some(WaitAll::Children);
                 if self.processes.signal_all(sent, children) {
-                    self.reporter.say(Level::Verbose, &|line| {
+                    self.given.reporter.say(Level::Verbose, &|line| {
                         wording::sent_to_all(line, sent.signal, children)
                     });
                 }
@@ -277,10 +274,10 @@ impl Executor<'_> {
             Action::Start(helper, received) => return self.start(helper, received),
             Action::CreateDrainFile => {
                 if let Some(file) = self.config.drain_file {
-                    mark::create(file.value, self.reporter);
+                    mark::create(file.value, self.given.reporter);
                 }
             }
-            Action::Measure(step) => self.series.measure(step, self.reporter),
+            Action::Measure(step) => self.series.measure(step, self.given.reporter),
             Action::SuspendSelf => {
                 // PID 1 cannot be suspended. If a CONT is pending, it came later than the signal
                 // that asked for this, and STOP would discard it.
@@ -310,7 +307,9 @@ impl Executor<'_> {
                 None
             }
             Err(error) => {
-                self.reporter.say(Level::Error, &|line| wording::cannot_start(line, helper, error));
+                self.given
+                    .reporter
+                    .say(Level::Error, &|line| wording::cannot_start(line, helper, error));
                 Some(Event::HelperEnded(helper, None))
             }
         }
@@ -318,14 +317,15 @@ impl Executor<'_> {
 
     fn report_sent(&self, signal: Signal, target: Target, result: nix::Result<()>) {
         let level = if result.is_ok() { Level::Verbose } else { Level::Notice };
-        self.reporter.say(level, &|line| wording::sent(line, signal, target, result));
+        self.given.reporter.say(level, &|line| wording::sent(line, signal, target, result));
     }
 
     fn report(&self, message: Message) {
         let command = self.processes.command.pid;
         let target =
             if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
-        self.reporter
+        self.given
+            .reporter
             .say(wording::level(message), &|line| wording::describe(line, message, target));
     }
 }

@@ -56,14 +56,14 @@ fn run(
     argv: Words,
     mut environment: Words,
     one_thread: OneThread,
-    reporter: Reporter<'static>,
+    reporter: Reporter,
 ) -> Result<u8, Error> {
     let mut variables = Variables::default();
     environment.update(|word| (!variables.take(word.to_bytes())).then_some(word));
     let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
     let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
         Request::Help => {
-            return Ok(print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter));
+            return Ok(print(&[b"Usage: ", reporter.name, HELP.as_bytes()], reporter));
         }
         Request::Version => {
             let version = env!("CARGO_PKG_VERSION").as_bytes();
@@ -75,7 +75,7 @@ fn run(
         }
         Request::Run(config) => config,
     };
-    let reporter = reporter.at(config.level);
+    let reporter = Reporter { level: config.level, ..reporter };
     for named in [config.drain_cmd, config.stop_cmd].into_iter().flatten() {
         spawn::check(named, &environment)?;
     }

@@ -66,25 +66,23 @@ impl Child {
         Pid::from_raw(-self.pid.as_raw())
     }
 
-    /// Signals the process, if that is the target, and otherwise the group. See kill(2):
-    /// ESRCH if the target has exited.
-    pub fn signal(&mut self, target: Target, signal: Signal) -> nix::Result<()> {
-        if let Target::Group(_) = target {
-            if self.gone {
-                return Err(Errno::ESRCH);
-            }
+    /// Signals the process. See kill(2): ESRCH if it was reaped.
+    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
+        if self.reaped { Err(Errno::ESRCH) } else { sys::kill(self.pid, Some(signal)) }
+    }
+
+    /// Signals its group. See kill(2): ESRCH if that is gone.
+    pub fn signal_group(&mut self, signal: Signal) -> nix::Result<()> {
+        if !self.gone {
             let result = sys::kill(self.negated_pid(), Some(signal));
             if result != Err(Errno::ESRCH) {
                 return result;
             }
-            // Between fork and setsid the group does not exist. The child has blocked
-            // signals, so this one stays pending until the exec.
             self.gone = self.reaped;
         }
-        if self.reaped {
-            return Err(Errno::ESRCH);
-        }
-        sys::kill(self.pid, Some(signal))
+        // Between fork and setsid the group does not exist. The child has blocked signals, so
+        // this one stays pending until the exec.
+        self.signal(signal)
     }
 
     /// Whether this process is the child, and was not reaped before.
@@ -105,7 +103,7 @@ impl Child {
 pub struct ReapSummary {
     /// How COMMAND was last suspended or continued.
     pub job: Option<JobChange>,
-    /// The signal that has suspended another member of COMMAND's group.
+    /// After COMMAND's exit, the signal that has suspended another member of its group.
     pub member_suspended: Option<Signal>,
     /// How COMMAND has exited, if it has.
     pub command: Option<Status>,
@@ -180,6 +178,9 @@ impl Processes {
                 }
             }
         }
+        if !self.command.reaped {
+            summary.member_suspended = None;
+        }
         if summary.any {
             // Nothing must be sent to the reused ID of a group that is gone.
             for child in self.helpers.iter_mut().flatten().chain([&mut self.command]) {
@@ -212,19 +213,16 @@ impl Processes {
     pub fn signal_all(&mut self, sent: SignalForRemaining, only_children: bool) -> bool {
         let signal = sent.signal;
         let may_use_kill_all = !only_children && unistd::getpid().as_raw() == 1;
-        let kill_all = || sys::kill(EVERY_PROCESS, Some(signal)).is_ok();
+        let kill_all = || sys::kill(Pid::from_raw(-1), Some(signal)).is_ok();
         if may_use_kill_all && signal == Signal::KILL {
             return kill_all();
         }
         if self.signalled.by_one_kill {
             return false;
         }
-        let [drain_cmd, _] = &mut self.helpers;
-        let spared = [
-            Some(&mut self.command).filter(|_| sent.spare_command),
-            drain_cmd.as_mut().filter(|_| sent.spare_drain_cmd),
-        ]
-        .map(|child| child.and_then(Child::group));
+        let command = Some(&mut self.command).filter(|_| sent.spare_command);
+        let drain_cmd = self.helpers[0].as_mut().filter(|_| sent.spare_drain_cmd);
+        let spared = [command, drain_cmd].map(|child| child.and_then(Child::group));
         if let Some(any) = self.signalled.sweep(signal, only_children, spared) {
             return any;
         }
@@ -234,9 +232,6 @@ impl Processes {
         self.signalled.by_one_kill && kill_all()
     }
 }
-
-/// As kill(2) takes it.
-const EVERY_PROCESS: Pid = Pid::from_raw(-1);
 
 /// How many scans may be made to find every process: one that forks without end must
 /// not occupy the init.
@@ -271,15 +266,13 @@ impl Signalled {
 
     fn contains_ancestor(&mut self, process: &Process, own_pid: Pid) -> bool {
         let mut ancestor = process.parent;
-        loop {
-            if self.contains(ancestor) {
-                return true;
-            }
+        while !self.contains(ancestor) {
             match read_stat(ancestor) {
                 Ok(process) if ancestor != own_pid => ancestor = process.parent,
                 _ => return false,
             }
         }
+        true
     }
 
     /// Adds a process. Returns whether it is new.
@@ -328,7 +321,8 @@ impl Signalled {
             self.swept = true;
         }
         let mut any = false;
-        scan(own_pid, &mut |pid, process| {
+        let is_listed = for_each_process(own_pid, &mut |pid, process| {
+            let Ok(process) = process else { return };
             let is_due = if spared.contains(&Some(process.group)) {
                 self.insert(pid);
                 false
@@ -336,7 +330,7 @@ impl Signalled {
                 self.contains(pid)
             } else {
                 let is_left_to_no_other = process.parent == own_pid
-                    || !only_children && !self.contains_ancestor(process, own_pid);
+                    || !only_children && !self.contains_ancestor(&process, own_pid);
                 is_left_to_no_other && (self.insert(pid) || signal == Signal::KILL)
             };
             if is_due {
@@ -346,21 +340,23 @@ impl Signalled {
                     let _ = sys::kill(pid, Some(Signal::CONT));
                 }
             }
-        })?;
-        Some(any)
+        });
+        is_listed.then_some(any)
     }
 
     /// Adds all processes that exist. Returns `None` if they cannot be listed.
     fn note_all(&mut self, only_children: bool, own_pid: Pid) -> Option<()> {
         for _ in 0..MAX_SCANS {
-            let mut is_new = false;
-            let is_whole = scan(own_pid, &mut |pid, process| {
-                if !only_children || process.parent == own_pid {
-                    is_new |= self.insert(pid);
-                }
-            })?;
-            // What cannot be read is another user's, and so hardly a child.
-            if !is_whole && !only_children {
+            let (mut is_new, mut is_whole) = (false, true);
+            is_whole &= for_each_process(own_pid, &mut |pid, process| match process {
+                Ok(process) if only_children && process.parent != own_pid => {}
+                Ok(_) => is_new |= self.insert(pid),
+                // It has exited meanwhile.
+                Err(Errno::ENOENT | Errno::ESRCH) => {}
+                // It is another user's, and so hardly a child.
+                Err(_) => is_whole &= only_children,
+            });
+            if !is_whole {
                 return None;
             }
             if !is_new {
@@ -369,19 +365,6 @@ impl Signalled {
         }
         Some(())
     }
-}
-
-/// Calls `act` for every process but drain-init. Returns `None` if /proc cannot be
-/// listed, and otherwise whether every process could be read; one that exits
-/// meanwhile does not matter.
-fn scan(own_pid: Pid, act: &mut dyn FnMut(Pid, &Process)) -> Option<bool> {
-    let mut is_whole = true;
-    let is_listed = for_each_process(own_pid, &mut |pid, process| match process {
-        Ok(process) => act(pid, &process),
-        Err(Errno::ENOENT | Errno::ESRCH) => {}
-        Err(_) => is_whole = false,
-    });
-    is_listed.then_some(is_whole)
 }
 
 /// Looks for the members of a process group, in one scan. What cannot be read may be one.
@@ -584,21 +567,20 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no kill(2)")]
     fn nothing_is_sent_to_a_process_that_was_reaped() {
-        let own_pid = unistd::getpid();
-        let mut own = Child::new(own_pid);
-        assert_eq!(own.signal(Target::Process(own_pid), Signal::CONT), Ok(()));
+        let mut own = Child::new(unistd::getpid());
+        assert_eq!(own.signal(Signal::CONT), Ok(()));
         own.reaped = true;
-        assert_eq!(own.signal(Target::Process(own_pid), Signal::CONT), Err(Errno::ESRCH));
+        assert_eq!(own.signal(Signal::CONT), Err(Errno::ESRCH));
         // While it runs, it is signalled instead of a group that does not exist.
         let mut starting = Child::new(NO_PROCESS);
-        assert_eq!(starting.signal(Target::Group(NO_PROCESS), Signal::CONT), Err(Errno::ESRCH));
+        assert_eq!(starting.signal_group(Signal::CONT), Err(Errno::ESRCH));
         assert_eq!(starting.group_exists(), Ok(true), "the group may still be created");
         let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(cat.id()).unwrap());
         let mut child = Child::new(pid);
-        assert_eq!(child.signal(Target::Group(pid), Signal::CONT), Ok(()));
+        assert_eq!(child.signal_group(Signal::CONT), Ok(()));
         child.reaped = true;
-        assert_eq!(child.signal(Target::Group(pid), Signal::CONT), Err(Errno::ESRCH));
+        assert_eq!(child.signal_group(Signal::CONT), Err(Errno::ESRCH));
         drop(cat.stdin.take());
         cat.wait().unwrap();
     }

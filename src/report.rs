@@ -133,29 +133,18 @@ type Write<'a> = &'a dyn Fn(&mut Line) -> &mut Line;
 
 /// Prints messages to stderr.
 #[derive(Clone, Copy)]
-pub struct Reporter<'a> {
-    name: &'a [u8],
-    level: Level,
+pub struct Reporter {
+    /// The name with which each line begins.
+    pub name: &'static [u8],
+    /// The highest level that is printed.
+    pub level: Level,
 }
 
-impl<'a> Reporter<'a> {
+impl Reporter {
     /// A reporter named after the last part of `path`, or drain-init if that is empty.
-    #[must_use]
-    pub fn new(path: &'a [u8], level: Level) -> Self {
+    pub fn new(path: &'static [u8], level: Level) -> Self {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         Self { name: if name.is_empty() { b"drain-init" } else { name }, level }
-    }
-
-    /// The name with which its lines begin.
-    #[must_use]
-    pub const fn name(&self) -> &'a [u8] {
-        self.name
-    }
-
-    /// The same reporter at another level.
-    #[must_use]
-    pub const fn at(self, level: Level) -> Self {
-        Self { level, ..self }
     }
 
     /// Prints the line that `write` builds, if it is of this level.
@@ -299,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_name_is_the_last_part_of_the_path() {
-        let name = |path: &'static [u8]| Reporter::new(path, Level::Error).name();
+        let name = |path: &'static [u8]| Reporter::new(path, Level::Error).name;
         assert_eq!(name(b"/usr/bin/dumb-init"), b"dumb-init");
         assert_eq!(name(b"drain-init"), b"drain-init");
         assert_eq!(name(b""), b"drain-init");

@@ -59,52 +59,46 @@ impl Signal {
 impl Signal {
     /// The signal of a number that is known to be one from 1 to 64.
     const fn numbered(number: u8) -> Self {
-        match NonZeroU8::new(number) {
-            Some(number) => Self(number),
-            None => panic!(),
-        }
+        Self(NonZeroU8::new(number).unwrap())
     }
 
     /// The signal of that number, if it is one from 1 to 64.
-    #[must_use]
     pub fn new(number: i32) -> Option<Self> {
         u8::try_from(number).ok().filter(|number| *number <= MAX).and_then(NonZeroU8::new).map(Self)
     }
 
     /// Whether it is one of the three with which a terminal suspends a job.
-    #[must_use]
     pub const fn is_of_job_control(self) -> bool {
         matches!(self, Self::TSTP | Self::TTIN | Self::TTOU)
     }
 
-    /// Whether it ends a process that neither catches nor ignores it. See
-    /// signal(7).
-    #[must_use]
+    /// Whether it ends a process that neither catches nor ignores it. See signal(7).
     pub const fn ends_by_default(self) -> bool {
         !self.suspends_by_default() && !self.is_ignored_by_default()
     }
 
     /// Whether it suspends a process that neither catches nor ignores it.
-    #[must_use]
     pub const fn suspends_by_default(self) -> bool {
         self.is_of_job_control() || matches!(self, Self::STOP)
     }
 
     /// Whether a running process that does not catch it does not notice it.
-    #[must_use]
     pub const fn is_ignored_by_default(self) -> bool {
         matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
     }
 
     /// Its number, 1 to 64.
-    #[must_use]
     pub const fn number(self) -> i32 {
         self.0.get() as i32
     }
 
+    /// Its bit in the kernel's `sigset_t`.
+    const fn bit(self) -> u64 {
+        1 << (self.0.get() - 1)
+    }
+
     /// Reads a number from 1 to 64 or a name, with or without `SIG`, in either
     /// case: `15`, `TERM`, `sigterm`, `RTMIN+3`, `RTMAX-1`.
-    #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.first().is_some_and(u8::is_ascii_digit) {
             return Self::new(number(text, MAX)?.into());
@@ -130,7 +124,6 @@ impl Signal {
 
     /// Its name without `SIG`: `TERM`, `RTMIN+3`, `RTMAX`; 32 and 33, which have
     /// none, as numbers.
-    #[must_use]
     pub fn name(self) -> &'static [u8] {
         text::split(NAMES, b' ').nth(usize::from(self.0.get()) - 1).unwrap_or_default()
     }
@@ -160,24 +153,18 @@ impl SignalSet {
     pub const ALL: Self = Self(u64::MAX);
 
     /// The set of exactly these signals.
-    #[must_use]
     pub fn of(signals: &[Signal]) -> Self {
-        let mut set = Self::EMPTY;
-        for &signal in signals {
-            set.insert(signal);
-        }
-        set
+        Self(signals.iter().fold(0, |set, signal| set | signal.bit()))
     }
 
     /// Adds a signal.
     pub fn insert(&mut self, signal: Signal) {
-        self.0 |= 1 << (signal.0.get() - 1);
+        self.0 |= signal.bit();
     }
 
     /// Whether the signal is in the set.
-    #[must_use]
     pub const fn contains(self, signal: Signal) -> bool {
-        self.0 & (1 << (signal.0.get() - 1)) != 0
+        self.0 & signal.bit() != 0
     }
 
     /// The signals of the set, lowest number first.
@@ -210,18 +197,16 @@ impl Default for Rewrites {
 impl Rewrites {
     /// Sends `replacement`, or nothing, in place of `received`.
     pub fn set(&mut self, received: Signal, replacement: Option<Signal>) {
-        self.replacements[usize::from(received.0.get())] =
-            replacement.map_or(0, |signal| signal.0.get());
+        let replacement = replacement.map_or(0, |signal| signal.0.get());
+        self.replacements[usize::from(received.0.get())] = replacement;
     }
 
     /// What to send in place of `received`, if anything.
-    #[must_use]
     pub fn apply(&self, received: Signal) -> Option<Signal> {
         self.apply_or(received, received)
     }
 
     /// As [`Rewrites::apply`], but `default` if no rewrite names it.
-    #[must_use]
     pub fn apply_or(&self, received: Signal, default: Signal) -> Option<Signal> {
         match self.replacements[usize::from(received.0.get())] {
             AS_RECEIVED => Some(default),
@@ -237,7 +222,6 @@ impl Rewrites {
     /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
     /// blanks before either number and after the last, a `+`, leading zeros;
     /// and names. Returns `None`, having set nothing, for anything else.
-    #[must_use]
     pub fn parse_and_set(&mut self, text: &[u8]) -> Option<()> {
         let text = trim(text);
         let colon = text.iter().position(|&byte| byte == b':')?;

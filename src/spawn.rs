@@ -40,7 +40,7 @@ pub struct Inheritance {
     /// The promise that makes fork(2) safe.
     pub one_thread: OneThread,
     /// What reports that a program cannot run.
-    pub reporter: Reporter<'static>,
+    pub reporter: Reporter,
 }
 
 /// Whether a program's name has a blank in it, as an unsplit command line has.
