@@ -43,27 +43,26 @@ impl Child {
         Self { pid, reaped: false, gone: false }
     }
 
-    /// Whether its group has members. Once false, it stays false. See kill(2): EPERM if it
-    /// has members, and none of them may be signalled.
-    pub fn group_exists(&mut self) -> nix::Result<bool> {
-        // Before the child is reaped, the group may not exist yet.
-        if self.reaped && !self.gone {
-            match sys::kill(self.negated_pid(), None) {
-                Err(Errno::ESRCH) => self.gone = true,
-                answer => answer?,
-            }
+    /// Sends a signal to its group, or checks the group. See kill(2): ESRCH if it has no
+    /// members, EPERM if it has, and none of them may be signalled.
+    fn kill_group(&mut self, signal: Option<Signal>) -> nix::Result<()> {
+        if self.gone {
+            return Err(Errno::ESRCH);
         }
-        Ok(!self.gone)
+        let result = sys::kill(Pid::from_raw(-self.pid.as_raw()), signal);
+        self.gone = self.reaped && result == Err(Errno::ESRCH);
+        result
+    }
+
+    /// Checks that its group has members, as `kill_group` does.
+    fn check_group(&mut self) -> nix::Result<()> {
+        // Before the child is reaped, the group may not exist yet.
+        if self.reaped { self.kill_group(None) } else { Ok(()) }
     }
 
     /// The ID of its group, unless that is gone.
     pub fn group(&mut self) -> Option<Pid> {
-        (self.group_exists() != Ok(false)).then_some(self.pid)
-    }
-
-    /// The group as kill(2) takes it.
-    fn negated_pid(&self) -> Pid {
-        Pid::from_raw(-self.pid.as_raw())
+        (self.check_group() != Err(Errno::ESRCH)).then_some(self.pid)
     }
 
     /// Signals the process. See kill(2): ESRCH if it was reaped.
@@ -73,16 +72,12 @@ impl Child {
 
     /// Signals its group. See kill(2): ESRCH if that is gone.
     pub fn signal_group(&mut self, signal: Signal) -> nix::Result<()> {
-        if !self.gone {
-            let result = sys::kill(self.negated_pid(), Some(signal));
-            if result != Err(Errno::ESRCH) {
-                return result;
-            }
-            self.gone = self.reaped;
+        match self.kill_group(Some(signal)) {
+            // Between fork and setsid the group does not exist. The child has blocked
+            // signals, so this one stays pending until the exec.
+            Err(Errno::ESRCH) => self.signal(signal),
+            result => result,
         }
-        // Between fork and setsid the group does not exist. The child has blocked signals, so
-        // this one stays pending until the exec.
-        self.signal(signal)
     }
 
     /// Whether this process is the child, and was not reaped before.
@@ -184,7 +179,7 @@ impl Processes {
         if summary.any {
             // Nothing must be sent to the reused ID of a group that is gone.
             for child in self.helpers.iter_mut().flatten().chain([&mut self.command]) {
-                let _ = child.group_exists();
+                let _ = child.check_group();
             }
         }
         summary
@@ -195,8 +190,8 @@ impl Processes {
     /// proof only if a second look, with a reap in between, has the same result, and
     /// if [`proc_lists_all`]: a member can fork and exit while /proc is read.
     pub fn remaining(&mut self, sent: Option<SignalSet>) -> Remaining {
-        let has_members = match self.command.group_exists() {
-            Ok(false) => return Remaining::Gone,
+        let has_members = match self.command.check_group() {
+            Err(Errno::ESRCH) => return Remaining::Gone,
             Err(Errno::EPERM) => return Remaining::Forbidden,
             answer => answer.is_ok(),
         };
@@ -397,14 +392,14 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
     // The Groups line before the masks can be longer than any buffer. `line` holds the
     // first eight bytes of a line, and `mask` what follows, as a hexadecimal number.
     let (mut line, mut mask) = (0_u64, 0_u64);
-    let [mut blocked, mut ignored, mut caught] = [None; 3];
+    // Without its line a set is such that no signal counts as ignored.
+    let [mut blocked, mut ignored, mut caught] = [SignalSet::ALL, SignalSet::EMPTY, SignalSet::ALL];
     let read = sys::for_each_byte(path, &mut |byte| match byte {
         b'\n' => {
-            let set = Some(SignalSet(mask));
             match &line.to_be_bytes() {
-                b"SigBlk:\t" => blocked = set,
-                b"SigIgn:\t" => ignored = set,
-                b"SigCgt:\t" => caught = set,
+                b"SigBlk:\t" => blocked = SignalSet(mask),
+                b"SigIgn:\t" => ignored = SignalSet(mask),
+                b"SigCgt:\t" => caught = SignalSet(mask),
                 _ => {}
             }
             (line, mask) = (0, 0);
@@ -412,14 +407,11 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
         _ if line >> 56 == 0 => line = line << 8 | u64::from(byte),
         _ => mask = mask << 4 | u64::from(char::from(byte).to_digit(16).unwrap_or_default()),
     });
-    let (Ok(()), Some(blocked), Some(ignored), Some(caught)) = (read, blocked, ignored, caught)
-    else {
-        return false;
-    };
-    signals.iter().all(|signal| {
+    let is_ignored = |signal: Signal| {
         let by_default = signal.is_ignored_by_default() && !caught.contains(signal);
         !blocked.contains(signal) && (ignored.contains(signal) || by_default)
-    })
+    };
+    read.is_ok() && signals.iter().all(is_ignored)
 }
 
 /// Whether /proc lists every process of the PID namespace: no mount option hides any.
@@ -559,9 +551,9 @@ mod tests {
     fn a_group_that_does_not_exist_yet_is_not_gone() {
         // Between fork and setsid.
         let mut child = Child::new(NO_PROCESS);
-        assert_eq!(child.group_exists(), Ok(true));
+        assert_eq!(child.group(), Some(NO_PROCESS));
         child.reaped = true;
-        assert_eq!(child.group_exists(), Ok(false));
+        assert_eq!(child.group(), None);
     }
 
     #[test]
@@ -574,7 +566,7 @@ mod tests {
         // While it runs, it is signalled instead of a group that does not exist.
         let mut starting = Child::new(NO_PROCESS);
         assert_eq!(starting.signal_group(Signal::CONT), Err(Errno::ESRCH));
-        assert_eq!(starting.group_exists(), Ok(true), "the group may still be created");
+        assert_eq!(starting.group(), Some(NO_PROCESS), "the group may still be created");
         let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(cat.id()).unwrap());
         let mut child = Child::new(pid);
