@@ -43,11 +43,6 @@ pub struct Inheritance {
     pub reporter: Reporter,
 }
 
-/// Whether a program's name has a blank in it, as an unsplit command line has.
-fn is_one_string(program: &CStr) -> bool {
-    program.to_bytes().contains(&b' ')
-}
-
 /// The value of `NAME=VALUE`, if the name is this one.
 fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
     word.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
@@ -61,10 +56,9 @@ fn variable(name: &[u8], pid: Pid) -> &'static CStr {
 
 /// The paths that a program's name can stand for, in the order of execvp(3).
 fn candidates(
-    program: &'static CStr,
+    program: &'static [u8],
     environment: &Words,
 ) -> impl Iterator<Item = &'static CStr> + use<> {
-    let program = program.to_bytes();
     let path: &[u8] = if program.contains(&b'/') || program.is_empty() {
         // One empty directory: the name is the path.
         b""
@@ -90,24 +84,21 @@ fn is_executable(path: &CStr) -> bool {
 }
 
 /// Checks that a drain or stop command's program exists: a missing one must not be noticed
-/// only in the middle of a stop.
-///
-/// # Errors
-///
-/// A usage error that names the program.
+/// only in the middle of a stop. The error names it.
 pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
     let (program, right): (_, &[u8]) = match named.value {
         Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
-        Cmd::Exec([program, ..]) if is_one_string(program) => (program, ONE_STRING),
+        Cmd::Exec([program, ..]) if program.to_bytes().contains(&b' ') => (program, ONE_STRING),
         Cmd::Exec(words) => (words[0], b"try the path of a program in the image"),
     };
+    let program = program.to_bytes();
     if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
     Err(Error::new(&[
         named.asked_by,
         b": '",
-        program.to_bytes(),
+        program,
         b"' is missing, not a regular file or not executable (",
         right,
         b")",
@@ -131,10 +122,6 @@ pub struct Command {
 ///
 /// On a terminal, a new session would make the kernel send HUP to the helpers that an
 /// entrypoint started before, and to all that COMMAND leaves running.
-///
-/// # Errors
-///
-/// Of fork(2).
 pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = terminal::foreground_group(sys::STDIN);
@@ -205,9 +192,8 @@ pub(crate) fn start_helper(
     // drain-init itself is in /.
     let directory = given.directory.unwrap_or_default();
     if let Err(error) = unistd::chdir(directory) {
-        given
-            .reporter
-            .say(Level::Notice, &|line| wording::cannot_enter(line, directory.to_bytes(), error));
+        let directory = directory.to_bytes();
+        given.reporter.say(Level::Notice, &|line| wording::cannot_enter(line, directory, error));
     }
 
     let none = &mut core::iter::empty();
@@ -227,15 +213,13 @@ pub(crate) fn start_helper(
 /// and Docker use.
 fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
     sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
-    let program = argv.iter().next().unwrap_or_default();
+    let program = argv.iter().next().unwrap_or_default().to_bytes();
     let failure = search_and_exec(program, argv, environment);
     // If stderr has no reader, PIPE must not end the child before it exits with its
     // status.
     sys::set_signal_mask(SignalSet::ALL);
-    let hint = if is_one_string(program) { ONE_STRING } else { b"" };
-    given
-        .reporter
-        .say(Level::Error, &|line| wording::cannot_run(line, program.to_bytes(), failure, hint));
+    let hint = if program.contains(&b' ') { ONE_STRING } else { b"" };
+    given.reporter.say(Level::Error, &|line| wording::cannot_run(line, program, failure, hint));
     sys::exit(match failure {
         Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
         _ => 126,
@@ -243,8 +227,8 @@ fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
 }
 
 /// Executes a program as glibc's execvp(3) does. Returns only if that fails.
-fn search_and_exec(program: &'static CStr, argv: &Words, environment: &Words) -> Failure {
-    let searches = !program.to_bytes().contains(&b'/');
+fn search_and_exec(program: &'static [u8], argv: &Words, environment: &Words) -> Failure {
+    let searches = !program.contains(&b'/');
     let mut met = Failure::Error(Errno::ENOENT);
     for path in candidates(program, environment) {
         let failure = exec_or_run_script(path, argv, environment);
