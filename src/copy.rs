@@ -5,7 +5,7 @@ use core::ffi::CStr;
 
 use nix::errno::Errno;
 use nix::fcntl::{self, AT_FDCWD};
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::{self, Mode, SFlag};
 use nix::unistd;
 
 use crate::report::{Level, Reporter};
@@ -47,7 +47,7 @@ fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
         Ok(())
     })
     .and_then(|()| {
-        sys::set_mode(&file, 0o755)?;
+        stat::fchmod(&file, Mode::from_bits_truncate(0o755))?;
         unistd::fsync(&file)?;
         fcntl::renameat(AT_FDCWD, temporary, AT_FDCWD, target)
     });

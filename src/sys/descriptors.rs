@@ -31,18 +31,15 @@ const fn standard(descriptor: c_int) -> BorrowedFd<'static> {
 pub fn close_from(first: c_int) {
     // SAFETY: takes three numbers. Nothing here keeps a descriptor from `first` on.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) };
-    if answer != 0 && !close_listed(first) {
+    let are_closed = answer == 0
+        || for_each_number(c"/proc/self/fd", &mut |directory, descriptor| {
+            if descriptor >= first && descriptor != directory {
+                close(descriptor);
+            }
+        });
+    if !are_closed {
         (first..65_536).for_each(close);
     }
-}
-
-/// Closes what /proc/self/fd lists from `first` on. Returns false if it cannot be read.
-fn close_listed(first: c_int) -> bool {
-    for_each_number(c"/proc/self/fd", &mut |directory, descriptor| {
-        if descriptor >= first && descriptor != directory {
-            close(descriptor);
-        }
-    })
 }
 
 /// Calls `act` with the descriptor of a directory and each number that is a name in
@@ -87,13 +84,6 @@ fn open(path: &CStr, flags: OFlag) -> nix::Result<OwnedFd> {
 /// nothing. See open(2).
 pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
-}
-
-/// Sets a file's mode, whatever the umask. See fchmod(2); musl's own also has 80 bytes of code
-/// for kernels before 3.6.
-pub fn set_mode(file: &OwnedFd, mode: libc::mode_t) -> nix::Result<()> {
-    // SAFETY: two numbers.
-    Errno::result(unsafe { libc::syscall(libc::SYS_fchmod, file.as_raw_fd(), mode) }).map(drop)
 }
 
 /// Reads the beginning of a file, as much as the buffer holds, in one call.

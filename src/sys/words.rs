@@ -15,7 +15,7 @@ pub struct Words {
 }
 
 impl Words {
-    /// Takes over the array that the kernel laid out for main or the environment.
+    /// Takes over an array that main was called with.
     ///
     /// # Safety
     ///
@@ -93,20 +93,6 @@ pub fn directory(path: &CStr) -> &[u8] {
     let path = path.to_bytes();
     let behind = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
     &path[..behind]
-}
-
-/// The environment that the process was started with, its array taken over.
-///
-/// # Safety
-///
-/// To be called once, while there is one thread; nothing reads or changes the
-/// environment through the C library afterwards.
-pub unsafe fn take_environment() -> Words {
-    unsafe extern "C" {
-        static mut environ: *mut *const c_char;
-    }
-    // SAFETY: environ(7) is NULL or such an array, and the caller leaves it to us.
-    unsafe { Words::from_raw(environ) }
 }
 
 macro_rules! errors {
