@@ -31,16 +31,10 @@ struct KernelTimespec {
 /// Sets the signal mask, all 64 signals of it. See sigprocmask(2), which musl
 /// and glibc do not let touch signals 32 to 34.
 pub fn set_signal_mask(mask: SignalSet) {
-    let before = ptr::null::<SignalSet>();
+    let none = ptr::null::<SignalSet>();
     // SAFETY: the kernel reads SET_SIZE bytes from `mask`. It cannot fail with these arguments.
     unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            before,
-            SET_SIZE,
-        )
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, none, SET_SIZE)
     };
 }
 
