@@ -19,7 +19,9 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let is_directory = spawn::file_type(path) == Some(SFlag::S_IFDIR);
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };
     let target = sys::word(&[path.to_bytes(), name]);
-    let Err(error) = copy(target, sys::random()) else { return 0 };
+    #[allow(clippy::cast_possible_truncation)]
+    let number = sys::now().as_nanos() as u32;
+    let Err(error) = copy(target, number) else { return 0 };
     reporter
         .say(Level::Error, &|line| wording::cannot_make(line, wording::CANNOT_COPY, target, error));
     1

@@ -13,7 +13,7 @@ use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
 use crate::status::Status;
-use crate::sys::{self, JobChange};
+use crate::sys::{self, Change};
 use crate::terminal;
 use crate::time::Duration;
 use crate::wording;
@@ -146,14 +146,14 @@ impl Init<'_> {
         }
         let now = sys::now();
         match summary.job {
-            Some(JobChange::Suspended(signal)) => {
+            Some(Change::Suspended(signal)) => {
                 // After its end there is nothing to continue.
                 let runs = summary.command.is_none();
                 let continuer = runs.then(|| terminal::continuer(signal)).flatten();
                 self.feed(Event::Suspended { signal, continuer }, now);
             }
-            Some(JobChange::Continued) => self.feed(Event::CommandContinued, now),
-            None => {}
+            Some(Change::Continued) => self.feed(Event::CommandContinued, now),
+            _ => {}
         }
         if let Some(status) = summary.command {
             let group_remains = self.executor.processes.command.group().is_some();

@@ -9,7 +9,7 @@ use nix::unistd::{self, Pid};
 use crate::drain::SignalForRemaining;
 use crate::signal::{Signal, SignalSet};
 use crate::status::Status;
-use crate::sys::{self, JobChange, WaitOutcome};
+use crate::sys::{self, Change};
 use crate::text;
 
 /// The target of a signal: a process, or the process group with this ID.
@@ -97,7 +97,7 @@ impl Child {
 #[derive(Default)]
 pub struct ReapSummary {
     /// How COMMAND was last suspended or continued.
-    pub job: Option<JobChange>,
+    pub job: Option<Change>,
     /// After COMMAND's exit, the signal that has suspended another member of its group.
     pub member_suspended: Option<Signal>,
     /// How COMMAND has exited, if it has.
@@ -145,7 +145,7 @@ impl Processes {
         let mut summary = ReapSummary::default();
         loop {
             match sys::wait_for_child() {
-                WaitOutcome::Exited(pid, status) => {
+                Ok(Some((pid, Change::Exited(status)))) => {
                     summary.any = true;
                     self.signalled.forget(pid);
                     let is_it = |child: &mut Option<Child>| {
@@ -159,16 +159,15 @@ impl Processes {
                         on_orphan(pid, status);
                     }
                 }
-                WaitOutcome::Job(pid, change) if self.command.is(pid) => summary.job = Some(change),
-                WaitOutcome::Job(pid, JobChange::Suspended(signal)) => {
+                Ok(Some((pid, change))) if self.command.is(pid) => summary.job = Some(change),
+                Ok(Some((pid, Change::Suspended(signal)))) => {
                     if unistd::getpgid(Some(pid)) == Ok(self.command.pid) {
                         summary.member_suspended = Some(signal);
                     }
                 }
-                WaitOutcome::Job(_, JobChange::Continued) => {}
-                WaitOutcome::NoneYet => break,
-                WaitOutcome::NoChildren => {
-                    summary.no_children = true;
+                Ok(Some((_, Change::Continued))) => {}
+                answer => {
+                    summary.no_children = answer.is_err();
                     break;
                 }
             }

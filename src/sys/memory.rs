@@ -1,4 +1,4 @@
-//! Memory that is needed only if it is used, and random numbers. See mmap(2), getrandom(2).
+//! Memory that is needed only if it is used. See mmap(2).
 
 use core::ptr;
 
@@ -14,13 +14,4 @@ pub fn map_zeros(count: usize) -> Option<&'static mut [u64]> {
     // reference and is never unmapped.
     (start != libc::MAP_FAILED)
         .then(|| unsafe { core::slice::from_raw_parts_mut(start.cast(), count) })
-}
-
-/// A random number; without getrandom(2) at least another one each time.
-#[allow(clippy::cast_possible_truncation)]
-pub fn random() -> u32 {
-    let mut number = 0_u32;
-    // SAFETY: the kernel writes four bytes, or fails.
-    unsafe { libc::syscall(libc::SYS_getrandom, &raw mut number, 4, 0) };
-    number ^ super::now().as_nanos() as u32
 }

@@ -9,50 +9,37 @@ use super::words::{Words, word};
 use crate::signal::Signal;
 use crate::status::Status;
 
-/// What [`wait_for_child`] found.
-#[derive(Debug, PartialEq, Eq)]
-pub enum WaitOutcome {
-    /// This child had exited, and was reaped.
-    Exited(Pid, Status),
-    /// This child was suspended or continued.
-    Job(Pid, JobChange),
-    /// There are children, and none has exited.
-    NoneYet,
-    /// No child remains.
-    NoChildren,
-}
-
-/// A change that job control makes.
+/// What has happened to a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum JobChange {
+pub enum Change {
+    Exited(Status),
     Suspended(Signal),
     Continued,
 }
 
 /// Reaps one child that has exited, of any kind (`__WALL`), or reports one that was
-/// suspended or continued. A child that asked to be traced is released first. See
-/// waitpid(2).
-pub fn wait_for_child() -> WaitOutcome {
+/// suspended or continued; `None` if no child was. A child that asked to be traced is
+/// released first. See waitpid(2): ECHILD if no child remains.
+pub fn wait_for_child() -> nix::Result<Option<(Pid, Change)>> {
     const OPTIONS: c_int = libc::WNOHANG | libc::__WALL | libc::WUNTRACED | libc::WCONTINUED;
     let mut status: c_int = 0;
     loop {
         // SAFETY: the kernel writes one int to `status`.
         let pid = match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, OPTIONS) }) {
             Err(Errno::EINTR) => continue,
-            Err(_) => return WaitOutcome::NoChildren,
-            Ok(0) => return WaitOutcome::NoneYet,
-            Ok(pid) => Pid::from_raw(pid),
+            Ok(0) => return Ok(None),
+            pid => Pid::from_raw(pid?),
         };
         if libc::WIFCONTINUED(status) {
-            return WaitOutcome::Job(pid, JobChange::Continued);
+            return Ok(Some((pid, Change::Continued)));
         }
         if !libc::WIFSTOPPED(status) {
-            return WaitOutcome::Exited(pid, decode(status));
+            return Ok(Some((pid, Change::Exited(decode(status)))));
         }
         let signal = Signal::new(libc::WSTOPSIG(status) & 0x7f).unwrap_or(Signal::STOP);
         if !stop_tracing(pid, signal) {
-            return WaitOutcome::Job(pid, JobChange::Suspended(signal));
+            return Ok(Some((pid, Change::Suspended(signal))));
         }
     }
 }
