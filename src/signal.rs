@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_set_has_the_kernels_layout() {
-        let set = SignalSet::of(&[Signal::HUP, Signal::new(64).unwrap()]);
+        let set = SignalSet::of(&[Signal::HUP, Signal::new(64).unwrap(), Signal::HUP]);
         assert_eq!(set.0, 1 | 1 << 63);
         assert!(set.contains(Signal::HUP));
         assert!(!set.contains(Signal::INT));
