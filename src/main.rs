@@ -33,15 +33,11 @@ static ARENA: Arena = Arena::new();
 
 /// Called by the C library's start-up code.
 #[unsafe(no_mangle)]
-extern "C" fn main(
-    _argc: c_int,
-    argv: *mut *const c_char,
-    environment: *mut *const c_char,
-) -> c_int {
+extern "C" fn main(_argc: c_int, argv: *mut *const c_char, envp: *mut *const c_char) -> c_int {
     // First, so that no signal is lost: from here on each stays pending until the loop.
     sys::set_signal_mask(SignalSet::ALL);
     // SAFETY: the C library hands both over, and nothing here uses its getenv.
-    let (argv, environment) = unsafe { (Words::from_raw(argv), Words::from_raw(environment)) };
+    let (argv, environment) = unsafe { (Words::from_raw(argv), Words::from_raw(envp)) };
     // SAFETY: nothing here starts another.
     let one_thread = unsafe { OneThread::promised() };
     let called = argv.iter().next().unwrap_or_default().to_bytes();
