@@ -13,11 +13,10 @@ pub use variables::{SIGNAL_VARIABLE, Variables};
 
 use core::ffi::CStr;
 
-use crate::drain::Plan;
+use crate::drain::{Plan, WaitAll};
 use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
 use exec_form::Cmd;
-use settings::Settings;
 
 /// What the command line and the environment ask for. Like everything that is parsed, it is
 /// leaked: the program's allocator frees nothing, and code that frees would only be in the way.
@@ -61,6 +60,29 @@ pub struct Config {
     pub command: usize,
 }
 
+impl Config {
+    /// Sets what follows from the options and variables.
+    fn complete(&mut self, is_pid_1: bool) {
+        let plan = &mut self.plan;
+        // A stop signal that is rewritten is not sent; the drain signal is not rewritten. The
+        // default stop signal is not named.
+        let is_sent = |signal: &Signal| plan.rewrites.apply(*signal) == Some(*signal);
+        let stop_signals = plan.stop_signals.iter().filter(is_sent);
+        for signal in plan.rewrites.replacements().chain(stop_signals).chain(plan.drain_signal) {
+            self.named_signals.insert(signal);
+        }
+        plan.drain_file = self.drain_file.is_some();
+        plan.drain_cmd = self.drain_cmd.is_some();
+        plan.stop_cmd = self.stop_cmd.is_some();
+        if plan.stop_signals == SignalSet::EMPTY {
+            plan.stop_signals.insert(Signal::TERM);
+        }
+        if is_pid_1 {
+            plan.wait_all = plan.wait_all.map(|_| WaitAll::Namespace);
+        }
+    }
+}
+
 /// A value, and what asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named<T> {
@@ -101,12 +123,15 @@ pub fn parse<'a>(
     variables: &Variables,
     is_pid_1: bool,
 ) -> Result<Request, Error> {
-    let mut settings = Settings::new();
-    if let Some(request) = command_line::read(args, &mut settings)? {
+    let config = Box::leak(Box::<Config>::default());
+    config.plan.group = true;
+    let variables_are_right = variables.read(config);
+    if let Some(request) = command_line::read(args, config)? {
         return Ok(request);
     }
-    variables.read(&mut settings)?;
-    Ok(Request::Run(settings.complete(is_pid_1)))
+    variables_are_right?;
+    config.complete(is_pid_1);
+    Ok(Request::Run(config))
 }
 
 #[cfg(test)]

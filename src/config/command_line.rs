@@ -8,42 +8,38 @@ use lexopt::{Arg, Parser};
 
 use super::options::{Entry, Opt, Source, Takes, unknown};
 use super::settings::Settings;
-use super::{Error, Request};
+use super::{Config, Error, Request};
 use crate::{sys, text};
 
-/// Reads the options into `settings`, up to COMMAND, or to an option that is a request of its
+/// Reads the options into `config`, up to COMMAND, or to an option that is a request of its
 /// own.
 pub(super) fn read<'a>(
     args: impl Iterator<Item = &'a [u8]>,
-    settings: &mut Settings,
+    config: &mut Config,
 ) -> Result<Option<Request>, Error> {
+    let mut settings = Settings::new(config, Source::Option);
     let mut args = args.enumerate();
     // The program's name.
     args.next();
-    let mut ended = false;
-    while let Some((place, word)) = args.next() {
-        match word {
-            b"--" if !ended => ended = true,
-            [b'-', _, ..] if !ended => {
+    let command = loop {
+        match args.next() {
+            Some((_, b"--")) => break args.next(),
+            Some((place, word @ [b'-', _, ..])) => {
                 let mut next = || args.next().map(|(_, word)| word);
-                if let Some(request) = read_word(word, &mut next, settings)? {
-                    // It is all that the command line may ask for.
-                    let is_alone = place == 1 && args.next().is_none();
-                    if matches!(request, Request::CopyTo(_)) && !is_alone {
-                        let wrong = b"--copy-to works without COMMAND and other options";
-                        return Err(Error::new(&[wrong]));
-                    }
-                    return Ok(Some(request));
+                let Some(request) = read_word(word, &mut next, &mut settings)? else { continue };
+                let is_alone = place == 1 && args.next().is_none();
+                if matches!(request, Request::CopyTo(_)) && !is_alone {
+                    let wrong = b"--copy-to works without COMMAND and other options";
+                    return Err(Error::new(&[wrong]));
                 }
+                return Ok(Some(request));
             }
-            _ => {
-                settings.config.command = place;
-                return Ok(None);
-            }
+            command => break command,
         }
-    }
+    };
     let usage = b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)";
-    Err(Error::new(&[usage]))
+    config.command = command.ok_or_else(|| Error::new(&[usage]))?.0;
+    Ok(None)
 }
 
 /// Reads one word of options. `next` is the word that follows, if the last of them takes it
@@ -76,7 +72,7 @@ fn read_word<'a>(
             if is_long || takes != Takes::Nothing { attached(&mut parser) } else { None };
         let value = match (takes, attached) {
             (Takes::Nothing, Some(value)) => return Err(takes_no_value(name(), value)),
-            (Takes::Nothing, None) => b"",
+            (Takes::Nothing, None) => b"on",
             (_, attached) => attached.or_else(&mut *next).ok_or_else(|| {
                 Error::new(&[name(), b" needs a value: ", takes.example().as_bytes()])
             })?,
@@ -85,7 +81,7 @@ fn read_word<'a>(
             Opt::Help => return Ok(Some(Request::Help)),
             Opt::Version => return Ok(Some(Request::Version)),
             Opt::CopyTo => return Ok(Some(Request::CopyTo(sys::word(&[value])))),
-            _ => settings.apply(entry, value, Source::Option)?,
+            _ => settings.apply(entry, value)?,
         }
     }
     Ok(None)

@@ -134,16 +134,6 @@ options! {
 }
 
 impl Opt {
-    /// A bit for what the option sets. An option and its opposite set the same.
-    pub(super) const fn subject(self) -> u32 {
-        let opt = match self {
-            Self::Group => Self::SingleChild,
-            Self::Quiet => Self::Verbose,
-            opt => opt,
-        };
-        1 << opt as u32
-    }
-
     /// Whether it may be abbreviated, as with `getopt_long(3)`: dumb-init's own.
     const fn is_abbreviable(self) -> bool {
         matches!(
