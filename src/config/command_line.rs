@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::{Arg, Parser};
 
-use super::options::{Entry, Opt, Source, Takes, unknown};
+use super::options::{Entry, Opt, Source, unknown};
 use super::settings::Settings;
 use super::{Config, Error, Request};
 use crate::{sys, text};
@@ -65,16 +65,15 @@ fn read_word<'a>(
             // The word begins with a dash.
             Arg::Value(_) => break,
         };
-        let takes = entry.takes;
         let name = || entry.name(Source::Option);
+        let takes_none = entry.value.is_empty();
         // A letter after a short option without a value is another one.
-        let attached =
-            if is_long || takes != Takes::Nothing { attached(&mut parser) } else { None };
-        let value = match (takes, attached) {
-            (Takes::Nothing, Some(value)) => return Err(takes_no_value(name(), value)),
-            (Takes::Nothing, None) => b"on",
-            (_, attached) => attached.or_else(&mut *next).ok_or_else(|| {
-                Error::new(&[name(), b" needs a value: ", takes.example().as_bytes()])
+        let attached = if is_long || !takes_none { attached(&mut parser) } else { None };
+        let value = match attached {
+            Some(value) if takes_none => return Err(takes_no_value(name(), value)),
+            None if takes_none => b"on",
+            attached => attached.or_else(&mut *next).ok_or_else(|| {
+                Error::new(&[name(), b" needs a value: ", entry.value.as_bytes()])
             })?,
         };
         match entry.opt {

@@ -1,10 +1,12 @@
 //! What the variables and the options set.
 
-use super::options::{Entry, Opt, Source, Takes};
-use super::{Config, Error, Named, Wrong, exec_form, values};
+use super::exec_form::{self, CARRIAGE_RETURN};
+use super::options::{Entry, Opt, Source};
+use super::{Config, Error, Named, Wrong, values};
 use crate::drain::WaitAll;
 use crate::report::Level;
-use crate::signal::{Rewrites, Signal, SignalSet};
+use crate::signal::{Rewrites, SignalSet};
+use crate::sys;
 use crate::time::Duration;
 
 /// Sets what one source asks for. It overrides what an earlier source has set.
@@ -31,7 +33,7 @@ impl<'a> Settings<'a> {
     }
 
     fn set(&mut self, entry: &Entry, value: &[u8]) -> Result<(), Wrong> {
-        if entry.takes == Takes::Nothing && !values::switch(value)? {
+        if entry.value.is_empty() && !values::switch(value)? {
             return Ok(());
         }
         let is_first = !self.has(entry.opt);
@@ -44,7 +46,11 @@ impl<'a> Settings<'a> {
         let duration =
             || values::duration(value).map(|it| Some(it).filter(|it| *it != Duration::ZERO));
         let plan = &mut config.plan;
+        let is_dos = value.ends_with(b"\r");
         match entry.opt {
+            Opt::DrainFile if is_dos => return Err(CARRIAGE_RETURN),
+            // An option accepts it, as dumb-init does.
+            Opt::Rewrite if is_dos && *source == Source::Variable => return Err(CARRIAGE_RETURN),
             // A list is added to one of the same source only.
             Opt::StopSignal if is_first => plan.stop_signals = SignalSet::EMPTY,
             Opt::Rewrite if is_first => plan.rewrites = Rewrites::default(),
@@ -57,7 +63,7 @@ impl<'a> Settings<'a> {
             Opt::DrainSignal => plan.drain_signal = Some(values::signal(value)?),
             Opt::Pdeathsig => config.pdeathsig = Some(values::signal(value)?),
             Opt::DrainFile => {
-                config.drain_file = Some(Named { value: values::path(value)?, asked_by: named() });
+                config.drain_file = Some(Named { value: sys::word(&[value]), asked_by: named() });
             }
             Opt::DrainCmd => config.drain_cmd = cmd()?,
             Opt::StopCmd => config.stop_cmd = cmd()?,

@@ -1,12 +1,8 @@
 //! The values that options and variables take. See `signal.rs` for S:R and `exec_form.rs`
 //! for CMD.
 
-use core::ffi::CStr;
-
 use super::Wrong;
-use super::exec_form::CARRIAGE_RETURN;
 use crate::signal::{Rewrites, Signal};
-use crate::sys;
 use crate::text;
 use crate::time::Duration;
 
@@ -38,11 +34,6 @@ pub(super) fn stop_signal(value: &[u8]) -> Result<Signal, Wrong> {
         }
         signal => Ok(signal),
     }
-}
-
-/// Reads a path. An env file with DOS line ends leaves a carriage return there.
-pub(super) fn path(value: &[u8]) -> Result<&'static CStr, Wrong> {
-    if value.ends_with(b"\r") { Err(CARRIAGE_RETURN) } else { Ok(sys::word(&[value])) }
 }
 
 /// Reads S:R into `rewrites`.

@@ -1,6 +1,5 @@
 //! The variables: which of the environment's are drain-init's own, and what they set.
 
-use super::exec_form::CARRIAGE_RETURN;
 use super::options::{Entry, OPTIONS, Opt, PREFIX, Source, unknown};
 use super::settings::Settings;
 use super::{Config, Error, values};
@@ -62,21 +61,16 @@ impl<'a> Variables<'a> {
         }
         let mut settings = Settings::new(config, Source::Variable);
         for &(entry, value) in self.own.iter().filter(|(_, value)| !value.is_empty()) {
-            if !entry.takes.repeats() {
+            if !entry.repeats() {
                 settings.apply(entry, value)?;
                 continue;
             }
             for element in text::split(value, b',').map(values::trim_blanks) {
-                let (named, wrong) = match element {
-                    [] => (value, ["has an empty element", "remove the extra comma"]),
-                    // S:R itself accepts it, as dumb-init does.
-                    [.., b'\r'] => (element, CARRIAGE_RETURN),
-                    _ => {
-                        settings.apply(entry, element)?;
-                        continue;
-                    }
-                };
-                return Err(entry.refuse(Source::Variable, named, wrong));
+                if element.is_empty() {
+                    let wrong = ["has an empty element", "remove the extra comma"];
+                    return Err(entry.refuse(Source::Variable, value, wrong));
+                }
+                settings.apply(entry, element)?;
             }
         }
         // On the command line the last one wins. Variables have no order.
