@@ -60,7 +60,7 @@ fn read_word<'a>(
             }
             Arg::Long(name) => {
                 let name = name.as_bytes();
-                Entry::by_long(name).ok_or_else(|| unknown_option(b"--", name))?
+                Entry::by_long(name).ok_or_else(|| unknown(Source::Option, b"--", name))?
             }
             // The word begins with a dash.
             Arg::Value(_) => break,
@@ -68,8 +68,8 @@ fn read_word<'a>(
         let name = || entry.name(Source::Option);
         let takes_none = entry.value.is_empty();
         // A letter after a short option without a value is another one.
-        let attached = if is_long || !takes_none { attached(&mut parser) } else { None };
-        let value = match attached {
+        let attached = (is_long || !takes_none).then(|| parser.optional_value()).flatten();
+        let value = match attached.map(|value| &*value.into_vec().leak()) {
             Some(value) if takes_none => return Err(takes_no_value(name(), value)),
             None if takes_none => b"on",
             attached => attached.or_else(&mut *next).ok_or_else(|| {
@@ -86,23 +86,14 @@ fn read_word<'a>(
     Ok(None)
 }
 
-/// The value that is attached to the last option.
-fn attached(parser: &mut Parser) -> Option<&'static [u8]> {
-    parser.optional_value().map(|value| &*value.into_vec().leak())
-}
-
 /// The error about a letter that is not an option, or a whole name after one dash.
 fn unknown_short(word: &[u8], letter: char) -> Error {
     let name = text::split(&word[1..], b'=').next().unwrap_or_default();
     // Shorter ones are rather a cluster.
     if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
-        return unknown_option(b"-", name);
+        return unknown(Source::Option, b"-", name);
     }
-    unknown_option(b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
-}
-
-fn unknown_option(dashes: &[u8], name: &[u8]) -> Error {
-    unknown(Source::Option, &[dashes, name].concat(), name)
+    unknown(Source::Option, b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
 }
 
 fn takes_no_value(option: &[u8], value: &[u8]) -> Error {

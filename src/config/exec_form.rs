@@ -77,11 +77,9 @@ impl Reader<'_> {
     /// Whether `byte` is next after white space. If so, it is taken.
     fn takes(&mut self, byte: u8) -> bool {
         self.skip_white();
-        let found = self.rest.first() == Some(&byte);
-        if found {
-            self.next();
-        }
-        found
+        let Some(rest) = self.rest.strip_prefix(&[byte]) else { return false };
+        self.rest = rest;
+        true
     }
 
     /// An array of strings, with nothing after it.
@@ -114,29 +112,30 @@ impl Reader<'_> {
         loop {
             match self.next().ok_or("has a string that does not end")? {
                 b'"' => break,
-                b'\\' => self.escape(&mut text).ok_or("has an invalid escape in a string")?,
+                b'\\' => {
+                    let character = self.escape().ok_or("has an invalid escape in a string")?;
+                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 0..=0x1f => return Err("has a control character in a string"),
                 byte => text.push(byte),
             }
         }
-        if core::str::from_utf8(&text).is_err() {
-            return Err("is not UTF-8, as JSON must be");
+        match core::str::from_utf8(&text) {
+            Err(_) => Err("is not UTF-8, as JSON must be"),
+            Ok(_) if text.contains(&0) => Err("has a NUL in a string"),
+            Ok(_) => Ok(sys::word(&[&text])),
         }
-        if text.contains(&0) {
-            return Err("has a NUL in a string");
-        }
-        Ok(sys::word(&[&text]))
     }
 
     /// An escape after its backslash.
-    fn escape(&mut self, text: &mut Vec<u8>) -> Option<()> {
-        text.push(match self.next()? {
-            byte @ (b'"' | b'\\' | b'/') => byte,
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
+    fn escape(&mut self) -> Option<char> {
+        Some(match self.next()? {
+            byte @ (b'"' | b'\\' | b'/') => byte.into(),
+            b'b' => '\x08',
+            b'f' => '\x0c',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
             b'u' => {
                 let mut code = self.hex4()?;
                 if let 0xd800..=0xdbff = code {
@@ -145,21 +144,14 @@ impl Reader<'_> {
                     code = 0x1_0000 + ((code - 0xd800) << 10) + low;
                 }
                 // A low surrogate alone is not a character.
-                let character = char::from_u32(code)?;
-                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                return Some(());
+                char::from_u32(code)?
             }
             _ => return None,
-        });
-        Some(())
+        })
     }
 
     fn hex4(&mut self) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..4 {
-            value = value << 4 | char::from(self.next()?).to_digit(16)?;
-        }
-        Some(value)
+        (0..4).try_fold(0, |value, _| Some(value << 4 | char::from(self.next()?).to_digit(16)?))
     }
 }
 

@@ -119,10 +119,9 @@ impl Entry {
 
     /// The option whose variable has that name after the prefix.
     pub(super) fn by_variable(suffix: &[u8]) -> Option<&'static Self> {
-        OPTIONS.iter().find(|entry| {
-            entry.has_variable()
-                && entry.long.iter().copied().map(in_variable).eq(suffix.iter().copied())
-        })
+        let is_it =
+            |entry: &&Self| entry.long.iter().copied().map(in_variable).eq(suffix.iter().copied());
+        OPTIONS.iter().find(is_it).filter(|entry| entry.has_variable())
     }
 
     /// Whether it may be abbreviated, as with `getopt_long(3)`: dumb-init's own.
@@ -141,17 +140,14 @@ impl Entry {
 
     /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.
     pub(super) fn name(&self, source: Source) -> &'static [u8] {
-        let long = self.long;
-        match source {
-            Source::Option => [b"--", long].concat().leak(),
-            Source::Variable => {
-                let mut name = [PREFIX, long].concat();
-                for byte in &mut name {
-                    *byte = in_variable(*byte);
-                }
-                name.leak()
-            }
+        let name = match source {
+            Source::Option => return [b"--", self.long].concat().leak(),
+            Source::Variable => [PREFIX, self.long].concat().leak(),
+        };
+        for byte in &mut *name {
+            *byte = in_variable(*byte);
         }
+        name
     }
 
     /// The error about a value: `--delay-term: '10x' is not a duration (try 10, …)`.
@@ -181,18 +177,20 @@ impl Entry {
     }
 }
 
-/// The error about an unknown option or variable: its name, and the part of it to compare
-/// with the names of the options.
-pub(super) fn unknown(source: Source, name: &[u8], part: &[u8]) -> Error {
-    let (what, otherwise): (&[u8], &[u8]) = match source {
+/// The error about an unknown option or variable: its prefix and its name.
+pub(super) fn unknown(source: Source, prefix: &[u8], name: &[u8]) -> Error {
+    let (what, right): (&[u8], &[u8]) = match source {
         Source::Option => {
             (b"unknown option '", b"see --help, and put -- before a COMMAND that begins with -")
         }
         Source::Variable => (b"ignoring unknown variable '", b"see --help"),
     };
-    match Entry::nearest(part, source) {
-        Some(meant) => Error::new(&[what, name, b"' (did you mean ", meant.name(source), b"?)"]),
-        None => Error::new(&[what, name, b"' (", otherwise, b")"]),
+    match Entry::nearest(name, source) {
+        Some(meant) => {
+            let meant = meant.name(source);
+            Error::new(&[what, prefix, name, b"' (did you mean ", meant, b"?)"])
+        }
+        None => Error::new(&[what, prefix, name, b"' (", right, b")"]),
     }
 }
 

@@ -67,40 +67,35 @@ pub(super) fn duration(text: &[u8]) -> Result<Duration, Wrong> {
 /// Adds up one or more pairs of a decimal number and a unit (`ms`, `s`, `m`, `h`), or reads
 /// a single number of seconds. Far too much counts as centuries.
 fn sum(mut text: &[u8]) -> Option<Duration> {
-    const NANOS_PER_MILLI: u64 = 1_000_000;
-    const NANOS_PER_SECOND: u64 = 1_000 * NANOS_PER_MILLI;
+    const MILLI: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MILLI;
     let mut total = Duration::ZERO;
-    let mut first = true;
-    while first || !text.is_empty() {
-        let whole = take_digits(&mut text)?;
-        let fraction = match text {
-            [b'.', rest @ ..] => {
-                text = rest;
-                take_digits(&mut text)?
-            }
-            _ => b"",
+    let mut is_first = true;
+    while is_first || !text.is_empty() {
+        let (whole, rest) = split_digits(text)?;
+        let (fraction, rest) = match rest {
+            [b'.', rest @ ..] => split_digits(rest)?,
+            _ => (&[][..], rest),
         };
-        let unit = match text {
-            [b'm', b's', rest @ ..] => (rest, NANOS_PER_MILLI),
-            [b's', rest @ ..] => (rest, NANOS_PER_SECOND),
-            [b'm', rest @ ..] => (rest, 60 * NANOS_PER_SECOND),
-            [b'h', rest @ ..] => (rest, 3_600 * NANOS_PER_SECOND),
-            [] if first => (text, NANOS_PER_SECOND),
+        let unit;
+        (unit, text) = match rest {
+            [b'm', b's', rest @ ..] => (MILLI, rest),
+            [b's', rest @ ..] => (SECOND, rest),
+            [b'm', rest @ ..] => (60 * SECOND, rest),
+            [b'h', rest @ ..] => (3_600 * SECOND, rest),
+            [] if is_first => (SECOND, rest),
             _ => return None,
         };
-        text = unit.0;
-        first = false;
-        total = total.saturating_add(scale(whole, fraction, unit.1));
+        is_first = false;
+        total = total.saturating_add(scale(whole, fraction, unit));
     }
     Some(total)
 }
 
-/// Takes the one or more digits at the beginning of `text`.
-fn take_digits<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Splits a text behind the one or more digits with which it begins.
+fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at(count);
-    *text = rest;
-    (count > 0).then_some(digits)
+    (count > 0).then(|| text.split_at(count))
 }
 
 /// `whole.fraction` times `unit` nanoseconds, or as many as 64 bits hold.

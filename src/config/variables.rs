@@ -51,7 +51,7 @@ impl<'a> Variables<'a> {
 
     /// A warning for each name that begins like drain-init's own and is not: a probable typo.
     pub fn warnings(&self) -> impl Iterator<Item = Error> {
-        self.unknown.iter().map(|name| unknown(Source::Variable, name, &name[PREFIX.len()..]))
+        self.unknown.iter().map(|name| unknown(Source::Variable, PREFIX, &name[PREFIX.len()..]))
     }
 
     /// Applies the variables that are set and not empty.
