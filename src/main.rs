@@ -14,16 +14,14 @@ use core::ffi::{CStr, c_char, c_int};
 use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request, Variables};
-use drain_init::copy;
-use drain_init::init;
-use drain_init::mark;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
 use drain_init::sys::{self, OneThread, Words};
-use drain_init::wording;
+use drain_init::{copy, init, mark, wording};
+use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::unistd::{self, Pid};
+use nix::unistd;
 
 /// The exit status after a usage error, or if COMMAND could not be forked.
 const FAILURE: u8 = 1;
@@ -40,11 +38,9 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
     let argv = unsafe { Words::from_raw(argv) };
     // SAFETY: there is one thread, and nothing here uses the C library's getenv.
     let environment = unsafe { sys::take_environment() };
-    // SAFETY: nothing here starts another.
-    let one_thread = unsafe { OneThread::promised() };
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
-    let status = run(argv, environment, one_thread, reporter).unwrap_or_else(|error| {
+    let status = run(argv, environment, reporter).unwrap_or_else(|error| {
         say(Level::Error, error, reporter);
         FAILURE
     });
@@ -52,15 +48,10 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
 }
 
 /// From the arguments to the exit status, or a usage error.
-fn run(
-    argv: Words,
-    mut environment: Words,
-    one_thread: OneThread,
-    reporter: Reporter<'static>,
-) -> Result<u8, Error> {
+fn run(argv: Words, mut environment: Words, reporter: Reporter<'static>) -> Result<u8, Error> {
     let mut variables = Variables::default();
     environment.retain(|word| !variables.take(word.to_bytes()));
-    let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
+    let is_pid_1 = unistd::getpid().as_raw() == 1;
     let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
         Request::Help => {
             return Ok(print(&[b"Usage: ", reporter.name(), HELP.as_bytes()], reporter));
@@ -96,7 +87,8 @@ fn run(
         sigchld_ignored: sys::reset_sigchld(),
         named_signals: config.named_signals,
         directory: runs_helpers.then(sys::working_directory).flatten(),
-        one_thread,
+        // SAFETY: nothing in the program starts another.
+        one_thread: unsafe { OneThread::promised() },
         reporter,
     };
     Ok(start(config, is_pid_1, given))
@@ -122,10 +114,7 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
     }
     let command = match spawn::start_command(&mut given, !config.plan.group) {
         Ok(command) => command,
-        Err(error) => {
-            reporter.say(Level::Error, &|line| wording::because(line, wording::CANNOT_FORK, error));
-            return FAILURE;
-        }
+        Err(error) => return fail(wording::CANNOT_FORK, error, reporter),
     };
     reporter.say(Level::Verbose, &|line| wording::started(line, command.pid));
     // A lock or a socket that only drain-init kept open would outlive COMMAND.
@@ -150,15 +139,15 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     while !rest.is_empty() {
         match unistd::write(sys::STDOUT, rest) {
             Ok(count) => rest = &rest[count..],
-            Err(error) => {
-                reporter.say(Level::Error, &|line| {
-                    wording::because(line, wording::CANNOT_PRINT, error)
-                });
-                return FAILURE;
-            }
+            Err(error) => return fail(wording::CANNOT_PRINT, error, reporter),
         }
     }
     0
+}
+
+fn fail(what: &[u8], error: Errno, reporter: Reporter) -> u8 {
+    reporter.say(Level::Error, &|line| wording::because(line, what, error));
+    FAILURE
 }
 
 fn say(level: Level, error: Error, reporter: Reporter) {
