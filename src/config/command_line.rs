@@ -7,8 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use lexopt::{Arg, Parser};
 
 use super::options::{Entry, Opt, Source, unknown};
-use super::settings::Settings;
-use super::{Config, Error, Request};
+use super::{Config, Error, Request, Settings};
 use crate::{sys, text};
 
 /// Reads the options into `config`, up to COMMAND, or to an option that is a request of its
@@ -17,7 +16,7 @@ pub(super) fn read<'a>(
     args: impl Iterator<Item = &'a [u8]>,
     config: &mut Config,
 ) -> Result<Option<Request>, Error> {
-    let mut settings = Settings::new(config, Source::Option);
+    let mut settings = Settings { config, source: Source::Option, set: 0 };
     let mut args = args.enumerate();
     // The program's name.
     args.next();

@@ -14,13 +14,11 @@ pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Reads an exit status.
 pub(super) fn exit_code(value: &[u8]) -> Result<u8, Wrong> {
     let code = text::number(value).and_then(|code| code.try_into().ok());
     code.ok_or(["is not an exit status", "try a number from 0 to 255"])
 }
 
-/// Reads a signal.
 pub(super) fn signal(value: &[u8]) -> Result<Signal, Wrong> {
     Signal::parse(value)
         .ok_or(["is not a signal", "try a name such as TERM or a number from 1 to 64"])
@@ -55,7 +53,6 @@ pub(super) fn switch(value: &[u8]) -> Result<bool, Wrong> {
 /// The longest duration: ten years of 365 days.
 pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Reads a duration.
 pub(super) fn duration(text: &[u8]) -> Result<Duration, Wrong> {
     let duration = sum(text).ok_or(["is not a duration", "try 10, 1.5s, 500ms or 1m30s"])?;
     if duration > LONGEST {

@@ -1,8 +1,7 @@
 //! The variables: which of the environment's are drain-init's own, and what they set.
 
 use super::options::{Entry, OPTIONS, Opt, PREFIX, Source, unknown};
-use super::settings::Settings;
-use super::{Config, Error, values};
+use super::{Config, Error, Settings, values};
 use crate::text;
 
 /// The name of the variable that names the received signal to a drain or stop command.
@@ -56,10 +55,12 @@ impl<'a> Variables<'a> {
 
     /// Applies the variables that are set and not empty.
     pub(super) fn read(&self, config: &mut Config) -> Result<(), Error> {
+        let mut settings = Settings { config, source: Source::Variable, set: 0 };
         for &opt in &self.dumb_init {
-            Settings::new(config, Source::Variable).apply(&OPTIONS[opt as usize], b"1")?;
+            settings.apply(&OPTIONS[opt as usize], b"1")?;
         }
-        let mut settings = Settings::new(config, Source::Variable);
+        // drain-init's own override these, and do not contradict them.
+        settings.set = 0;
         for &(entry, value) in self.own.iter().filter(|(_, value)| !value.is_empty()) {
             if !entry.repeats() {
                 settings.apply(entry, value)?;
