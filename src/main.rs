@@ -41,7 +41,7 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char) -> c_int {
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
     let status = run(argv, environment, reporter).unwrap_or_else(|error| {
-        say(Level::Error, error, reporter);
+        reporter.say(Level::Error, &|line| line.text(error.as_bytes()));
         FAILURE
     });
     status.into()
@@ -78,7 +78,7 @@ fn run(argv: Words, mut environment: Words, reporter: Reporter<'static>) -> Resu
         reporter.say(Level::Notice, &wording::ends_at_once);
     }
     for warning in variables.warnings() {
-        say(Level::Notice, warning, reporter);
+        reporter.say(Level::Notice, &|line| line.text(warning.as_bytes()));
     }
     let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
     let given = Inheritance {
@@ -148,10 +148,6 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
 fn fail(what: &[u8], error: Errno, reporter: Reporter) -> u8 {
     reporter.say(Level::Error, &|line| wording::because(line, what, error));
     FAILURE
-}
-
-fn say(level: Level, error: Error, reporter: Reporter) {
-    reporter.say(level, &|line| line.text(error.as_bytes()));
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

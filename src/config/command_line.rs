@@ -101,10 +101,8 @@ fn takes_no_value(option: &[u8], value: &[u8]) -> Error {
 
 /// What lexopt itself refuses: a value after a short option that takes none.
 fn not_read(error: &lexopt::Error) -> Error {
-    match error {
-        lexopt::Error::UnexpectedValue { option, value } => {
-            takes_no_value(option.as_bytes(), value.as_bytes())
-        }
-        _ => Error::new(&[b"the options cannot be read (see --help)"]),
-    }
+    let lexopt::Error::UnexpectedValue { option, value } = error else {
+        return Error::new(&[b"the options cannot be read (see --help)"]);
+    };
+    takes_no_value(option.as_bytes(), value.as_bytes())
 }

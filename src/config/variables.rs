@@ -25,9 +25,8 @@ impl<'a> Variables<'a> {
     /// be removed from COMMAND's environment.
     pub fn take(&mut self, word: &'a [u8]) -> bool {
         let Some(behind_prefix) = word.strip_prefix(PREFIX) else {
-            if let Some((_, opt)) = DUMB_INIT.iter().find(|(known, _)| *known == word) {
-                self.dumb_init.push(*opt);
-            }
+            let known = DUMB_INIT.iter().find(|(known, _)| *known == word);
+            self.dumb_init.extend(known.map(|(_, opt)| opt));
             return false;
         };
         let Some(equals) = behind_prefix.iter().position(|&byte| byte == b'=') else {
