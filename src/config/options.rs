@@ -159,7 +159,7 @@ impl Entry {
         } else {
             wrong
         };
-        let [wrong, right] = [wrong, right].map(str::as_bytes);
+        let (wrong, right) = (wrong.as_bytes(), right.as_bytes());
         Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
     }
 
