@@ -88,11 +88,7 @@ fn skip_white<'a>(rest: &mut Iter<'a, u8>) -> &'a [u8] {
 
 /// Whether `byte` is next after white space. If so, it is taken.
 fn takes(rest: &mut Iter<u8>, byte: u8) -> bool {
-    let found = skip_white(rest).first() == Some(&byte);
-    if found {
-        rest.next();
-    }
-    found
+    skip_white(rest).first() == Some(&byte) && rest.next().is_some()
 }
 
 /// Reads a string after its opening quote.

@@ -210,10 +210,8 @@ fn are_near(one: &[u8], other: &[u8], edits: usize) -> bool {
         }
         ([first, one @ ..], [second, other @ ..]) if first == second => are_near(one, other, edits),
         ([_, one_less @ ..], [_, other_less @ ..]) => {
-            edits > 0
-                && (are_near(one_less, other_less, edits - 1)
-                    || are_near(one_less, other, edits - 1)
-                    || are_near(one, other_less, edits - 1))
+            let pairs = [(one_less, other_less), (one_less, other), (one, other_less)];
+            edits > 0 && pairs.iter().any(|(one, other)| are_near(one, other, edits - 1))
         }
     }
 }
