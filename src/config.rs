@@ -198,11 +198,13 @@ pub fn parse<'a>(
 ) -> Result<Request, Error> {
     let config = Box::leak(Box::<Config>::default());
     config.plan.group = true;
-    let variables_are_right = variables.read(config);
+    // Options override variables. Errors of the command line are reported first, and --help
+    // works with any variables.
+    let variables_read = variables.read(config);
     if let Some(request) = command_line::read(args, config)? {
         return Ok(request);
     }
-    variables_are_right?;
+    variables_read?;
     config.complete(is_pid_1);
     Ok(Request::Run(config))
 }

@@ -74,11 +74,11 @@ impl<'a> Variables<'a> {
             }
         }
         // On the command line the last one wins. Variables have no order.
-        for pair in [[Opt::SingleChild, Opt::Group], [Opt::Verbose, Opt::Quiet]] {
-            if pair.iter().all(|opt| settings.has(*opt)) {
-                let [one, other] = pair.map(|opt| OPTIONS[opt as usize].name(Source::Variable));
+        for [one, other] in [[Opt::SingleChild, Opt::Group], [Opt::Verbose, Opt::Quiet]] {
+            if settings.has(one) && settings.has(other) {
+                let name = |opt: Opt| OPTIONS[opt as usize].name(Source::Variable);
                 let wrong = b" contradict each other (set only one)";
-                return Err(Error::new(&[one, b" and ", other, wrong]));
+                return Err(Error::new(&[name(one), b" and ", name(other), wrong]));
             }
         }
         Ok(())
