@@ -11,6 +11,8 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr;
 
+use drain_init::sys;
+
 /// Enough for most command lines. Pages that nothing touches cost nothing.
 const FIRST: usize = 16 * 1024;
 
@@ -32,35 +34,26 @@ impl Arena {
         Self { free: UnsafeCell::new((0, 0)), first: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    /// New memory for at least `size` bytes, its beginning and end: the first by
-    /// itself, then what mmap(2) gives.
-    fn more(&self, size: usize, is_first: bool) -> Option<(usize, usize)> {
-        if is_first && size <= FIRST {
-            let start = self.first.get().expose_provenance();
-            return Some((start, start + FIRST));
-        }
-        let length = size.checked_next_multiple_of(FIRST)?;
-        let (access, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: asks for new memory at a place of the kernel's choice.
-        let start = unsafe { libc::mmap(ptr::null_mut(), length, access, flags, -1, 0) };
-        let start = Some(start).filter(|&start| start != libc::MAP_FAILED)?.expose_provenance();
-        Some((start, start + length))
-    }
-
     /// Takes free memory. If a block is too small, its remaining bytes are lost.
     fn take(&self, layout: Layout) -> Option<usize> {
         // SAFETY: one thread, and no other reference to the pair.
         let free = unsafe { &mut *self.free.get() };
+        if *free == (0, 0) {
+            let start = self.first.get().expose_provenance();
+            *free = (start, start + FIRST);
+        }
         let fits = |(begin, end): (usize, usize)| {
             let start = begin.checked_next_multiple_of(layout.align())?;
             let behind = start.checked_add(layout.size()).filter(|&behind| behind <= end)?;
             Some((start, (behind, end)))
         };
-        let (start, left) = fits(*free).or_else(|| {
+        let more = || {
             let most = layout.size().checked_add(layout.align())?;
-            fits(self.more(most, *free == (0, 0))?)
-        })?;
+            let new = sys::map_zeros(most.checked_next_multiple_of(FIRST)? / size_of::<u64>())?;
+            let start = new.as_mut_ptr().expose_provenance();
+            Some((start, start + size_of_val(new)))
+        };
+        let (start, left) = fits(*free).or_else(|| fits(more()?))?;
         *free = left;
         Some(start)
     }

@@ -4,7 +4,6 @@
 mod command_line;
 pub mod exec_form;
 mod options;
-mod settings;
 mod values;
 mod variables;
 
@@ -13,11 +12,13 @@ pub use variables::{SIGNAL_VARIABLE, Variables};
 
 use core::ffi::CStr;
 
-use crate::drain::Plan;
+use crate::drain::{Plan, WaitAll};
 use crate::report::Level;
-use crate::signal::{Signal, SignalSet};
-use exec_form::Cmd;
-use settings::Settings;
+use crate::signal::{Rewrites, Signal, SignalSet};
+use crate::sys;
+use crate::time::Duration;
+use exec_form::{CARRIAGE_RETURN, Cmd};
+use options::{Entry, Opt, Source};
 
 /// What the command line and the environment ask for. Like everything that is parsed, it is
 /// leaked: the program's allocator frees nothing, and code that frees would only be in the way.
@@ -61,6 +62,29 @@ pub struct Config {
     pub command: usize,
 }
 
+impl Config {
+    /// Sets what follows from the options and variables.
+    fn complete(&mut self, is_pid_1: bool) {
+        let plan = &mut self.plan;
+        // A stop signal that is rewritten is not sent; the drain signal is not rewritten. The
+        // default stop signal is not named.
+        let is_sent = |signal: &Signal| plan.rewrites.apply(*signal) == Some(*signal);
+        let stop_signals = plan.stop_signals.iter().filter(is_sent);
+        for signal in plan.rewrites.replacements().chain(stop_signals).chain(plan.drain_signal) {
+            self.named_signals.insert(signal);
+        }
+        plan.drain_file = self.drain_file.is_some();
+        plan.drain_cmd = self.drain_cmd.is_some();
+        plan.stop_cmd = self.stop_cmd.is_some();
+        if plan.stop_signals == SignalSet::EMPTY {
+            plan.stop_signals.insert(Signal::TERM);
+        }
+        if is_pid_1 {
+            plan.wait_all = plan.wait_all.map(|_| WaitAll::Namespace);
+        }
+    }
+}
+
 /// A value, and what asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named<T> {
@@ -91,6 +115,77 @@ impl Error {
 /// What is wrong with a value, and what works instead.
 pub type Wrong = [&'static str; 2];
 
+/// Sets what one source asks for. It overrides what an earlier source has set.
+struct Settings<'a> {
+    config: &'a mut Config,
+    source: Source,
+    /// A bit for each option that this source has set.
+    set: u32,
+}
+
+impl Settings<'_> {
+    /// Whether this source has set an option, or switched it on.
+    const fn has(&self, opt: Opt) -> bool {
+        self.set & 1 << opt as u32 != 0
+    }
+
+    /// Applies one value of an option: of one that takes none, whether it is on.
+    fn apply(&mut self, entry: &Entry, value: &[u8]) -> Result<(), Error> {
+        self.set(entry, value).map_err(|wrong| entry.refuse(self.source, value, wrong))
+    }
+
+    fn set(&mut self, entry: &Entry, value: &[u8]) -> Result<(), Wrong> {
+        if entry.value.is_empty() && !values::switch(value)? {
+            return Ok(());
+        }
+        let is_first = !self.has(entry.opt);
+        self.set |= 1 << entry.opt as u32;
+        let Self { config, source, .. } = self;
+        let named = || entry.name(*source);
+        let cmd = || {
+            exec_form::parse(value).map(|cmd| cmd.map(|value| Named { value, asked_by: named() }))
+        };
+        let duration =
+            || values::duration(value).map(|it| Some(it).filter(|it| *it != Duration::ZERO));
+        let plan = &mut config.plan;
+        let is_dos = value.ends_with(b"\r");
+        match entry.opt {
+            Opt::DrainFile if is_dos => return Err(CARRIAGE_RETURN),
+            // An option accepts it, as dumb-init does.
+            Opt::Rewrite if is_dos && *source == Source::Variable => return Err(CARRIAGE_RETURN),
+            // A list is added to one of the same source only.
+            Opt::StopSignal if is_first => plan.stop_signals = SignalSet::EMPTY,
+            Opt::Rewrite if is_first => plan.rewrites = Rewrites::default(),
+            Opt::RemapExit if is_first => config.remap_exit.clear(),
+            _ => {}
+        }
+        match entry.opt {
+            Opt::DelayTerm => plan.delay = duration()?,
+            Opt::KillAfter => plan.kill_after = duration()?,
+            Opt::DrainSignal => plan.drain_signal = Some(values::signal(value)?),
+            Opt::Pdeathsig => config.pdeathsig = Some(values::signal(value)?),
+            Opt::DrainFile => {
+                config.drain_file = Some(Named { value: sys::word(&[value]), asked_by: named() });
+            }
+            Opt::DrainCmd => config.drain_cmd = cmd()?,
+            Opt::StopCmd => config.stop_cmd = cmd()?,
+            Opt::StopSignal => plan.stop_signals.insert(values::stop_signal(value)?),
+            Opt::Rewrite => values::rewrite(value, &mut plan.rewrites)?,
+            Opt::RemapExit => config.remap_exit.push(values::exit_code(value)?),
+            Opt::SingleChild => plan.group = false,
+            Opt::Group => plan.group = true,
+            Opt::Verbose => config.level = Level::Verbose,
+            Opt::Quiet => config.level = Level::Error,
+            Opt::MeasureDrain => plan.measure = true,
+            Opt::WaitAll => plan.wait_all = Some(WaitAll::Children),
+            Opt::Subreaper => config.subreaper = true,
+            Opt::WarnOnReap => config.warn_on_reap = true,
+            Opt::CopyTo | Opt::Help | Opt::Version => {}
+        }
+        Ok(())
+    }
+}
+
 /// Reads the argument list, which begins with the program's name, and the variables.
 ///
 /// # Errors
@@ -101,12 +196,17 @@ pub fn parse<'a>(
     variables: &Variables,
     is_pid_1: bool,
 ) -> Result<Request, Error> {
-    let mut settings = Settings::new();
-    if let Some(request) = command_line::read(args, &mut settings)? {
+    let config = Box::leak(Box::<Config>::default());
+    config.plan.group = true;
+    // Options override variables. Errors of the command line are reported first, and --help
+    // works with any variables.
+    let variables_read = variables.read(config);
+    if let Some(request) = command_line::read(args, config)? {
         return Ok(request);
     }
-    variables.read(&mut settings)?;
-    Ok(Request::Run(settings.complete(is_pid_1)))
+    variables_read?;
+    config.complete(is_pid_1);
+    Ok(Request::Run(config))
 }
 
 #[cfg(test)]

@@ -14,16 +14,14 @@ use core::ffi::{CStr, c_char, c_int};
 use arena::Arena;
 
 use drain_init::config::{self, Config, Error, HELP, Request, Variables};
-use drain_init::copy;
-use drain_init::init;
-use drain_init::mark;
 use drain_init::report::{Level, Reporter};
 use drain_init::signal::{Signal, SignalSet};
 use drain_init::spawn::{self, Inheritance};
 use drain_init::sys::{self, OneThread, Words};
-use drain_init::wording;
+use drain_init::{copy, init, mark, wording};
+use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::unistd::{self, Pid};
+use nix::unistd;
 
 /// The exit status after a usage error, or if COMMAND could not be forked.
 const FAILURE: u8 = 1;
@@ -38,27 +36,20 @@ extern "C" fn main(_argc: c_int, argv: *mut *const c_char, envp: *mut *const c_c
     sys::set_signal_mask(SignalSet::ALL);
     // SAFETY: the C library hands both over, and nothing here uses its getenv.
     let (argv, environment) = unsafe { (Words::from_raw(argv), Words::from_raw(envp)) };
-    // SAFETY: nothing here starts another.
-    let one_thread = unsafe { OneThread::promised() };
     let called = argv.iter().next().unwrap_or_default().to_bytes();
     let reporter = Reporter::new(called, Level::Notice);
-    let status = run(argv, environment, one_thread, reporter).unwrap_or_else(|error| {
-        say(Level::Error, error, reporter);
+    let status = run(argv, environment, reporter).unwrap_or_else(|error| {
+        reporter.say(Level::Error, &|line| line.text(error.as_bytes()));
         FAILURE
     });
     status.into()
 }
 
 /// From the arguments to the exit status, or a usage error.
-fn run(
-    argv: Words,
-    mut environment: Words,
-    one_thread: OneThread,
-    reporter: Reporter,
-) -> Result<u8, Error> {
+fn run(argv: Words, mut environment: Words, reporter: Reporter) -> Result<u8, Error> {
     let mut variables = Variables::default();
     environment.update(|word| (!variables.take(word.to_bytes())).then_some(word));
-    let is_pid_1 = unistd::getpid() == Pid::from_raw(1);
+    let is_pid_1 = unistd::getpid().as_raw() == 1;
     let config = match config::parse(argv.iter().map(CStr::to_bytes), &variables, is_pid_1)? {
         Request::Help => {
             return Ok(print(&[b"Usage: ", reporter.name, HELP.as_bytes()], reporter));
@@ -85,7 +76,7 @@ fn run(
         reporter.say(Level::Notice, &wording::ends_at_once);
     }
     for warning in variables.warnings() {
-        say(Level::Notice, warning, reporter);
+        reporter.say(Level::Notice, &|line| line.text(warning.as_bytes()));
     }
     let runs_helpers = config.drain_cmd.is_some() || config.stop_cmd.is_some();
     let given = Inheritance {
@@ -94,7 +85,8 @@ fn run(
         sigchld_ignored: sys::reset_sigchld(),
         named_signals: config.named_signals,
         directory: runs_helpers.then(sys::working_directory).flatten(),
-        one_thread,
+        // SAFETY: nothing in the program starts another.
+        one_thread: unsafe { OneThread::promised() },
         reporter,
     };
     Ok(start(config, is_pid_1, given))
@@ -120,10 +112,7 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
     }
     let command = match spawn::start_command(&mut given, !config.plan.group) {
         Ok(command) => command,
-        Err(error) => {
-            reporter.say(Level::Error, &|line| wording::because(line, wording::CANNOT_FORK, error));
-            return FAILURE;
-        }
+        Err(error) => return fail(wording::CANNOT_FORK, error, reporter),
     };
     reporter.say(Level::Verbose, &|line| wording::started(line, command.pid));
     // A lock or a socket that only drain-init kept open would outlive COMMAND.
@@ -148,19 +137,15 @@ fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     while !rest.is_empty() {
         match unistd::write(sys::STDOUT, rest) {
             Ok(count) => rest = &rest[count..],
-            Err(error) => {
-                reporter.say(Level::Error, &|line| {
-                    wording::because(line, wording::CANNOT_PRINT, error)
-                });
-                return FAILURE;
-            }
+            Err(error) => return fail(wording::CANNOT_PRINT, error, reporter),
         }
     }
     0
 }
 
-fn say(level: Level, error: Error, reporter: Reporter) {
-    reporter.say(level, &|line| line.text(error.as_bytes()));
+fn fail(what: &[u8], error: Errno, reporter: Reporter) -> u8 {
+    reporter.say(Level::Error, &|line| wording::because(line, what, error));
+    FAILURE
 }
 
 fn warn_on_error(result: nix::Result<()>, option: &[u8], reporter: Reporter) {

@@ -21,9 +21,6 @@ const SHELL: &CStr = c"/bin/sh";
 /// The search path if PATH is not set, as Docker sets it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The hint for a program that was not found and has a blank in its name.
-const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
-
 /// What drain-init inherited, and passes on to the programs that it starts.
 pub struct Inheritance {
     /// COMMAND and its arguments.
@@ -88,7 +85,9 @@ fn is_executable(path: &CStr) -> bool {
 pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
     let (program, right): (_, &[u8]) = match named.value {
         Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
-        Cmd::Exec([program, ..]) if program.to_bytes().contains(&b' ') => (program, ONE_STRING),
+        Cmd::Exec([program, ..]) if program.to_bytes().contains(&b' ') => {
+            (program, wording::ONE_STRING)
+        }
         Cmd::Exec(words) => (words[0], b"try the path of a program in the image"),
     };
     let program = program.to_bytes();
@@ -218,8 +217,7 @@ fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
     // If stderr has no reader, PIPE must not end the child before it exits with its
     // status.
     sys::set_signal_mask(SignalSet::ALL);
-    let hint = if program.contains(&b' ') { ONE_STRING } else { b"" };
-    given.reporter.say(Level::Error, &|line| wording::cannot_run(line, program, failure, hint));
+    given.reporter.say(Level::Error, &|line| wording::cannot_run(line, program, failure));
     sys::exit(match failure {
         Failure::NoInterpreter | Failure::Error(Errno::ENOENT | Errno::ENOTDIR) => 127,
         _ => 126,

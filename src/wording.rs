@@ -64,7 +64,7 @@ pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line 
             }
         }
         Message::Exited { status, during, now, waiting_for } => {
-            process(line, target).text(b" ").status(status);
+            line.text(b"process ").pid(target.pid()).text(b" ").status(status);
             ended_during(line, during, now);
             let rest: &[u8] = b"; waiting for the rest of its process group";
             line.text(if waiting_for.group { rest } else { b"" })
@@ -82,10 +82,10 @@ pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line 
         Message::Killing(after) => {
             line.text(b"still running ").duration(after).text(b" after the stop: sending KILL")
         }
-        Message::Dropped(signal) => {
-            process(received(line, signal).text(b": dropped, because "), target)
-                .text(b" has exited")
-        }
+        Message::Dropped(signal) => received(line, signal)
+            .text(b": dropped, because process ")
+            .pid(target.pid())
+            .text(b" has exited"),
     }
 }
 
@@ -100,11 +100,6 @@ fn signal_to(line: &mut Line, signal: Signal, target: Target) -> &mut Line {
         Target::Group(_) => b" to process group ",
     };
     line.signal(signal).text(kind).pid(target.pid())
-}
-
-/// COMMAND's process.
-fn process(line: &mut Line, target: Target) -> &mut Line {
-    line.text(b"process ").pid(target.pid())
 }
 
 /// What happens once the drain has ended.
@@ -159,22 +154,23 @@ pub fn started(line: &mut Line, pid: Pid) -> &mut Line {
     line.text(b"started process ").pid(pid)
 }
 
+/// COMMAND could not be started.
+pub const CANNOT_FORK: &[u8] = b"cannot fork";
+/// Help or version could not be printed.
+pub const CANNOT_PRINT: &[u8] = b"cannot write to stdout";
+/// Signals cannot be received at all.
+pub const CANNOT_RECEIVE: &[u8] = b"cannot receive signals, only COMMAND's exit ends the container";
+/// Signals are acted on late.
+pub const CANNOT_WAIT: &[u8] = b"cannot wait for signals, checking for them 10 times a second";
+/// The drain file could not be created.
+pub const CANNOT_CREATE: &[u8] = b"cannot create";
+/// `--copy-to` failed.
+pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
+
 /// Something has failed: `what`, and why.
 pub fn because<'a>(line: &'a mut Line, what: &[u8], error: Errno) -> &'a mut Line {
     line.text(what).text(b": ").error(error)
 }
-
-/// COMMAND could not be started.
-pub const CANNOT_FORK: &[u8] = b"cannot fork";
-
-/// Help or version could not be printed.
-pub const CANNOT_PRINT: &[u8] = b"cannot write to stdout";
-
-/// Signals cannot be received at all.
-pub const CANNOT_RECEIVE: &[u8] = b"cannot receive signals, only COMMAND's exit ends the container";
-
-/// Signals are acted on late.
-pub const CANNOT_WAIT: &[u8] = b"cannot wait for signals, checking for them 10 times a second";
 
 /// An option could not be carried out.
 pub fn has_no_effect<'a>(line: &'a mut Line, option: &[u8], error: Errno) -> &'a mut Line {
@@ -190,12 +186,6 @@ pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) -> &mut Line 
 pub fn cannot_make<'a>(line: &'a mut Line, what: &[u8], path: &CStr, error: Errno) -> &'a mut Line {
     because(line.text(what).text(b" '").text(path.to_bytes()), b"'", error)
 }
-
-/// The drain file could not be created.
-pub const CANNOT_CREATE: &[u8] = b"cannot create";
-
-/// `--copy-to` failed.
-pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
 
 /// The working directory of the drain and stop commands is gone.
 pub fn cannot_enter<'a>(line: &'a mut Line, directory: &[u8], error: Errno) -> &'a mut Line {
@@ -274,23 +264,20 @@ pub enum Failure {
     NoShell,
 }
 
-/// A program could not be executed. `hint` may say why it was not found.
-pub fn cannot_run<'a>(
-    line: &'a mut Line,
-    program: &[u8],
-    failure: Failure,
-    hint: &[u8],
-) -> &'a mut Line {
+/// The hint for a program that was not found and has a blank in its name.
+pub const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
+
+/// A program could not be executed.
+pub fn cannot_run<'a>(line: &'a mut Line, program: &[u8], failure: Failure) -> &'a mut Line {
     line.text(b"cannot run '").text(program).text(b"': ");
-    let (error, reason): (_, &[u8]) = match failure {
+    let (error, hint): (_, &[u8]) = match failure {
         Failure::NoInterpreter => {
             return line.text(b"the file exists, but its interpreter or dynamic loader is missing");
         }
-        Failure::Error(Errno::ENOENT) => (Errno::ENOENT, hint),
-        Failure::Error(error) => (error, b""),
+        Failure::Error(Errno::ENOENT) if program.contains(&b' ') => (Errno::ENOENT, ONE_STRING),
+        Failure::Error(error) => return line.error(error),
         Failure::Foreign => (Errno::ENOEXEC, b"built for another architecture?"),
         Failure::NoShell => (Errno::ENOEXEC, b"it has no #! line, and /bin/sh cannot be run"),
     };
-    line.error(error);
-    if reason.is_empty() { line } else { line.text(b" (").text(reason).text(b")") }
+    line.error(error).text(b" (").text(hint).text(b")")
 }

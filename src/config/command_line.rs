@@ -6,44 +6,39 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::{Arg, Parser};
 
-use super::options::{Entry, Opt, Source, Takes, unknown};
-use super::settings::Settings;
-use super::{Error, Request};
+use super::options::{Entry, Opt, Source, unknown};
+use super::{Config, Error, Request, Settings};
 use crate::{sys, text};
 
-/// Reads the options into `settings`, up to COMMAND, or to an option that is a request of its
+/// Reads the options into `config`, up to COMMAND, or to an option that is a request of its
 /// own.
 pub(super) fn read<'a>(
     args: impl Iterator<Item = &'a [u8]>,
-    settings: &mut Settings,
+    config: &mut Config,
 ) -> Result<Option<Request>, Error> {
+    let mut settings = Settings { config, source: Source::Option, set: 0 };
     let mut args = args.enumerate();
     // The program's name.
     args.next();
-    let mut ended = false;
-    while let Some((place, word)) = args.next() {
-        match word {
-            b"--" if !ended => ended = true,
-            [b'-', _, ..] if !ended => {
+    let command = loop {
+        match args.next() {
+            Some((_, b"--")) => break args.next(),
+            Some((place, word @ [b'-', _, ..])) => {
                 let mut next = || args.next().map(|(_, word)| word);
-                if let Some(request) = read_word(word, &mut next, settings)? {
-                    // It is all that the command line may ask for.
-                    let is_alone = place == 1 && args.next().is_none();
-                    if matches!(request, Request::CopyTo(_)) && !is_alone {
-                        let wrong = b"--copy-to works without COMMAND and other options";
-                        return Err(Error::new(&[wrong]));
-                    }
-                    return Ok(Some(request));
+                let Some(request) = read_word(word, &mut next, &mut settings)? else { continue };
+                let is_alone = place == 1 && args.next().is_none();
+                if matches!(request, Request::CopyTo(_)) && !is_alone {
+                    let wrong = b"--copy-to works without COMMAND and other options";
+                    return Err(Error::new(&[wrong]));
                 }
+                return Ok(Some(request));
             }
-            _ => {
-                settings.config.command = place;
-                return Ok(None);
-            }
+            command => break command,
         }
-    }
+    };
     let usage = b"no COMMAND (usage: drain-init [OPTION]... [--] COMMAND [ARG]..., see --help)";
-    Err(Error::new(&[usage]))
+    config.command = command.ok_or_else(|| Error::new(&[usage]))?.0;
+    Ok(None)
 }
 
 /// Reads one word of options. `next` is the word that follows, if the last of them takes it
@@ -64,36 +59,30 @@ fn read_word<'a>(
             }
             Arg::Long(name) => {
                 let name = name.as_bytes();
-                Entry::by_long(name).ok_or_else(|| unknown_option(b"--", name))?
+                Entry::by_long(name).ok_or_else(|| unknown(Source::Option, b"--", name))?
             }
             // The word begins with a dash.
             Arg::Value(_) => break,
         };
-        let takes = entry.takes;
         let name = || entry.name(Source::Option);
+        let takes_none = entry.value.is_empty();
         // A letter after a short option without a value is another one.
-        let attached =
-            if is_long || takes != Takes::Nothing { attached(&mut parser) } else { None };
-        let value = match (takes, attached) {
-            (Takes::Nothing, Some(value)) => return Err(takes_no_value(name(), value)),
-            (Takes::Nothing, None) => b"",
-            (_, attached) => attached.or_else(&mut *next).ok_or_else(|| {
-                Error::new(&[name(), b" needs a value: ", takes.example().as_bytes()])
+        let attached = (is_long || !takes_none).then(|| parser.optional_value()).flatten();
+        let value = match attached.map(|value| &*value.into_vec().leak()) {
+            Some(value) if takes_none => return Err(takes_no_value(name(), value)),
+            None if takes_none => b"on",
+            attached => attached.or_else(&mut *next).ok_or_else(|| {
+                Error::new(&[name(), b" needs a value: ", entry.value.as_bytes()])
             })?,
         };
         match entry.opt {
             Opt::Help => return Ok(Some(Request::Help)),
             Opt::Version => return Ok(Some(Request::Version)),
             Opt::CopyTo => return Ok(Some(Request::CopyTo(sys::word(&[value])))),
-            _ => settings.apply(entry, value, Source::Option)?,
+            _ => settings.apply(entry, value)?,
         }
     }
     Ok(None)
-}
-
-/// The value that is attached to the last option.
-fn attached(parser: &mut Parser) -> Option<&'static [u8]> {
-    parser.optional_value().map(|value| &*value.into_vec().leak())
 }
 
 /// The error about a letter that is not an option, or a whole name after one dash.
@@ -101,13 +90,9 @@ fn unknown_short(word: &[u8], letter: char) -> Error {
     let name = text::split(&word[1..], b'=').next().unwrap_or_default();
     // Shorter ones are rather a cluster.
     if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
-        return unknown_option(b"-", name);
+        return unknown(Source::Option, b"-", name);
     }
-    unknown_option(b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
-}
-
-fn unknown_option(dashes: &[u8], name: &[u8]) -> Error {
-    unknown(Source::Option, &[dashes, name].concat(), name)
+    unknown(Source::Option, b"-", letter.encode_utf8(&mut [0; 4]).as_bytes())
 }
 
 fn takes_no_value(option: &[u8], value: &[u8]) -> Error {
@@ -116,10 +101,8 @@ fn takes_no_value(option: &[u8], value: &[u8]) -> Error {
 
 /// What lexopt itself refuses: a value after a short option that takes none.
 fn not_read(error: &lexopt::Error) -> Error {
-    match error {
-        lexopt::Error::UnexpectedValue { option, value } => {
-            takes_no_value(option.as_bytes(), value.as_bytes())
-        }
-        _ => Error::new(&[b"the options cannot be read (see --help)"]),
-    }
+    let lexopt::Error::UnexpectedValue { option, value } = error else {
+        return Error::new(&[b"the options cannot be read (see --help)"]);
+    };
+    takes_no_value(option.as_bytes(), value.as_bytes())
 }

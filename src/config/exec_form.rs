@@ -2,6 +2,7 @@
 //! of a Dockerfile), or a line for `/bin/sh`.
 
 use core::ffi::CStr;
+use core::slice::Iter;
 
 use super::Wrong;
 use crate::sys;
@@ -32,11 +33,9 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     if word.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n')) {
         return Ok(None);
     }
-    let mut reader = Reader { rest: word };
-    reader.skip_white();
-    let whole = reader.rest;
+    let whole = skip_white(&mut word.iter());
     if whole.first() == Some(&b'[') {
-        match reader.array() {
+        match array(&mut whole.iter()) {
             Ok(words) => return Ok(Some(Cmd::Exec(words.leak()))),
             // A shell test.
             Err(_) if matches!(whole, [_, b' ' | b'\t', ..]) => {}
@@ -54,113 +53,90 @@ pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     }
 }
 
-/// Reads the part of JSON (RFC 8259) that an array of strings needs.
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
 type Parsed<T> = Result<T, &'static str>;
 
-impl Reader<'_> {
-    fn skip_white(&mut self) {
-        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
+/// Reads an array of strings, with nothing after it: a part of JSON (RFC 8259).
+fn array(rest: &mut Iter<u8>) -> Parsed<Vec<&'static CStr>> {
+    let mut words = Vec::new();
+    let mut expected = b'[';
+    while takes(rest, expected) {
+        if !takes(rest, b'"') {
+            return Err("is not a JSON array of one or more strings");
         }
+        words.push(string(rest)?);
+        expected = b',';
     }
-
-    fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(first)
+    if !takes(rest, b']') {
+        return Err("has no , or ] after a string");
     }
-
-    /// Whether `byte` is next after white space. If so, it is taken.
-    fn takes(&mut self, byte: u8) -> bool {
-        self.skip_white();
-        let found = self.rest.first() == Some(&byte);
-        if found {
-            self.next();
-        }
-        found
+    if !skip_white(rest).is_empty() {
+        return Err("has text after its ]");
     }
-
-    /// An array of strings, with nothing after it.
-    fn array(&mut self) -> Parsed<Vec<&'static CStr>> {
-        let mut words = Vec::new();
-        let mut expected = b'[';
-        while self.takes(expected) {
-            if !self.takes(b'"') {
-                return Err("is not a JSON array of one or more strings");
-            }
-            words.push(self.string()?);
-            expected = b',';
-        }
-        if !self.takes(b']') {
-            return Err("has no , or ] after a string");
-        }
-        self.skip_white();
-        if !self.rest.is_empty() {
-            return Err("has text after its ]");
-        }
-        if words[0].is_empty() {
-            return Err("has an empty program name");
-        }
-        Ok(words)
+    if words[0].is_empty() {
+        return Err("has an empty program name");
     }
+    Ok(words)
+}
 
-    /// A string after its opening quote.
-    fn string(&mut self) -> Parsed<&'static CStr> {
-        let mut text = Vec::new();
-        loop {
-            match self.next().ok_or("has a string that does not end")? {
-                b'"' => break,
-                b'\\' => self.escape(&mut text).ok_or("has an invalid escape in a string")?,
-                0..=0x1f => return Err("has a control character in a string"),
-                byte => text.push(byte),
-            }
-        }
-        if core::str::from_utf8(&text).is_err() {
-            return Err("is not UTF-8, as JSON must be");
-        }
-        if text.contains(&0) {
-            return Err("has a NUL in a string");
-        }
-        Ok(sys::word(&[&text]))
+/// Takes white space. Returns what follows.
+fn skip_white<'a>(rest: &mut Iter<'a, u8>) -> &'a [u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', ..] = rest.as_slice() {
+        rest.next();
     }
+    rest.as_slice()
+}
 
-    /// An escape after its backslash.
-    fn escape(&mut self, text: &mut Vec<u8>) -> Option<()> {
-        text.push(match self.next()? {
-            byte @ (b'"' | b'\\' | b'/') => byte,
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                let mut code = self.hex4()?;
-                if let 0xd800..=0xdbff = code {
-                    self.rest = self.rest.strip_prefix(b"\\u")?;
-                    let low = self.hex4()?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-                    code = 0x1_0000 + ((code - 0xd800) << 10) + low;
-                }
-                // A low surrogate alone is not a character.
-                let character = char::from_u32(code)?;
+/// Whether `byte` is next after white space. If so, it is taken.
+fn takes(rest: &mut Iter<u8>, byte: u8) -> bool {
+    skip_white(rest).first() == Some(&byte) && rest.next().is_some()
+}
+
+/// Reads a string after its opening quote.
+fn string(rest: &mut Iter<u8>) -> Parsed<&'static CStr> {
+    let mut text = Vec::new();
+    loop {
+        match *rest.next().ok_or("has a string that does not end")? {
+            b'"' => break,
+            b'\\' => {
+                let character = escape(rest).ok_or("has an invalid escape in a string")?;
                 text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                return Some(());
             }
-            _ => return None,
-        });
-        Some(())
-    }
-
-    fn hex4(&mut self) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..4 {
-            value = value << 4 | char::from(self.next()?).to_digit(16)?;
+            0..=0x1f => return Err("has a control character in a string"),
+            byte => text.push(byte),
         }
-        Some(value)
     }
+    match core::str::from_utf8(&text) {
+        Err(_) => Err("is not UTF-8, as JSON must be"),
+        Ok(_) if text.contains(&0) => Err("has a NUL in a string"),
+        Ok(_) => Ok(sys::word(&[&text])),
+    }
+}
+
+/// Reads an escape after its backslash.
+fn escape(rest: &mut Iter<u8>) -> Option<char> {
+    Some(match *rest.next()? {
+        byte @ (b'"' | b'\\' | b'/') => byte.into(),
+        b'b' => '\x08',
+        b'f' => '\x0c',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let mut code = hex4(rest)?;
+            if let 0xd800..=0xdbff = code {
+                *rest = rest.as_slice().strip_prefix(b"\\u")?.iter();
+                let low = hex4(rest)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+                code = 0x1_0000 + ((code - 0xd800) << 10) + low;
+            }
+            // A low surrogate alone is not a character.
+            char::from_u32(code)?
+        }
+        _ => return None,
+    })
+}
+
+fn hex4(rest: &mut Iter<u8>) -> Option<u32> {
+    (0..4).try_fold(0, |value, _| Some(value << 4 | char::from(*rest.next()?).to_digit(16)?))
 }
 
 #[cfg(test)]

@@ -46,42 +46,8 @@ shorter than the platform's grace period. For example:
 https://github.com/drain-init/drain-init
 ";
 
-/// What follows an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Takes {
-    Nothing,
-    Duration,
-    Signal,
-    StopSignal,
-    Path,
-    Cmd,
-    Rewrite,
-    Code,
-}
-
-impl Takes {
-    /// Whether the option may be repeated. Its variable is a list.
-    pub(super) const fn repeats(self) -> bool {
-        matches!(self, Self::StopSignal | Self::Rewrite | Self::Code)
-    }
-
-    /// How to describe a value that is missing.
-    pub(super) const fn example(self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::Duration => "DURATION, such as 10s",
-            Self::Signal => "SIGNAL, such as TERM",
-            Self::StopSignal => "SIGNAL, such as QUIT",
-            Self::Path => "PATH, such as /tmp/file",
-            Self::Cmd => "CMD, such as 'nginx -s quit'",
-            Self::Rewrite => "S:R, such as 15:3",
-            Self::Code => "CODE, such as 143",
-        }
-    }
-}
-
 /// What a value came from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Option,
     Variable,
@@ -92,65 +58,46 @@ pub(super) struct Entry {
     pub(super) opt: Opt,
     long: &'static [u8],
     pub(super) short: Option<char>,
-    pub(super) takes: Takes,
+    /// Its value's name and an example; empty if it takes none.
+    pub(super) value: &'static str,
 }
 
 macro_rules! options {
-    ($($opt:ident $long:literal $short:expr, $takes:ident;)*) => {
+    ($($opt:ident $long:literal $short:expr, $value:literal;)*) => {
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(super) enum Opt {
             $($opt),*
         }
 
         pub(super) const OPTIONS: &[Entry] = &[
-            $(Entry { opt: Opt::$opt, long: $long, short: $short, takes: Takes::$takes }),*
+            $(Entry { opt: Opt::$opt, long: $long, short: $short, value: $value }),*
         ];
     };
 }
 
 // In the order of `--help`.
 options! {
-    DelayTerm    b"delay-term"    None,      Duration;
-    DrainSignal  b"drain-signal"  None,      Signal;
-    DrainCmd     b"drain-cmd"     None,      Cmd;
-    DrainFile    b"drain-file"    None,      Path;
-    StopCmd      b"stop-cmd"      None,      Cmd;
-    StopSignal   b"stop-signal"   None,      StopSignal;
-    KillAfter    b"kill-after"    None,      Duration;
-    WaitAll      b"wait-all"      None,      Nothing;
-    SingleChild  b"single-child"  Some('c'), Nothing;
-    Group        b"group"         Some('g'), Nothing;
-    Rewrite      b"rewrite"       Some('r'), Rewrite;
-    Pdeathsig    b"pdeathsig"     Some('p'), Signal;
-    Subreaper    b"subreaper"     Some('s'), Nothing;
-    RemapExit    b"remap-exit"    Some('e'), Code;
-    Verbose      b"verbose"       Some('v'), Nothing;
-    Quiet        b"quiet"         Some('q'), Nothing;
-    WarnOnReap   b"warn-on-reap"  Some('w'), Nothing;
-    MeasureDrain b"measure-drain" None,      Nothing;
-    CopyTo       b"copy-to"       None,      Path;
-    Help         b"help"          Some('h'), Nothing;
-    Version      b"version"       Some('V'), Nothing;
-}
-
-impl Opt {
-    /// A bit for what the option sets. An option and its opposite set the same.
-    pub(super) const fn subject(self) -> u32 {
-        let opt = match self {
-            Self::Group => Self::SingleChild,
-            Self::Quiet => Self::Verbose,
-            opt => opt,
-        };
-        1 << opt as u32
-    }
-
-    /// Whether it may be abbreviated, as with `getopt_long(3)`: dumb-init's own.
-    const fn is_abbreviable(self) -> bool {
-        matches!(
-            self,
-            Self::SingleChild | Self::Rewrite | Self::Verbose | Self::Help | Self::Version
-        )
-    }
+    DelayTerm    b"delay-term"    None,      "DURATION, such as 10s";
+    DrainSignal  b"drain-signal"  None,      "SIGNAL, such as TERM";
+    DrainCmd     b"drain-cmd"     None,      "CMD, such as 'nginx -s quit'";
+    DrainFile    b"drain-file"    None,      "PATH, such as /tmp/file";
+    StopCmd      b"stop-cmd"      None,      "CMD, such as 'nginx -s quit'";
+    StopSignal   b"stop-signal"   None,      "SIGNAL, such as QUIT";
+    KillAfter    b"kill-after"    None,      "DURATION, such as 10s";
+    WaitAll      b"wait-all"      None,      "";
+    SingleChild  b"single-child"  Some('c'), "";
+    Group        b"group"         Some('g'), "";
+    Rewrite      b"rewrite"       Some('r'), "S:R, such as 15:3";
+    Pdeathsig    b"pdeathsig"     Some('p'), "SIGNAL, such as TERM";
+    Subreaper    b"subreaper"     Some('s'), "";
+    RemapExit    b"remap-exit"    Some('e'), "CODE, such as 143";
+    Verbose      b"verbose"       Some('v'), "";
+    Quiet        b"quiet"         Some('q'), "";
+    WarnOnReap   b"warn-on-reap"  Some('w'), "";
+    MeasureDrain b"measure-drain" None,      "";
+    CopyTo       b"copy-to"       None,      "PATH, such as /tmp/file";
+    Help         b"help"          Some('h'), "";
+    Version      b"version"       Some('V'), "";
 }
 
 /// What the variables' names begin with.
@@ -164,7 +111,7 @@ impl Entry {
     /// The option with that name, or the only one of dumb-init's that begins so.
     pub(super) fn by_long(name: &[u8]) -> Option<&'static Self> {
         OPTIONS.iter().find(|entry| entry.long == name).or_else(|| {
-            let begins = |entry: &&Self| entry.opt.is_abbreviable() && entry.long.starts_with(name);
+            let begins = |entry: &&Self| entry.is_abbreviable() && entry.long.starts_with(name);
             let mut beginning = OPTIONS.iter().filter(begins);
             beginning.next().filter(|_| beginning.next().is_none())
         })
@@ -172,11 +119,19 @@ impl Entry {
 
     /// The option whose variable has that name after the prefix.
     pub(super) fn by_variable(suffix: &[u8]) -> Option<&'static Self> {
-        OPTIONS.iter().find(|entry| {
-            entry.has_variable()
-                && entry.long.len() == suffix.len()
-                && entry.long.iter().zip(suffix).all(|(&it, &byte)| byte == in_variable(it))
-        })
+        let is_it =
+            |entry: &&Self| entry.long.iter().copied().map(in_variable).eq(suffix.iter().copied());
+        OPTIONS.iter().find(is_it).filter(|entry| entry.has_variable())
+    }
+
+    /// Whether it may be abbreviated, as with `getopt_long(3)`: dumb-init's own.
+    const fn is_abbreviable(&self) -> bool {
+        matches!(self.short, Some('c' | 'h' | 'r' | 'v' | 'V'))
+    }
+
+    /// Whether it may be repeated. Its variable is a list.
+    pub(super) const fn repeats(&self) -> bool {
+        matches!(self.opt, Opt::StopSignal | Opt::Rewrite | Opt::RemapExit)
     }
 
     pub(super) const fn has_variable(&self) -> bool {
@@ -185,29 +140,26 @@ impl Entry {
 
     /// `--delay-term`, or `DRAIN_INIT_DELAY_TERM`.
     pub(super) fn name(&self, source: Source) -> &'static [u8] {
-        let long = self.long;
-        match source {
-            Source::Option => [b"--", long].concat().leak(),
-            Source::Variable => {
-                let mut name = [PREFIX, long].concat();
-                for byte in &mut name {
-                    *byte = in_variable(*byte);
-                }
-                name.leak()
-            }
+        let name = match source {
+            Source::Option => return [b"--", self.long].concat().leak(),
+            Source::Variable => [PREFIX, self.long].concat().leak(),
+        };
+        for byte in &mut *name {
+            *byte = in_variable(*byte);
         }
+        name
     }
 
     /// The error about a value: `--delay-term: '10x' is not a duration (try 10, …)`.
     pub(super) fn refuse(&self, source: Source, value: &[u8], wrong: Wrong) -> Error {
-        let [wrong, right] = match (source, self.takes) {
-            _ if value.ends_with(b"\r") => exec_form::CARRIAGE_RETURN,
-            (Source::Option, takes) if takes.repeats() && value.contains(&b',') => {
-                ["is a list", "repeat the option for each element"]
-            }
-            _ => wrong,
+        let [wrong, right] = if value.ends_with(b"\r") {
+            exec_form::CARRIAGE_RETURN
+        } else if source == Source::Option && self.repeats() && value.contains(&b',') {
+            ["is a list", "repeat the option for each element"]
+        } else {
+            wrong
         };
-        let [wrong, right] = [wrong, right].map(str::as_bytes);
+        let (wrong, right) = (wrong.as_bytes(), right.as_bytes());
         Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
     }
 
@@ -217,7 +169,7 @@ impl Entry {
     pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static Self> {
         let typed = typed.to_ascii_lowercase();
         OPTIONS.iter().find(|entry| {
-            (matches!(source, Source::Option) || entry.has_variable())
+            (source == Source::Option || entry.has_variable())
                 && (abbreviates(&typed, entry.long)
                     || abbreviates(entry.long, &typed)
                     || are_near(&typed, entry.long, 2))
@@ -225,18 +177,20 @@ impl Entry {
     }
 }
 
-/// The error about an unknown option or variable: its name, and the part of it to compare
-/// with the names of the options.
-pub(super) fn unknown(source: Source, name: &[u8], part: &[u8]) -> Error {
-    let (what, otherwise): (&[u8], &[u8]) = match source {
+/// The error about an unknown option or variable: its prefix and its name.
+pub(super) fn unknown(source: Source, prefix: &[u8], name: &[u8]) -> Error {
+    let (what, right): (&[u8], &[u8]) = match source {
         Source::Option => {
             (b"unknown option '", b"see --help, and put -- before a COMMAND that begins with -")
         }
         Source::Variable => (b"ignoring unknown variable '", b"see --help"),
     };
-    match Entry::nearest(part, source) {
-        Some(meant) => Error::new(&[what, name, b"' (did you mean ", meant.name(source), b"?)"]),
-        None => Error::new(&[what, name, b"' (", otherwise, b")"]),
+    match Entry::nearest(name, source) {
+        Some(meant) => {
+            let meant = meant.name(source);
+            Error::new(&[what, prefix, name, b"' (did you mean ", meant, b"?)"])
+        }
+        None => Error::new(&[what, prefix, name, b"' (", right, b")"]),
     }
 }
 
@@ -256,10 +210,8 @@ fn are_near(one: &[u8], other: &[u8], edits: usize) -> bool {
         }
         ([first, one @ ..], [second, other @ ..]) if first == second => are_near(one, other, edits),
         ([_, one_less @ ..], [_, other_less @ ..]) => {
-            edits > 0
-                && (are_near(one_less, other_less, edits - 1)
-                    || are_near(one_less, other, edits - 1)
-                    || are_near(one, other_less, edits - 1))
+            let pairs = [(one_less, other_less), (one_less, other), (one, other_less)];
+            edits > 0 && pairs.iter().any(|(one, other)| are_near(one, other, edits - 1))
         }
     }
 }

@@ -705,7 +705,7 @@ fn the_help_names_every_option_as_it_is_spelled() {
             None => format!("      {long}"),
         };
         let line = HELP.lines().find(|line| line.starts_with(&spelled));
-        let value = entry.takes.example().split(',').next().unwrap();
+        let value = entry.value.split(',').next().unwrap();
         assert!(
             line.is_some_and(|line| line[spelled.len()..].trim_start().starts_with(value)),
             "{spelled}"

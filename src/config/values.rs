@@ -1,12 +1,8 @@
 //! The values that options and variables take. See `signal.rs` for S:R and `exec_form.rs`
 //! for CMD.
 
-use core::ffi::CStr;
-
 use super::Wrong;
-use super::exec_form::CARRIAGE_RETURN;
 use crate::signal::{Rewrites, Signal};
-use crate::sys;
 use crate::text;
 use crate::time::Duration;
 
@@ -18,13 +14,11 @@ pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Reads an exit status.
 pub(super) fn exit_code(value: &[u8]) -> Result<u8, Wrong> {
     let code = text::number(value).and_then(|code| code.try_into().ok());
     code.ok_or(["is not an exit status", "try a number from 0 to 255"])
 }
 
-/// Reads a signal.
 pub(super) fn signal(value: &[u8]) -> Result<Signal, Wrong> {
     Signal::parse(value)
         .ok_or(["is not a signal", "try a name such as TERM or a number from 1 to 64"])
@@ -38,11 +32,6 @@ pub(super) fn stop_signal(value: &[u8]) -> Result<Signal, Wrong> {
         }
         signal => Ok(signal),
     }
-}
-
-/// Reads a path. An env file with DOS line ends leaves a carriage return there.
-pub(super) fn path(value: &[u8]) -> Result<&'static CStr, Wrong> {
-    if value.ends_with(b"\r") { Err(CARRIAGE_RETURN) } else { Ok(sys::word(&[value])) }
 }
 
 /// Reads S:R into `rewrites`.
@@ -64,7 +53,6 @@ pub(super) fn switch(value: &[u8]) -> Result<bool, Wrong> {
 /// The longest duration: ten years of 365 days.
 pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Reads a duration.
 pub(super) fn duration(text: &[u8]) -> Result<Duration, Wrong> {
     let duration = sum(text).ok_or(["is not a duration", "try 10, 1.5s, 500ms or 1m30s"])?;
     if duration > LONGEST {
@@ -76,40 +64,35 @@ pub(super) fn duration(text: &[u8]) -> Result<Duration, Wrong> {
 /// Adds up one or more pairs of a decimal number and a unit (`ms`, `s`, `m`, `h`), or reads
 /// a single number of seconds. Far too much counts as centuries.
 fn sum(mut text: &[u8]) -> Option<Duration> {
-    const NANOS_PER_MILLI: u64 = 1_000_000;
-    const NANOS_PER_SECOND: u64 = 1_000 * NANOS_PER_MILLI;
+    const MILLI: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MILLI;
     let mut total = Duration::ZERO;
-    let mut first = true;
-    while first || !text.is_empty() {
-        let whole = take_digits(&mut text)?;
-        let fraction = match text {
-            [b'.', rest @ ..] => {
-                text = rest;
-                take_digits(&mut text)?
-            }
-            _ => b"",
+    let mut is_first = true;
+    while is_first || !text.is_empty() {
+        let (whole, rest) = split_digits(text)?;
+        let (fraction, rest) = match rest {
+            [b'.', rest @ ..] => split_digits(rest)?,
+            _ => (&[][..], rest),
         };
-        let unit = match text {
-            [b'm', b's', rest @ ..] => (rest, NANOS_PER_MILLI),
-            [b's', rest @ ..] => (rest, NANOS_PER_SECOND),
-            [b'm', rest @ ..] => (rest, 60 * NANOS_PER_SECOND),
-            [b'h', rest @ ..] => (rest, 3_600 * NANOS_PER_SECOND),
-            [] if first => (text, NANOS_PER_SECOND),
+        let unit;
+        (unit, text) = match rest {
+            [b'm', b's', rest @ ..] => (MILLI, rest),
+            [b's', rest @ ..] => (SECOND, rest),
+            [b'm', rest @ ..] => (60 * SECOND, rest),
+            [b'h', rest @ ..] => (3_600 * SECOND, rest),
+            [] if is_first => (SECOND, rest),
             _ => return None,
         };
-        text = unit.0;
-        first = false;
-        total = total.saturating_add(scale(whole, fraction, unit.1));
+        is_first = false;
+        total = total.saturating_add(scale(whole, fraction, unit));
     }
     Some(total)
 }
 
-/// Takes the one or more digits at the beginning of `text`.
-fn take_digits<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Splits a text behind the one or more digits with which it begins.
+fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at(count);
-    *text = rest;
-    (count > 0).then_some(digits)
+    (count > 0).then(|| text.split_at(count))
 }
 
 /// `whole.fraction` times `unit` nanoseconds, or as many as 64 bits hold.

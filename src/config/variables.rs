@@ -1,10 +1,7 @@
 //! The variables: which of the environment's are drain-init's own, and what they set.
 
-use super::Error;
-use super::exec_form::CARRIAGE_RETURN;
-use super::options::{Entry, OPTIONS, Opt, PREFIX, Source, Takes, unknown};
-use super::settings::Settings;
-use super::values;
+use super::options::{Entry, OPTIONS, Opt, PREFIX, Source, unknown};
+use super::{Config, Error, Settings, values};
 use crate::text;
 
 /// The name of the variable that names the received signal to a drain or stop command.
@@ -28,9 +25,8 @@ impl<'a> Variables<'a> {
     /// be removed from COMMAND's environment.
     pub fn take(&mut self, word: &'a [u8]) -> bool {
         let Some(behind_prefix) = word.strip_prefix(PREFIX) else {
-            if let Some((_, opt)) = DUMB_INIT.iter().find(|(known, _)| *known == word) {
-                self.dumb_init.push(*opt);
-            }
+            let known = DUMB_INIT.iter().find(|(known, _)| *known == word);
+            self.dumb_init.extend(known.map(|(_, opt)| opt));
             return false;
         };
         let Some(equals) = behind_prefix.iter().position(|&byte| byte == b'=') else {
@@ -53,58 +49,39 @@ impl<'a> Variables<'a> {
 
     /// A warning for each name that begins like drain-init's own and is not: a probable typo.
     pub fn warnings(&self) -> impl Iterator<Item = Error> {
-        self.unknown.iter().map(|name| unknown(Source::Variable, name, &name[PREFIX.len()..]))
+        self.unknown.iter().map(|name| unknown(Source::Variable, PREFIX, &name[PREFIX.len()..]))
     }
 
-    /// Applies the variables that are set and not empty: a value, each element of a list, or
-    /// a switch that is on.
-    pub(super) fn read(&self, settings: &mut Settings) -> Result<(), Error> {
-        let source = Source::Variable;
-        // drain-init's own, which follow, have priority.
+    /// Applies the variables that are set and not empty.
+    pub(super) fn read(&self, config: &mut Config) -> Result<(), Error> {
+        let mut settings = Settings { config, source: Source::Variable, set: 0 };
         for &opt in &self.dumb_init {
-            settings.apply(&OPTIONS[opt as usize], b"", source)?;
+            settings.apply(&OPTIONS[opt as usize], b"1")?;
         }
-        for &(entry, value) in &self.own {
-            let refuse = |wrong| entry.refuse(source, value, wrong);
-            match entry.takes {
-                _ if value.is_empty() => {}
-                Takes::Nothing => {
-                    if values::switch(value).map_err(refuse)? {
-                        settings.apply(entry, b"", source)?;
-                    }
+        // drain-init's own override these, and do not contradict them.
+        settings.set = 0;
+        for &(entry, value) in self.own.iter().filter(|(_, value)| !value.is_empty()) {
+            if !entry.repeats() {
+                settings.apply(entry, value)?;
+                continue;
+            }
+            for element in text::split(value, b',').map(values::trim_blanks) {
+                if element.is_empty() {
+                    let wrong = ["has an empty element", "remove the extra comma"];
+                    return Err(entry.refuse(Source::Variable, value, wrong));
                 }
-                takes if takes.repeats() => {
-                    for element in text::split(value, b',').map(values::trim_blanks) {
-                        match element {
-                            [] => {
-                                let right = "remove the extra comma";
-                                return Err(refuse(["has an empty element", right]));
-                            }
-                            // S:R itself accepts it, as dumb-init does.
-                            [.., b'\r'] => {
-                                return Err(entry.refuse(source, element, CARRIAGE_RETURN));
-                            }
-                            _ => settings.apply(entry, element, source)?,
-                        }
-                    }
-                }
-                _ => settings.apply(entry, value, source)?,
+                settings.apply(entry, element)?;
             }
         }
         // On the command line the last one wins. Variables have no order.
-        for (one, other) in [(Opt::SingleChild, Opt::Group), (Opt::Verbose, Opt::Quiet)] {
-            if let (Some(one), Some(other)) = (self.switched_on(one), self.switched_on(other)) {
+        for [one, other] in [[Opt::SingleChild, Opt::Group], [Opt::Verbose, Opt::Quiet]] {
+            if settings.has(one) && settings.has(other) {
+                let name = |opt: Opt| OPTIONS[opt as usize].name(Source::Variable);
                 let wrong = b" contradict each other (set only one)";
-                return Err(Error::new(&[one, b" and ", other, wrong]));
+                return Err(Error::new(&[name(one), b" and ", name(other), wrong]));
             }
         }
         Ok(())
-    }
-
-    /// The name of an option's variable that is on.
-    fn switched_on(&self, opt: Opt) -> Option<&'static [u8]> {
-        let (entry, value) = self.own.iter().find(|(entry, _)| entry.opt == opt)?;
-        (values::switch(value) == Ok(true)).then(|| entry.name(Source::Variable))
     }
 }
 
