@@ -100,13 +100,11 @@ pub struct Error(&'static [u8]);
 
 impl Error {
     /// An error of these parts.
-    #[must_use]
     pub fn new(parts: &[&[u8]]) -> Self {
         Self(parts.concat().leak())
     }
 
     /// The line. It may contain what the user typed, byte for byte.
-    #[must_use]
     pub const fn as_bytes(self) -> &'static [u8] {
         self.0
     }

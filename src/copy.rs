@@ -14,7 +14,6 @@ use crate::sys;
 use crate::wording;
 
 /// Copies the running program to a path, or into a directory. Returns the exit status.
-#[must_use]
 pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let is_directory = spawn::file_type(path) == Some(SFlag::S_IFDIR);
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };

@@ -51,13 +51,11 @@ pub enum WaitAll {
 
 impl Plan {
     /// Whether a stop signal starts a drain.
-    #[must_use]
     pub const fn drains(&self) -> bool {
         self.drain_lasts() || self.drain_signal.is_some() || self.drain_file || self.stop_cmd
     }
 
     /// Whether something holds the stop back. Otherwise a drain ends at once.
-    #[must_use]
     pub const fn drain_lasts(&self) -> bool {
         self.delay.is_some() || self.drain_cmd
     }
@@ -135,12 +133,10 @@ pub enum Continuer {
     Shell,
 }
 
-/// Which of COMMAND's processes a signal goes to.
+/// What a signal goes to: COMMAND alone, or its process group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recipient {
-    /// COMMAND alone.
-    Command,
-    /// COMMAND's process group.
+pub enum Target {
+    Process,
     Group,
 }
 
@@ -174,7 +170,7 @@ pub enum Measure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send a signal to COMMAND or its group.
-    Send(Signal, Recipient),
+    Send(Signal, Target),
     /// After COMMAND's exit, send a signal to the remaining members of its group. If that
     /// forwards a received one and no member remains, report that it was dropped.
     SendToRemaining { signal: Signal, received: Option<Signal> },
@@ -312,7 +308,6 @@ pub struct Drain {
 
 impl Drain {
     /// The state in which COMMAND was just started.
-    #[must_use]
     pub const fn new(plan: Plan) -> Self {
         Self {
             plan,
@@ -333,7 +328,6 @@ impl Drain {
     }
 
     /// When [`Event::Time`] is due next.
-    #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         let mut due = [None; 3];
         if let Phase::Draining { since, ends, measured, .. } = self.phase {
@@ -348,7 +342,6 @@ impl Drain {
 
     /// What drain-init waits for after COMMAND's exit. While that includes the group,
     /// the events about the group are wanted.
-    #[must_use]
     pub const fn waiting_for(&self) -> WaitingFor {
         match self.phase {
             Phase::Ended { waiting_for, .. } => waiting_for,
@@ -359,7 +352,6 @@ impl Drain {
     /// The stop signals that COMMAND's group was sent. If all remaining members ignore
     /// all of them, the group gets TERM. `None` if it was sent TERM or nothing, or if
     /// `--kill-after` has sent KILL.
-    #[must_use]
     pub fn sent_to_group(&self) -> Option<SignalSet> {
         let sent = self.sent_to_group;
         let has_term = sent.contains(Signal::TERM) || self.sent_to_all || self.was_killed();
@@ -367,14 +359,12 @@ impl Drain {
     }
 
     /// Whether `--kill-after` has sent KILL.
-    #[must_use]
     pub const fn was_killed(&self) -> bool {
         matches!(self.kill_clock, KillClock::Fired)
     }
 
     /// Whether the processes that `--wait-all` waits for are to be signalled, and
     /// [`Event::Scan`] is wanted. The stop command is one of them, and may finish first.
-    #[must_use]
     pub const fn signals_all(&self) -> bool {
         let waiting_for = self.waiting_for();
         waiting_for.children && !waiting_for.stop_command
@@ -541,7 +531,7 @@ impl Step<'_> {
         self.push(if self.drain.has_ended() {
             Action::SendToRemaining { signal, received }
         } else {
-            Action::Send(signal, if to_group { Recipient::Group } else { Recipient::Command })
+            Action::Send(signal, if to_group { Target::Group } else { Target::Process })
         });
     }
 
@@ -588,7 +578,7 @@ impl Step<'_> {
         }
         if let Some(signal) = self.drain.plan.drain_signal {
             self.just_suspended = signal.suspends_by_default();
-            self.push(Action::Send(signal, Recipient::Command));
+            self.push(Action::Send(signal, Target::Process));
         }
         if self.drain.plan.drain_cmd {
             self.drain.drain_command = DrainCommand::Running;

@@ -5,10 +5,10 @@ use nix::errno::Errno;
 use nix::unistd;
 
 use crate::config::Config;
-use crate::drain::{Action, Drain, Event, Helper, Message, Recipient, WaitAll};
+use crate::drain::{Action, Drain, Event, Helper, Message, Target, WaitAll};
 use crate::mark;
 use crate::measure::Series;
-use crate::processes::{self, Child, Processes, Remaining, Target};
+use crate::processes::{self, Child, Processes, Remaining};
 use crate::report::Level;
 use crate::signal::{Signal, SignalSet};
 use crate::spawn::{self, Inheritance};
@@ -232,19 +232,18 @@ impl Executor<'_> {
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         let command = &mut self.processes.command;
         match action {
-            Action::Send(signal, recipient) => {
-                let (target, result) = match recipient {
-                    Recipient::Command => (Target::Process(command.pid), command.signal(signal)),
-                    Recipient::Group => (Target::Group(command.pid), command.signal_group(signal)),
+            Action::Send(signal, target) => {
+                let result = match target {
+                    Target::Process => command.signal(signal),
+                    Target::Group => command.signal_group(signal),
                 };
                 self.report_sent(signal, target, result);
             }
             Action::SendToRemaining { signal, received } => {
-                let target = Target::Group(command.pid);
                 match (command.signal_group(signal), received) {
                     (Err(Errno::ESRCH), None) => {}
                     (Err(Errno::ESRCH), Some(received)) => self.report(Message::Dropped(received)),
-                    (result, _) => self.report_sent(signal, target, result),
+                    (result, _) => self.report_sent(signal, Target::Group, result),
                 }
             }
             Action::SendToHelper(helper, signal) => {
@@ -268,7 +267,7 @@ impl Executor<'_> {
             }
             Action::ContinueInForeground => {
                 if terminal::give_to(command.pid) {
-                    return self.carry_out(Action::Send(Signal::CONT, Recipient::Group));
+                    return self.carry_out(Action::Send(Signal::CONT, Target::Group));
                 }
             }
             Action::Start(helper, received) => return self.start(helper, received),
@@ -317,15 +316,15 @@ impl Executor<'_> {
 
     fn report_sent(&self, signal: Signal, target: Target, result: nix::Result<()>) {
         let level = if result.is_ok() { Level::Verbose } else { Level::Notice };
-        self.given.reporter.say(level, &|line| wording::sent(line, signal, target, result));
+        let to = (target, self.processes.command.pid);
+        self.given.reporter.say(level, &|line| wording::sent(line, signal, to, result));
     }
 
     fn report(&self, message: Message) {
-        let command = self.processes.command.pid;
-        let target =
-            if self.config.plan.group { Target::Group(command) } else { Target::Process(command) };
+        let target = if self.config.plan.group { Target::Group } else { Target::Process };
+        let to = (target, self.processes.command.pid);
         self.given
             .reporter
-            .say(wording::level(message), &|line| wording::describe(line, message, target));
+            .say(wording::level(message), &|line| wording::describe(line, message, to));
     }
 }

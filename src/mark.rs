@@ -25,17 +25,8 @@ pub fn prepare(file: &mut Named<&CStr>, is_pid_1: bool, reporter: Reporter) -> R
     }
     let Err(error) = check(file.value, is_pid_1, reporter) else { return Ok(()) };
     // Any other error may be gone by the time of the stop.
-    if !matches!(
-        error,
-        Errno::EACCES
-            | Errno::EEXIST
-            | Errno::ELOOP
-            | Errno::ENAMETOOLONG
-            | Errno::ENOENT
-            | Errno::ENOTDIR
-            | Errno::EPERM
-            | Errno::EROFS
-    ) {
+    use Errno::{EACCES, EEXIST, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS};
+    if !matches!(error, EACCES | EEXIST | ELOOP | ENAMETOOLONG | ENOENT | ENOTDIR | EPERM | EROFS) {
         return Ok(());
     }
     Err(Error::new(&[

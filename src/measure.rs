@@ -25,7 +25,6 @@ pub struct Series {
 
 impl Series {
     /// A series without a figure.
-    #[must_use]
     pub(crate) const fn new() -> Self {
         Self { counter: None, figures: [0; SHOWN], seconds: 0, rest: 0 }
     }

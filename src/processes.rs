@@ -12,22 +12,6 @@ use crate::status::Status;
 use crate::sys::{self, Change};
 use crate::text;
 
-/// The target of a signal: a process, or the process group with this ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    Process(Pid),
-    Group(Pid),
-}
-
-impl Target {
-    /// The process ID, or that of the group's leader.
-    pub const fn pid(self) -> Pid {
-        match self {
-            Self::Process(pid) | Self::Group(pid) => pid,
-        }
-    }
-}
-
 /// A child of drain-init's that leads a process group.
 pub struct Child {
     /// Its process ID, which is also the ID of its process group.
@@ -480,9 +464,10 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
 
 /// The path of a process's file in /proc, as a C string in a buffer of zeros.
 fn in_proc<'a>(pid: Pid, name: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> {
-    let digits = text::digits(pid.as_raw().unsigned_abs().into());
+    let mut digits = [0; 20];
+    let digits = text::digits(pid.as_raw().unsigned_abs().into(), &mut digits);
     let mut rest = &mut buffer[..];
-    for part in [b"/proc/", digits.as_bytes(), name] {
+    for part in [b"/proc/", digits, name] {
         let (place, after) = core::mem::take(&mut rest).split_at_mut_checked(part.len())?;
         place.copy_from_slice(part);
         rest = after;

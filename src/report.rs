@@ -59,7 +59,7 @@ impl Line {
 
     /// Adds a decimal number.
     pub fn number(&mut self, number: u64) -> &mut Self {
-        self.text(text::digits(number).as_bytes())
+        self.text(text::digits(number, &mut [0; 20]))
     }
 
     /// Adds a process ID.

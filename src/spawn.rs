@@ -47,8 +47,7 @@ fn value_of<'a>(word: &'a CStr, name: &[u8]) -> Option<&'a [u8]> {
 
 /// A variable for [`Words`], with a decimal value.
 fn variable(name: &[u8], pid: Pid) -> &'static CStr {
-    let digits = text::digits(pid.as_raw().unsigned_abs().into());
-    sys::word(&[name, b"=", digits.as_bytes()])
+    sys::word(&[name, b"=", text::digits(pid.as_raw().unsigned_abs().into(), &mut [0; 20])])
 }
 
 /// The paths that a program's name can stand for, in the order of execvp(3).

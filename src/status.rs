@@ -13,7 +13,6 @@ pub enum Status {
 
 impl Status {
     /// The exit status to hand on: 128 + n for signal n.
-    #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             Self::Exited(code) => code,

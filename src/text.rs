@@ -8,7 +8,6 @@ pub fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 
 /// Reads one or more decimal digits and nothing else. None if the number does not fit into
 /// 64 bits.
-#[must_use]
 pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -19,34 +18,16 @@ pub fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The digits of a number.
-pub struct Digits {
-    bytes: [u8; 20],
-    start: usize,
-}
-
-/// Writes a number.
-#[must_use]
-pub fn digits(mut number: u64) -> Digits {
-    let mut digits = Digits { bytes: [b'0'; 20], start: 20 };
+/// Writes a number in decimal. Returns the part of the buffer that it takes.
+pub fn digits(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut start = buffer.len();
     loop {
-        digits.start -= 1;
-        #[allow(clippy::cast_possible_truncation)]
-        {
-            digits.bytes[digits.start] += (number % 10) as u8;
-        }
+        start -= 1;
+        buffer[start] = b"0123456789"[(number % 10) as usize];
         number /= 10;
         if number == 0 {
-            return digits;
+            return &buffer[start..];
         }
-    }
-}
-
-impl Digits {
-    /// The digits in ASCII, without leading zeros.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
     }
 }
 
@@ -57,9 +38,10 @@ mod tests {
     #[test]
     fn a_written_number_is_read_again() {
         for value in [0, 7, 10, 255, 4_194_304, u64::MAX - 1, u64::MAX] {
-            let written = digits(value);
-            assert_eq!(written.as_bytes(), value.to_string().as_bytes());
-            assert_eq!(number(written.as_bytes()), Some(value));
+            let mut buffer = [0; 20];
+            let written = digits(value, &mut buffer);
+            assert_eq!(written, value.to_string().as_bytes());
+            assert_eq!(number(written), Some(value));
         }
         assert_eq!(number(b"007"), Some(7));
     }

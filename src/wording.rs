@@ -5,15 +5,13 @@ use core::ffi::CStr;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::drain::{Helper, Message, Phase, StopBy};
-use crate::processes::Target;
+use crate::drain::{Helper, Message, Phase, StopBy, Target};
 use crate::report::{Level, Line};
 use crate::signal::Signal;
 use crate::status::Status;
 use crate::time::Duration;
 
 /// The level at which a message is printed.
-#[must_use]
 pub const fn level(message: Message) -> Level {
     match message {
         Message::DrainCommandFailed(_) | Message::StopCommandFailed { .. } => Level::Error,
@@ -28,8 +26,8 @@ pub const fn level(message: Message) -> Level {
     }
 }
 
-/// A message of the state machine. `target` receives COMMAND's signals.
-pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line {
+/// A message of the state machine. COMMAND's signals go `to` this target, with its ID.
+pub fn describe(line: &mut Line, message: Message, to: (Target, Pid)) -> &mut Line {
     match message {
         Message::Received(signal) => received(line, signal),
         Message::NotSent(signal) => line.signal(signal).text(b" is rewritten to 0: not sent"),
@@ -52,19 +50,19 @@ pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line 
                 Some(drained) => line.text(b"drained for ").elapsed(drained),
                 None => received(line, signal),
             };
-            stop_by(line.text(b": "), by, Some(target))
+            stop_by(line.text(b": "), by, Some(to))
         }
         Message::HelperSucceeded(helper) => name(line, helper).text(b" exited with status 0"),
         Message::DrainCommandFailed(status) => failed(line, Helper::Drain, Some(status)),
         Message::StopCommandFailed { status, instead } => {
             failed(line, Helper::Stop, status);
             match instead {
-                Some(signal) => signal_to(line.text(b": sending "), signal, target),
+                Some(signal) => signal_to(line.text(b": sending "), signal, to),
                 None => line,
             }
         }
         Message::Exited { status, during, now, waiting_for } => {
-            line.text(b"process ").pid(target.pid()).text(b" ").status(status);
+            line.text(b"process ").pid(to.1).text(b" ").status(status);
             ended_during(line, during, now);
             let rest: &[u8] = b"; waiting for the rest of its process group";
             line.text(if waiting_for.group { rest } else { b"" })
@@ -75,7 +73,7 @@ pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line 
             .text(b" without a drain, because the stop signal is ")
             .signals(stop_signals)
             .text(b" (see --stop-signal)"),
-        Message::GroupForbidden => line.text(b"process group ").pid(target.pid()).text(
+        Message::GroupForbidden => line.text(b"process group ").pid(to.1).text(
             b": the remaining processes belong to another user and cannot be signalled, \
               not waiting",
         ),
@@ -84,7 +82,7 @@ pub fn describe(line: &mut Line, message: Message, target: Target) -> &mut Line 
         }
         Message::Dropped(signal) => received(line, signal)
             .text(b": dropped, because process ")
-            .pid(target.pid())
+            .pid(to.1)
             .text(b" has exited"),
     }
 }
@@ -94,19 +92,19 @@ fn received(line: &mut Line, signal: Signal) -> &mut Line {
 }
 
 /// `TERM to process group 7`.
-fn signal_to(line: &mut Line, signal: Signal, target: Target) -> &mut Line {
-    let kind: &[u8] = match target {
-        Target::Process(_) => b" to process ",
-        Target::Group(_) => b" to process group ",
+fn signal_to(line: &mut Line, signal: Signal, to: (Target, Pid)) -> &mut Line {
+    let kind: &[u8] = match to.0 {
+        Target::Process => b" to process ",
+        Target::Group => b" to process group ",
     };
-    line.signal(signal).text(kind).pid(target.pid())
+    line.signal(signal).text(kind).pid(to.1)
 }
 
 /// What happens once the drain has ended.
-fn stop_by(line: &mut Line, then: StopBy, target: Option<Target>) -> &mut Line {
-    match (then, target) {
+fn stop_by(line: &mut Line, then: StopBy, to: Option<(Target, Pid)>) -> &mut Line {
+    match (then, to) {
         (StopBy::Command, _) => line.text(b"running the stop command"),
-        (StopBy::Signal(signal), Some(target)) => signal_to(line.text(b"sending "), signal, target),
+        (StopBy::Signal(signal), Some(to)) => signal_to(line.text(b"sending "), signal, to),
         (StopBy::Signal(signal), None) => line.text(b"sending ").signal(signal),
         (StopBy::Nothing(signal), _) => {
             line.text(b"sending nothing, because ").signal(signal).text(b" is rewritten to 0")
@@ -233,10 +231,15 @@ pub fn series<'a>(line: &'a mut Line, figures: &[u32], rest: (u64, u64)) -> &'a 
 }
 
 /// A signal was sent, or could not be.
-pub fn sent(line: &mut Line, signal: Signal, target: Target, result: nix::Result<()>) -> &mut Line {
+pub fn sent(
+    line: &mut Line,
+    signal: Signal,
+    to: (Target, Pid),
+    result: nix::Result<()>,
+) -> &mut Line {
     match result {
-        Ok(()) => signal_to(line.text(b"sent "), signal, target),
-        Err(error) => because(signal_to(line.text(b"cannot send "), signal, target), b"", error),
+        Ok(()) => signal_to(line.text(b"sent "), signal, to),
+        Err(error) => because(signal_to(line.text(b"cannot send "), signal, to), b"", error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state machine in the model of the world that its unit tests use.
 
 use drain_init::drain::{
-    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Recipient,
+    Action, Continuer, Drain, Event, Helper, Measure, Message, Plan, Target,
     SignalForRemaining, WaitAll,
 };
 use drain_init::signal::{Rewrites, Signal, SignalSet};

@@ -122,7 +122,7 @@ fn on_terminal(signal: Signal) -> Event {
 }
 
 const fn send(signal: Signal) -> Action {
-    Action::Send(signal, Recipient::Group)
+    Action::Send(signal, Target::Group)
 }
 
 fn rest(signal: Signal) -> Action {
@@ -271,7 +271,7 @@ fn the_drain_signal_goes_to_command_alone_and_once() {
         Signal::TSTP,
         Some(Signal::KILL),
     ));
-    assert_eq!(sim.term(0), [Action::Send(Signal::TSTP, Recipient::Command)]);
+    assert_eq!(sim.term(0), [Action::Send(Signal::TSTP, Target::Process)]);
     assert_eq!(sim.term(1), []);
     assert_eq!(sim.time(1000), deliver(Signal::TERM));
     assert_eq!(sim.term(1001), deliver(Signal::TERM));
@@ -280,7 +280,7 @@ fn the_drain_signal_goes_to_command_alone_and_once() {
 #[test]
 fn a_drain_signal_without_a_delay_is_followed_by_the_stop_at_once() {
     let mut sim = Sim::new(Plan { drain_signal: Some(USR1), ..plan() });
-    assert_eq!(sim.term(0), [Action::Send(USR1, Recipient::Command), send(Signal::TERM)]);
+    assert_eq!(sim.term(0), [Action::Send(USR1, Target::Process), send(Signal::TERM)]);
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn the_drain_file_comes_before_the_drain_signal_and_the_drain_command() {
     let plan = Plan { drain_signal: Some(USR1), drain_cmd: true, ..marked.clone() };
     let start = [
         Action::CreateDrainFile,
-        Action::Send(USR1, Recipient::Command),
+        Action::Send(USR1, Target::Process),
         Action::Start(Helper::Drain, Signal::TERM),
     ];
     let mut sim = Sim::new(plan);
@@ -335,7 +335,7 @@ fn the_drain_file_comes_before_the_drain_signal_and_the_drain_command() {
     assert_eq!(sim.term(1), []);
     // A drain file alone makes a drain that ends at once.
     let mut sim = Sim::new(marked);
-    let once = [Action::CreateDrainFile, Action::Send(Signal::TERM, Recipient::Group)];
+    let once = [Action::CreateDrainFile, Action::Send(Signal::TERM, Target::Group)];
     assert_eq!(sim.term(0), once);
 }
 
@@ -875,7 +875,7 @@ fn a_drain_command_that_was_signalled_is_skipped_too() {
 // ---- job control ----
 
 const STOPS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
-const CONT: Action = Action::Send(Signal::CONT, Recipient::Group);
+const CONT: Action = Action::Send(Signal::CONT, Target::Group);
 
 #[test]
 fn without_a_terminal_the_signals_of_job_control_are_delivered_as_they_are() {
@@ -906,7 +906,7 @@ fn on_a_terminal_they_are_delivered_as_stop_and_then_drain_init_stops() {
         let rewritten = Sim::new(rewriting(plan(), signal, None)).at(0, event);
         assert_eq!(rewritten, [Action::SuspendSelf]);
         let single = Sim::new(Plan { group: false, ..plan() }).at(0, event);
-        assert_eq!(single, [Action::Send(signal, Recipient::Command), Action::SuspendSelf]);
+        assert_eq!(single, [Action::Send(signal, Target::Process), Action::SuspendSelf]);
         let single = ended(Plan { group: false, ..plan() }).at(1, event);
         assert_eq!(single, [Action::SuspendSelf]);
     }
@@ -940,7 +940,7 @@ fn cont_follows_the_stop_signal_of_a_drain() {
         sim.all_at(1000, Event::Time)
     };
     assert_eq!(follows(delayed()), [send(Signal::TERM), CONT]);
-    let alone = |signal| Action::Send(signal, Recipient::Command);
+    let alone = |signal| Action::Send(signal, Target::Process);
     let single = follows(Plan { group: false, ..delayed() });
     assert_eq!(single, [alone(Signal::TERM), alone(Signal::CONT)]);
     // CONT would discard a signal that suspends.
@@ -965,7 +965,7 @@ fn cont_follows_the_stop_signal_of_a_drain() {
 #[test]
 fn cont_does_not_discard_a_drain_signal_that_suspends() {
     let drains = Plan { drain_signal: Some(Signal::TSTP), ..plan() };
-    let tstp = Action::Send(Signal::TSTP, Recipient::Command);
+    let tstp = Action::Send(Signal::TSTP, Target::Process);
     let mut sim = Sim::new(drains.clone());
     assert_eq!(sim.all_at(0, received(Signal::TERM)), [tstp, send(Signal::TERM)]);
     let mut sim = Sim::new(drains);
@@ -1097,7 +1097,7 @@ fn a_command_that_a_terminal_suspended_is_continued_if_no_shell_can_continue_it(
 #[test]
 fn cont_reaches_the_whole_group_if_a_terminal_has_suspended_it() {
     let suspended = |signal| Event::Suspended { signal, continuer: None };
-    let alone = |signal| Action::Send(signal, Recipient::Command);
+    let alone = |signal| Action::Send(signal, Target::Process);
     let single = Plan { group: false, ..plan() };
     for (signal, expected) in [(Signal::TSTP, CONT), (Signal::STOP, alone(Signal::CONT))] {
         let mut sim = Sim::new(single.clone());

@@ -13,8 +13,8 @@
 //! the move.
 
 use super::{
-    Action, Continuer, Drain, Duration, Event, Helper, Measure, Message, Plan, Recipient, Signal,
-    SignalForRemaining, Status, WaitAll,
+    Action, Continuer, Drain, Duration, Event, Helper, Measure, Message, Plan, Signal,
+    SignalForRemaining, Status, Target, WaitAll,
 };
 
 /// The rule that was broken, as a sentence.
@@ -456,9 +456,9 @@ impl<'a> World<'a> {
     fn act(&mut self, event: Event, action: Action) -> Kept {
         let command = self.processes[COMMAND];
         match action {
-            Action::Send(signal, recipient) => {
+            Action::Send(signal, target) => {
                 self.check_alive(COMMAND)?;
-                self.send(event, signal, recipient)?;
+                self.send(event, signal, target)?;
             }
             Action::SendToRemaining { signal, received } => {
                 rule(!command.alive, "remaining processes are signalled once COMMAND has ended")?;
@@ -574,18 +574,18 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn send(&mut self, event: Event, signal: Signal, recipient: Recipient) -> Kept {
+    fn send(&mut self, event: Event, signal: Signal, target: Target) -> Kept {
         let is_drain_signal = self.step.begins_drain
             && !self.drain_signal_sent
             && self.plan.drain_signal == Some(signal)
-            && recipient == Recipient::Command;
+            && target == Target::Process;
         if is_drain_signal {
             self.drain_signal_sent = true;
             self.step.suspends |= signal.suspends_by_default();
             return Ok(());
         }
         rule(
-            self.plan.group == (recipient == Recipient::Group) || signal == Signal::CONT,
+            self.plan.group == (target == Target::Group) || signal == Signal::CONT,
             "signals go to the group, and with -c to COMMAND alone",
         )?;
         let received = match event {
@@ -605,7 +605,7 @@ impl<'a> World<'a> {
         let outside = core::mem::take(&mut self.step.forwards);
         self.stop_delivered |= is_stop;
         self.signal(COMMAND, signal, is_stop, outside)?;
-        if recipient == Recipient::Group {
+        if target == Target::Group {
             self.signal(REMAINING, signal, is_stop, outside)?;
         }
         self.step.suspends |= is_stop && signal.suspends_by_default();
