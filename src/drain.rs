@@ -77,9 +77,7 @@ impl Plan {
 /// What asks COMMAND to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopBy {
-    /// The stop command.
     Command,
-    /// This signal.
     Signal(Signal),
     /// Nothing: this received signal is rewritten to 0.
     Nothing(Signal),
@@ -127,7 +125,6 @@ pub enum Event {
 /// What can continue a job that a terminal has suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuer {
-    /// Only drain-init.
     Init,
     /// The shell that started drain-init.
     Shell,
@@ -155,7 +152,6 @@ pub struct SignalForRemaining {
 /// A step of measuring a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// The drain begins.
     Begin,
     /// No figure was taken for so many seconds, because drain-init woke late. The next
     /// figure includes them.
