@@ -18,9 +18,7 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let is_directory = spawn::file_type(path) == Some(SFlag::S_IFDIR);
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };
     let target = sys::word(&[path.to_bytes(), name]);
-    #[allow(clippy::cast_possible_truncation)]
-    let number = sys::now().as_nanos() as u32;
-    let Err(error) = copy(target, number) else { return 0 };
+    let Err(error) = copy(target, sys::random()) else { return 0 };
     reporter
         .say(Level::Error, &|line| wording::cannot_make(line, wording::CANNOT_COPY, target, error));
     1
@@ -41,13 +39,8 @@ fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
             file => break (temporary, file?),
         }
     };
-    let done = sys::for_each_piece(c"/proc/self/exe", &mut |mut rest| {
-        while !rest.is_empty() {
-            rest = &rest[unistd::write(&file, rest)?..];
-        }
-        Ok(())
-    })
-    .and_then(|()| {
+    let mut append = |piece: &[u8]| sys::write_all(&file, piece);
+    let done = sys::for_each_piece(c"/proc/self/exe", &mut append).and_then(|()| {
         stat::fchmod(&file, Mode::from_bits_truncate(0o755))?;
         unistd::fsync(&file)?;
         fcntl::renameat(AT_FDCWD, temporary, AT_FDCWD, target)

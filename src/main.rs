@@ -132,15 +132,10 @@ fn start(config: &Config, is_pid_1: bool, mut given: Inheritance) -> u8 {
 /// those that a failing write raises.
 fn print(parts: &[&[u8]], reporter: Reporter) -> u8 {
     sys::let_signals_end(SignalSet::of(&[Signal::PIPE, Signal::XFSZ]));
-    let text = parts.concat();
-    let mut rest = &text[..];
-    while !rest.is_empty() {
-        match unistd::write(sys::STDOUT, rest) {
-            Ok(count) => rest = &rest[count..],
-            Err(error) => return fail(wording::CANNOT_PRINT, error, reporter),
-        }
+    match sys::write_all(sys::STDOUT, &parts.concat()) {
+        Ok(()) => 0,
+        Err(error) => fail(wording::CANNOT_PRINT, error, reporter),
     }
-    0
 }
 
 fn fail(what: &[u8], error: Errno, reporter: Reporter) -> u8 {

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use nix::errno::Errno;
+use nix::errno::Errno::{EACCES, EEXIST, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS};
 use nix::sys::stat::{self, Mode};
 use nix::unistd::{self, AccessFlags};
 
@@ -25,7 +25,6 @@ pub fn prepare(file: &mut Named<&CStr>, is_pid_1: bool, reporter: Reporter) -> R
     }
     let Err(error) = check(file.value, is_pid_1, reporter) else { return Ok(()) };
     // Any other error may be gone by the time of the stop.
-    use Errno::{EACCES, EEXIST, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS};
     if !matches!(error, EACCES | EEXIST | ELOOP | ENAMETOOLONG | ENOENT | ENOTDIR | EPERM | EROFS) {
         return Ok(());
     }
@@ -42,14 +41,14 @@ pub fn prepare(file: &mut Named<&CStr>, is_pid_1: bool, reporter: Reporter) -> R
 fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
     let found = match stat::lstat(path) {
         // Only a directory's name ends with a slash.
-        Err(Errno::ENOENT) if !path.to_bytes().ends_with(b"/") => {
+        Err(ENOENT) if !path.to_bytes().ends_with(b"/") => {
             let directory = sys::word(&[sys::directory(path)]);
             return unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK);
         }
         found => found?,
     };
     if found.st_mode & libc::S_IFMT != libc::S_IFREG || found.st_size != 0 {
-        return Err(Errno::EEXIST);
+        return Err(EEXIST);
     }
     if is_pid_1 {
         return unistd::unlink(path);
@@ -61,7 +60,7 @@ fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
 /// Creates the drain file. One that exists is as good.
 pub fn create(path: &CStr, reporter: Reporter) {
     match sys::create(path, Mode::from_bits_truncate(0o644)) {
-        Ok(_) | Err(Errno::EEXIST) => {}
+        Ok(_) | Err(EEXIST) => {}
         Err(error) => {
             reporter.say(Level::Error, &|line| {
                 wording::cannot_make(line, wording::CANNOT_CREATE, path, error)

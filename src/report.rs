@@ -180,38 +180,58 @@ fn put(line: &[u8]) {
     }
 }
 
-/// Writes a line in the best way that works for what stderr is:
-///
-/// - a pipe or a terminal: through a file description of its own, which is not possible
-///   without /proc or if the pipe belongs to another user; with `RWF_NOWAIT`; after poll(2)
-/// - a socket or a file: with send(2); after poll(2)
-///
-/// To ask poll(2) is the last resort: another writer can fill the space in between, and a
+/// A way to write without blocking. Returns `None` if it is not possible here.
+type Way = fn(&[u8]) -> Option<nix::Result<()>>;
+
+/// What stderr is, and the ways to write to it, best first. To ask poll(2) and then
+/// write is the last resort: another writer can fill the space in between, and a
 /// terminal takes the body of a line and then blocks on its end.
 fn put_nowait(line: &[u8]) -> nix::Result<()> {
     // fstat(2) may be forbidden. Each of these calls fails on any other kind of file.
-    let pipe_size = sys::pipe_size(STDERR);
-    if pipe_size.is_none() && !sys::is_terminal(STDERR) {
-        if !is_refused(sys::send_without_blocking(STDERR, line)) {
-            // Without a reader no signal is raised.
-            return Ok(());
-        }
-    } else if let Some(stderr) = sys::reopen_stderr() {
-        return unistd::write(stderr, line).map(drop);
+    let ways: &[Way] = if sys::pipe_size(STDERR).is_some() {
+        &[reopened, with_rwf_nowait, less_than_half_full]
+    } else if sys::is_terminal(STDERR) {
+        &[reopened, with_rwf_nowait, if_writable]
     } else {
-        let result = sys::write_without_blocking(STDERR, line);
-        // No other writer fills the other half of a pipe in between.
-        if !is_refused(result) || pipe_size.is_some_and(|size| sys::unread(STDERR) >= size / 2) {
-            return result;
-        }
-    }
-    if sys::is_writable(STDERR) { unistd::write(STDERR, line).map(drop) } else { Ok(()) }
+        &[to_socket, if_writable]
+    };
+    ways.iter().find_map(|way| way(line)).unwrap_or(Ok(()))
 }
 
-/// Whether a kernel, filter or emulator cannot do this, or not with this kind of file.
-fn is_refused(result: nix::Result<()>) -> bool {
+/// Through a file description of its own. Not possible without /proc, or if the pipe
+/// belongs to another user.
+fn reopened(line: &[u8]) -> Option<nix::Result<()>> {
+    let stderr = sys::reopen_stderr()?;
+    Some(unistd::write(stderr, line).map(drop))
+}
+
+/// Not possible on some kernels, in emulators and with some filters.
+fn with_rwf_nowait(line: &[u8]) -> Option<nix::Result<()>> {
+    unless_refused(sys::write_without_blocking(STDERR, line))
+}
+
+/// No other writer fills the other half in between.
+fn less_than_half_full(line: &[u8]) -> Option<nix::Result<()>> {
+    let size = sys::pipe_size(STDERR)?;
+    if sys::unread(STDERR) < size / 2 { if_writable(line) } else { None }
+}
+
+/// Not possible if stderr is not a socket. Without a reader no signal is raised.
+fn to_socket(line: &[u8]) -> Option<nix::Result<()>> {
+    unless_refused(sys::send_without_blocking(STDERR, line)).and(Some(Ok(())))
+}
+
+fn if_writable(line: &[u8]) -> Option<nix::Result<()>> {
+    sys::is_writable(STDERR).then(|| unistd::write(STDERR, line).map(drop))
+}
+
+/// `None` if a kernel, filter or emulator cannot do this, or not with this kind of file.
+fn unless_refused(result: nix::Result<()>) -> Option<nix::Result<()>> {
     use Errno::{EINVAL, ENOSYS, ENOTSOCK, EOPNOTSUPP, EPERM};
-    matches!(result, Err(EOPNOTSUPP | ENOSYS | EINVAL | EPERM | ENOTSOCK))
+    match result {
+        Err(EOPNOTSUPP | ENOSYS | EINVAL | EPERM | ENOTSOCK) => None,
+        result => Some(result),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! The text of every message. Other modules pass values, and never text.
+#![allow(missing_docs, reason = "a text says what it is for")]
 
 use core::ffi::CStr;
 
@@ -147,22 +148,15 @@ fn ended_during(line: &mut Line, during: Phase, now: Duration) {
     }
 }
 
-/// COMMAND was started.
 pub fn started(line: &mut Line, pid: Pid) -> &mut Line {
     line.text(b"started process ").pid(pid)
 }
 
-/// COMMAND could not be started.
 pub const CANNOT_FORK: &[u8] = b"cannot fork";
-/// Help or version could not be printed.
 pub const CANNOT_PRINT: &[u8] = b"cannot write to stdout";
-/// Signals cannot be received at all.
 pub const CANNOT_RECEIVE: &[u8] = b"cannot receive signals, only COMMAND's exit ends the container";
-/// Signals are acted on late.
 pub const CANNOT_WAIT: &[u8] = b"cannot wait for signals, checking for them 10 times a second";
-/// The drain file could not be created.
 pub const CANNOT_CREATE: &[u8] = b"cannot create";
-/// `--copy-to` failed.
 pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
 
 /// Something has failed: `what`, and why.
@@ -170,12 +164,10 @@ pub fn because<'a>(line: &'a mut Line, what: &[u8], error: Errno) -> &'a mut Lin
     line.text(what).text(b": ").error(error)
 }
 
-/// An option could not be carried out.
 pub fn has_no_effect<'a>(line: &'a mut Line, option: &[u8], error: Errno) -> &'a mut Line {
     because(line.text(option), b" has no effect", error)
 }
 
-/// A drain or stop command could not be started.
 pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) -> &mut Line {
     because(name(line.text(b"cannot start "), helper), b"", error)
 }
@@ -185,7 +177,6 @@ pub fn cannot_make<'a>(line: &'a mut Line, what: &[u8], path: &CStr, error: Errn
     because(line.text(what).text(b" '").text(path.to_bytes()), b"'", error)
 }
 
-/// The working directory of the drain and stop commands is gone.
 pub fn cannot_enter<'a>(line: &'a mut Line, directory: &[u8], error: Errno) -> &'a mut Line {
     line.text(b"cannot enter the working directory ").text(directory);
     because(line, if directory.is_empty() { b"again, using /" } else { b" again, using /" }, error)
@@ -210,7 +201,6 @@ pub fn ends_at_once(line: &mut Line) -> &mut Line {
     line.text(b"the drain ends at once without --delay-term or --drain-cmd")
 }
 
-/// The figure of a second that was missed.
 pub const MISSED: u32 = u32::MAX;
 
 /// What was measured in a drain: the first figures, and the sum of the rest, with how many
@@ -230,7 +220,6 @@ pub fn series<'a>(line: &'a mut Line, figures: &[u32], rest: (u64, u64)) -> &'a 
     line
 }
 
-/// A signal was sent, or could not be.
 pub fn sent(
     line: &mut Line,
     signal: Signal,
@@ -249,7 +238,6 @@ pub fn sent_to_all(line: &mut Line, signal: Signal, only_children: bool) -> &mut
     line.text(b"sent ").signal(signal).text(to)
 }
 
-/// A process that drain-init has adopted was reaped.
 pub fn reaped_orphan(line: &mut Line, pid: Pid, status: Status) -> &mut Line {
     line.text(b"reaped orphan process ").pid(pid).text(b", which ").status(status)
 }
@@ -270,7 +258,6 @@ pub enum Failure {
 /// The hint for a program that was not found and has a blank in its name.
 pub const ONE_STRING: &[u8] = b"is this a program and its arguments in one string?";
 
-/// A program could not be executed.
 pub fn cannot_run<'a>(line: &'a mut Line, program: &[u8], failure: Failure) -> &'a mut Line {
     line.text(b"cannot run '").text(program).text(b"': ");
     let (error, hint): (_, &[u8]) = match failure {

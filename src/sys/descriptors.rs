@@ -86,6 +86,14 @@ pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
 }
 
+/// Writes all of this, in as many calls as it takes. See write(2).
+pub fn write_all(descriptor: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
+    while !bytes.is_empty() {
+        bytes = &bytes[unistd::write(&descriptor, bytes)?..];
+    }
+    Ok(())
+}
+
 /// Reads the beginning of a file, as much as the buffer holds, in one call.
 pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
     let count = unistd::read(open(path, OFlag::O_RDONLY)?, buffer)?;

@@ -105,6 +105,14 @@ pub fn exit(status: u8) -> ! {
     unsafe { libc::_exit(status.into()) }
 }
 
+/// A random number, or 0 if a filter forbids getrandom(2).
+pub fn random() -> u32 {
+    let mut number = 0_u32;
+    // SAFETY: the kernel writes four bytes, or fails.
+    unsafe { libc::syscall(libc::SYS_getrandom, &raw mut number, 4, 0) };
+    number
+}
+
 /// Requests `signal` for the time when the parent dies. See `PR_SET_PDEATHSIG(2const)`.
 pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
     // SAFETY: takes two numbers, the second of which is a long.

@@ -54,6 +54,7 @@ impl Words {
     }
 
     /// The words without the first `count`. Panics if there are fewer.
+    #[must_use]
     pub fn skip(self, count: usize) -> Self {
         Self { pointers: &mut self.pointers[count..] }
     }
