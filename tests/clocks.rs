@@ -63,7 +63,7 @@ fn only_the_monotonic_clock_is_read() {
     if Command::new(emulator).arg("--version").output().is_err() {
         return skip(name, &format!("{emulator} is not installed"));
     }
-    let options = ["-v", "--delay-term=100ms", "--kill-after=1s"];
+    let options = ["-v", "--delay-term=100ms", "--kill-after=60"];
     let setup = init(options).wrapped([emulator, "-strace"]);
     let mut run = setup.start();
     run.signal(SIGTERM);
