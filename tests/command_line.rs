@@ -848,6 +848,7 @@ fn the_command_line_wins_over_a_variable() {
     run.received("main", SIGINT);
     run.signal(SIGQUIT);
     run.received("main", SIGQUIT);
+    run.message("received QUIT: draining for 0.02s");
     assert!(!run.stderr().contains("received INT: draining"), "{}", run.stderr());
 
     let mut run = init(["-c"]).env("DRAIN_INIT_GROUP", "1").start();
@@ -932,6 +933,7 @@ fn a_drain_init_inside_a_drain_init_does_not_wait_twice() {
     run.signal(SIGTERM);
     let at = run.received("main", SIGTERM);
     took(start, at, ms(150));
+    run.message("drained for");
     assert_eq!(run.stderr().matches("draining for").count(), 1, "{}", run.stderr());
 }
 

@@ -120,6 +120,7 @@ fn a_terminal_that_is_not_on_stdin_counts_for_job_control_too() {
     run.signal(SIGTSTP);
     let main = run.pid_of("main");
     until_state(main, 'T');
+    run.stopped();
     run.signal(SIGCONT);
     run.received("main", SIGCONT);
 }
