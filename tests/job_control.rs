@@ -437,6 +437,7 @@ fn the_init_does_not_stop_itself_for_a_process_of_another_group() {
 fn typed_input_reaches_command_once_and_not_the_init() {
     for options in [&["-v"][..], &["-v", "-c"]] {
         let mut run = scenarios::what_is_typed_reaches_command_once(on_terminal(options));
+        run.message("received WINCH");
         assert!(!run.stderr().contains("received INT"), "{}", run.stderr());
     }
 }
