@@ -114,11 +114,14 @@ fn nothing_is_sent_to_a_group_with_the_drain_commands_old_number() {
     let setup = init(options).drain_cmd(&[]).hosted().script(["orphan far session"]);
     let mut run = setup.start();
     run.wait("far", "ready");
+    let init = run.pid();
     run.signal(SIGTERM);
     run.wait("drain", "ready");
     let number = run.hello("drain")[0];
     run.tell("drain", "exit 0");
     run.reaped("drain");
+    // It has also looked whether the group is gone.
+    until_idle(init);
     run.tell("host", &format!("fork-as stranger {number} session"));
     run.wait("host", "fork-as true");
     run.wait("stranger", "ready");
