@@ -242,10 +242,16 @@ impl Signalled {
         self.bit(pid).is_some_and(|(word, bit)| *word & bit != 0)
     }
 
-    fn contains_ancestor(&mut self, process: &Process, own_pid: Pid) -> bool {
+    fn contains_ancestor(
+        &mut self,
+        process: &Process,
+        own_pid: Pid,
+        spared: [Option<Pid>; 2],
+    ) -> bool {
         let mut ancestor = process.parent;
         while !self.contains(ancestor) {
             match read_stat(ancestor) {
+                Ok(process) if spared.contains(&Some(process.group)) => return true,
                 Ok(process) if ancestor != own_pid => ancestor = process.parent,
                 _ => return false,
             }
@@ -302,13 +308,17 @@ impl Signalled {
         let is_listed = for_each_process(own_pid, &mut |pid, process| {
             let Ok(process) = process else { return };
             let is_due = if spared.contains(&Some(process.group)) {
-                self.insert(pid);
+                // A later member did not receive the group's signal. If it leaves the group,
+                // it is a process like any other.
+                if is_first {
+                    self.insert(pid);
+                }
                 false
             } else if is_first {
                 self.contains(pid)
             } else {
                 let is_left_to_no_other = process.parent == own_pid
-                    || !only_children && !self.contains_ancestor(&process, own_pid);
+                    || !only_children && !self.contains_ancestor(&process, own_pid, spared);
                 is_left_to_no_other && (self.insert(pid) || signal == Signal::KILL)
             };
             if is_due {

@@ -15,8 +15,8 @@ fn a_stop_command_that_still_runs_is_waited_for() {
     let main = run.pid_of("main");
     run.tell("main", "exit 4");
     until("COMMAND's reaping", || stat(main).is_none());
+    until_idle(run.pid());
     run.ping("stop");
-    assert!(!run.has_ended());
     assert_eq!(run.signals("stop"), []);
     run.tell("stop", "exit 1");
     assert_eq!(run.status(), 4);
@@ -121,9 +121,9 @@ fn with_wait_all_not_as_pid_1_all_children_are_waited_for() {
     run.received("near", SIGTERM);
     run.received("far", SIGTERM);
     run.tell("near", "exit 0");
-    run.gone("near");
+    run.reaped("near");
+    until_idle(init);
     run.ping("far");
-    assert!(!run.has_ended());
     run.tell("far", "exit 0");
     assert_eq!(run.status(), 7);
     for name in ["near", "far"] {
@@ -168,10 +168,11 @@ fn after_a_drain_the_rest_of_the_group_is_waited_for_and_receives_one_stop_signa
         // As with npm and sh, COMMAND dies of TERM and the server keeps answering.
         let mut run = setup.exits_on(SIGTERM, 3).script(["fork server"]).start();
         run.wait("server", "ready");
+        let init = run.pid();
         run.signal(SIGTERM);
         run.message("after it was sent TERM; waiting for the rest of its process group");
+        until_idle(init);
         run.ping("server");
-        assert!(!run.has_ended());
         run.tell("server", "exit 0");
         assert_eq!(run.status(), 3);
         assert_eq!(run.signals("server"), [SIGTERM, SIGCONT]);
@@ -183,15 +184,16 @@ fn after_a_stop_command_the_rest_of_the_group_receives_one_stop_signal_and_is_wa
     needs!(pid_namespace());
     let mut run = init(["-r", "TERM:USR2"]).stop_cmd(&[]).pid1().script(["fork server"]).start();
     run.wait("server", "ready");
+    let init = run.pid();
     run.signal(SIGTERM);
     run.wait("stop", "ready");
     run.tell("main", "exit 3");
     run.received("server", SIGUSR2);
     run.received("server", SIGCONT);
     run.tell("stop", "exit 0");
-    run.gone("stop");
+    run.reaped("stop");
+    until_idle(init);
     run.ping("server");
-    assert!(!run.has_ended());
     run.tell("server", "exit 0");
     assert_eq!(run.status(), 3);
     assert_eq!(run.signals("server"), [SIGUSR2, SIGCONT]);
@@ -297,14 +299,15 @@ fn with_wait_all_as_pid_1_a_process_receives_term_only_once() {
             .start();
         run.wait("server", "ready");
         run.wait("far", "ready");
+        let init = run.pid();
         run.signal(SIGTERM);
         run.received("server", SIGTERM);
         run.received("far", SIGTERM);
         run.ping("server");
         run.ping("far");
         run.tell("far", "exit 0");
-        run.gone("far");
-        assert!(!run.has_ended());
+        run.reaped("far");
+        until_idle(init);
         run.tell("server", "exit 0");
         assert_eq!(run.status(), 3);
         assert_eq!(run.signals_except_cont("server"), [SIGTERM], "{options:?}");

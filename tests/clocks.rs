@@ -5,7 +5,7 @@ mod reliability;
 mod support;
 
 use std::process::Command;
-use std::thread;
+use std::time::Instant;
 
 use reliability::*;
 use support::*;
@@ -13,14 +13,14 @@ use support::*;
 #[test]
 fn a_deadline_that_passes_while_it_is_stopped_takes_effect_at_cont() {
     for &place in places(test_name!()) {
-        let mut run = at(place, init(["--delay-term=200ms"])).start();
+        let mut run = at(place, init(["--delay-term=1"])).start();
         let pid = run.pid();
         run.signal(SIGTERM);
         run.message("draining");
+        let drained = Instant::now() + ms(1000);
         kill(pid, SIGSTOP);
         until_state(pid, 'T');
-        // A stopped init causes no event that the test could wait for.
-        thread::sleep(ms(300));
+        until("the deadline has passed", || Instant::now() > drained);
         assert_eq!(run.signals("main"), [0; 0]);
         kill(pid, SIGCONT);
         run.received("main", SIGTERM);
@@ -35,12 +35,13 @@ fn a_deadline_that_passes_while_the_container_is_frozen_takes_effect_when_it_tha
     needs!(pid_namespace());
     for &place in places(name) {
         let Some(group) = group("freezer", name) else { return };
-        let mut run = entering(at(place, init(["--delay-term=200ms"])), &group).start();
+        let mut run = entering(at(place, init(["--delay-term=1"])), &group).start();
         run.signal(SIGTERM);
         run.message("draining");
+        let drained = Instant::now() + ms(1000);
         group.freeze(true);
         until("frozen", || group.is_frozen());
-        thread::sleep(ms(300));
+        until("the deadline has passed", || Instant::now() > drained);
         assert_eq!(run.signals("main"), [0; 0]);
         group.freeze(false);
         run.received("main", SIGTERM);
@@ -63,7 +64,7 @@ fn only_the_monotonic_clock_is_read() {
     if Command::new(emulator).arg("--version").output().is_err() {
         return skip(name, &format!("{emulator} is not installed"));
     }
-    let options = ["-v", "--delay-term=100ms", "--kill-after=1s"];
+    let options = ["-v", "--delay-term=100ms", "--kill-after=60"];
     let setup = init(options).wrapped([emulator, "-strace"]);
     let mut run = setup.start();
     run.signal(SIGTERM);

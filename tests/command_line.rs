@@ -671,22 +671,27 @@ fn delay_term_kill_after_and_stop_signal_are_variables() {
     // Looked up before the drain begins, because the lookup is slow in an emulator.
     let real_time = outside(37);
     let mut run = init(NONE)
-        .env("DRAIN_INIT_DELAY_TERM", "200ms")
+        .env("DRAIN_INIT_DELAY_TERM", "600ms")
         .env("DRAIN_INIT_KILL_AFTER", "100ms")
         .env("DRAIN_INIT_STOP_SIGNAL", "QUIT,RTMIN+3,2")
         .start();
+    // It is stopped until all have been sent, because the drain is short.
+    run.signal(SIGSTOP);
+    run.stopped();
+    for signal in [SIGINT, SIGQUIT, real_time] {
+        run.signal(signal);
+    }
     let start = Instant::now();
-    run.signal(SIGINT);
+    run.signal(SIGCONT);
     run.message("received INT: draining for");
-    run.signal(real_time);
-    run.message(": ignored, ");
-    run.signal(SIGQUIT);
-    run.message(": ignored, ");
-    let at = run.received("main", SIGINT);
-    took(start, at, ms(200));
+    run.message("received QUIT: ignored, ");
+    run.message("received RTMIN+3: ignored, ");
+    // COMMAND may be killed before it says that it has received INT.
+    let (at, _) = run.message_at("s: sending INT to process group");
+    took(start, at, ms(600));
     let (at, status) = run.status_at();
     assert_eq!(status, 137);
-    took(start, at, ms(300));
+    took(start, at, ms(700));
 }
 
 #[test]
@@ -843,6 +848,7 @@ fn the_command_line_wins_over_a_variable() {
     run.received("main", SIGINT);
     run.signal(SIGQUIT);
     run.received("main", SIGQUIT);
+    run.message("received QUIT: draining for 0.02s");
     assert!(!run.stderr().contains("received INT: draining"), "{}", run.stderr());
 
     let mut run = init(["-c"]).env("DRAIN_INIT_GROUP", "1").start();
@@ -927,6 +933,7 @@ fn a_drain_init_inside_a_drain_init_does_not_wait_twice() {
     run.signal(SIGTERM);
     let at = run.received("main", SIGTERM);
     took(start, at, ms(150));
+    run.message("drained for");
     assert_eq!(run.stderr().matches("draining for").count(), 1, "{}", run.stderr());
 }
 

@@ -69,6 +69,7 @@ fn a_file_that_exists_at_the_drain_is_not_a_failure() {
     run.signal(SIGTERM);
     assert_eq!(run.status(), 0);
     assert_eq!(fs::read(&file).unwrap(), b"x");
+    run.drain_output();
     assert!(!run.stderr().contains("cannot"), "{}", run.stderr());
 }
 

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 use support::*;
 
 const SERIES: &str = "new connections in each second of the drain:";
@@ -17,20 +18,33 @@ fn sleeps(pid: Pid) -> u64 {
     status_line(pid, "voluntary_ctxt_switches").parse().unwrap()
 }
 
-/// Waits until a process sleeps and has gone to sleep `times` times more than `before`.
-fn until_slept(pid: Pid, before: u64, times: u64) {
-    until("a wake of the init", || sleeps(pid) >= before + times);
-    until_idle(pid);
+/// A drain that has begun.
+struct Begun {
+    pid: Pid,
+    /// At the latest.
+    at: Instant,
+    /// How often the init had slept.
+    sleeps: u64,
 }
 
-/// Sends TERM, and waits until the drain has begun and the init sleeps. Returns the init's
-/// process ID and how often it has gone to sleep.
-fn begin(run: &mut Run) -> (Pid, u64) {
+impl Begun {
+    /// Waits until the init sleeps after this second of the drain. It may have slept more
+    /// often than once a second: for a lock that another process had.
+    fn until_slept(&self, second: u64) {
+        let passed = || self.at.elapsed() >= Duration::from_secs(second);
+        until("a wake of the init", || passed() && sleeps(self.pid) >= self.sleeps + second);
+        until_idle(self.pid);
+    }
+}
+
+/// Sends TERM, and waits until the drain has begun and the init sleeps.
+fn begin(run: &mut Run) -> Begun {
     let pid = run.pid();
     run.signal(SIGTERM);
     run.message("draining for");
+    let at = Instant::now();
     until_idle(pid);
-    (pid, sleeps(pid))
+    Begun { pid, at, sleeps: sleeps(pid) }
 }
 
 /// An init with `--measure-drain` and a /proc that has only net/snmp, which is in `dir`.
@@ -78,12 +92,12 @@ fn the_connections_of_each_second_are_counted_exactly() {
         };
         // Connections before the drain do not count.
         connect(four, 2);
-        let (pid, before) = begin(&mut run);
+        let begun = begin(&mut run);
         for (second, count) in (0..).zip([7, 5, 0, 1]) {
-            until_slept(pid, before, second);
+            begun.until_slept(second);
             connect(if second % 2 == 0 { four } else { six }, count);
         }
-        until_slept(pid, before, 4);
+        begun.until_slept(4);
         connect(six, 3);
     });
     assert_eq!(run.message(SERIES), format!("{}{SERIES} 7 5 0 1 3\n", init_name()));
@@ -118,9 +132,10 @@ fn a_second_that_was_missed_is_a_dash() {
     needs!(pid_namespace());
     let dir = TempDir::new();
     let mut run = with_counter(&dir, &["--delay-term=60"]).start();
-    let (pid, before) = begin(&mut run);
+    let begun = begin(&mut run);
+    let pid = begun.pid;
     set_counter(&dir, "4");
-    until_slept(pid, before, 1);
+    begun.until_slept(1);
     kill(pid, SIGSTOP);
     until_state(pid, 'T');
     set_counter(&dir, "10");
@@ -141,10 +156,10 @@ fn a_counter_that_goes_backwards_ends_the_series() {
     needs!(pid_namespace());
     let dir = TempDir::new();
     let mut run = with_counter(&dir, &["--delay-term=60"]).start();
-    let (pid, before) = begin(&mut run);
+    let begun = begin(&mut run);
     for (second, counter) in (1..).zip(["9", "3", "300"]) {
         set_counter(&dir, counter);
-        until_slept(pid, before, second);
+        begun.until_slept(second);
     }
     run.tell("main", "exit 0");
     run.message(&format!("{SERIES} 9\n"));
@@ -175,15 +190,19 @@ fn a_counter_that_cannot_be_read_is_reported_once_and_changes_nothing() {
 
 #[test]
 fn without_it_nothing_wakes_drain_init_in_the_delay() {
+    needs!(native("strace would see the emulator's own calls"), strace());
     for (args, wakes) in
         [(&["--delay-term=2500ms"][..], 1), (&["--delay-term=2500ms", "--measure-drain"], 3)]
     {
-        let mut run = init(args).start();
-        let (pid, before) = begin(&mut run);
-        run.message("drained for");
-        run.received("main", SIGTERM);
-        until_idle(pid);
-        assert_eq!(sleeps(pid) - before, wakes, "{args:?}");
+        let setup = init(args).exits_on(SIGTERM, 0);
+        let trace = setup.path("trace");
+        let words = ["strace", "-qq", "--trace=rt_sigtimedwait", "-o", trace.to_str().unwrap()];
+        let mut run = setup.wrapped(words.map(str::to_string)).start();
+        run.signal(SIGTERM);
+        assert_eq!(run.status(), 0);
+        let trace = fs::read_to_string(trace).unwrap();
+        // TERM and the exit of COMMAND have ended one wait each.
+        assert_eq!(trace.lines().count(), 1 + wakes + 1, "{args:?}:\n{trace}");
     }
 }
 

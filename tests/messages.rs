@@ -164,9 +164,12 @@ fn verbose_adds_every_reaped_child() {
 #[test]
 fn quiet_leaves_errors() {
     // The steps of the drain are not errors.
-    let mut run = init(["-q", "--delay-term=50ms"]).exits_on(SIGTERM, 0).start();
+    let mut run = init(["-q"]).drain_cmd(&[]).exits_on(SIGTERM, 0).start();
     run.signal(SIGTERM);
+    run.wait("drain", "ready");
     run.signal(SIGTERM);
+    run.barrier();
+    run.tell("drain", "exit 0");
     assert_eq!(run.status(), 0);
     run.drain_output();
     assert_eq!(run.stderr(), "");

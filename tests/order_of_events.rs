@@ -131,7 +131,8 @@ fn it_sleeps_in_one_call_until_a_signal_or_the_deadline_comes() {
     run.signal(SIGTERM);
     run.message("draining for");
     let pid = run.pid();
-    until_state(pid, 'S');
+    // Unlike the state S, this means that the switch has been counted.
+    until_idle(pid);
     let before = status_line(pid, "voluntary_ctxt_switches");
     // A loop that polls would wake in this time.
     std::thread::sleep(ms(300));

@@ -257,17 +257,24 @@ fn if_the_options_of_proc_cannot_be_read_a_visible_zombie_proves_nothing() {
 
 #[test]
 fn kill_after_ends_a_server_that_proc_hides() {
-    needs!(pid_namespace());
+    needs!(pid_namespace(), strace());
     let options = ["--kill-after=300ms"];
     let mut run =
         scenarios::with_a_hiding_proc(pid_1(&options, SIGTERM, &SERVER), "hidepid=2").spawn();
     let init = started(&mut run, &["server"]);
     hide(&mut run, "server");
+    let main = run.pid_of("main");
+    // The clock can run out meanwhile, but KILL comes when TERM has had its effect.
+    let held = Held::in_kill(init);
     let start = Instant::now();
-    stop(&mut run, init, SIGTERM);
+    kill(init, SIGTERM);
+    run.received("server", SIGTERM);
+    until_state(main, 'Z');
+    drop(held);
     let (at, status) = run.status_at();
     assert_eq!(status, 3);
     took(start, at, ms(300));
+    run.gone("server");
     assert_eq!(stops_until_now(&mut run, "server"), [SIGTERM]);
 }
 
@@ -756,12 +763,12 @@ fn no_cont_follows_a_stop_signal_that_it_would_discard() {
 
 #[test]
 fn no_cont_follows_a_stop_signal_that_is_rewritten_to_stop() {
-    let options = ["--delay-term=20ms", "--rewrite=TERM:STOP", "--kill-after=400ms"];
+    let options = ["-v", "--delay-term=20ms", "--rewrite=TERM:STOP", "--kill-after=400ms"];
     let mut run = init(options).start();
-    let main = run.pid_of("main");
     run.signal(SIGTERM);
-    until_state(main, 'T');
+    run.message("sent STOP to process group");
     assert_eq!(run.status(), 137);
+    run.gone("main");
     assert_eq!(run.signals("main"), [0; 0]);
 }
 

@@ -35,7 +35,8 @@ fn if_a_stop_command_cannot_be_forked_the_signal_is_delivered() {
     for &place in places(name) {
         let setup = || at(place, init(["--stop-cmd=true"]));
         // Two: the init and COMMAND.
-        let words = ["setpriv", "--reuid=54323", "--clear-groups", "prlimit", "--nproc=2:2"];
+        let user = format!("--reuid={}", 70_000 + std::process::id() % 10_000);
+        let words = ["setpriv", &user, "--clear-groups", "prlimit", "--nproc=2:2"];
         let mut run = setup().for_any_user().wrapped(words).start();
         run.signal(SIGTERM);
         run.message("the stop command could not be started: ");

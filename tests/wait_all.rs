@@ -246,6 +246,23 @@ fn a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term() {
 }
 
 #[test]
+fn a_daemon_that_leaves_commands_group_after_a_scan_receives_term() {
+    needs!(pid_namespace());
+    let mut run = with_a_signalled_group(|setup| setup);
+    // It has not received the group's signal, but is a member until its setsid(2).
+    run.tell("server", "orphan daemon");
+    run.wait("daemon", "ready");
+    run.tell("server", "orphan late session");
+    run.received("late", SIGTERM);
+    run.ping("daemon");
+    assert_eq!(run.signals("daemon"), NONE, "{}", run.story());
+    run.tell("daemon", "setsid");
+    run.wait("daemon", "setsid true");
+    run.received("daemon", SIGTERM);
+    end(run, &["late", "daemon", "server"]);
+}
+
+#[test]
 fn a_process_that_exits_while_it_is_read_does_not_matter() {
     needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
     let (mut run, init) = with_an_orphan(init(["--wait-all"]).pid1());

@@ -470,6 +470,12 @@ impl Probe {
                 let done = unsafe { libc::tcsetpgrp(0, number(1)) };
                 self.say(&format!("foreground {done}"));
             }
+            // Leads a session of its own from now on.
+            "setsid" => {
+                // SAFETY: touches no memory.
+                let done = unsafe { libc::setsid() };
+                self.say(&format!("setsid {}", done > 0));
+            }
             // The name in /proc/PID/stat, at most 15 bytes.
             "name" => {
                 let name = CString::new(words[1..].join(" ")).expect("no NUL");

@@ -387,7 +387,6 @@ pub fn a_stop_command_replaces_the_signal(setup: Setup) {
 pub fn when_command_does_not_stop(setup: Setup) -> i32 {
     let mut run = setup.start();
     run.signal(SIGTERM);
-    run.received("main", SIGTERM);
     run.status()
 }
 
