@@ -1,4 +1,4 @@
-//! The way through: arguments and environment → configuration → COMMAND → the
+//! The whole program: arguments and environment → configuration → COMMAND → the
 //! loop → its status. See drain-init(1).
 //!
 //! A C `main`: Rust's own start-up would ignore SIGPIPE, which COMMAND would

@@ -281,7 +281,7 @@ fn the_group_is_not_waited_for_without_a_drain_or_a_stop_or_with_c() {
         run.wait("server", "ready");
         if stops {
             run.signal(SIGTERM);
-            run.message("draining for");
+            run.drain_begins();
         }
         run.tell("main", "exit 3");
         assert_eq!(run.status(), 3, "{stops}");

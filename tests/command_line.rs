@@ -356,7 +356,7 @@ fn a_signal_is_a_number_or_a_name() {
     ] {
         let mut run = init(["--stop-signal", text, "--delay-term", "20ms"]).start();
         run.signal(outside(number));
-        run.message("draining for");
+        run.drain_begins();
         run.received("main", outside(number));
     }
 }
@@ -369,7 +369,7 @@ fn rtmin_is_34_and_rtmax_is_64() {
     {
         let mut run = init(["--stop-signal", text, "--delay-term", "20ms"]).start();
         run.signal(number);
-        run.message("draining for");
+        run.drain_begins();
         run.received("main", number);
     }
 }

@@ -318,7 +318,7 @@ fn an_ignored_chld_does_not_lose_the_exit_status() {
 fn an_ignored_stop_signal_still_starts_the_drain() {
     let mut run = init(["--delay-term=60"]).ignoring(SIGTERM).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
 }
 
 // ---------------------------------------------------- session and terminal
@@ -389,7 +389,7 @@ fn a_signal_that_command_sends_to_its_own_group_does_not_reach_the_init() {
         run.barrier();
         // No drain has begun: this TERM is the first that is reported.
         run.signal(SIGTERM);
-        let line = run.message("draining for");
+        let line = run.drain_begins();
         assert_eq!(run.stderr(), line);
     }
 }
@@ -592,7 +592,7 @@ fn the_death_of_the_parent_can_start_the_drain() {
         .wrapped(["sh", "-c", "\"$@\" & wait", "sh"])
         .start();
     kill(run.child(), SIGKILL);
-    run.message("draining for");
+    run.drain_begins();
 }
 
 #[test]

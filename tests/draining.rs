@@ -47,7 +47,7 @@ fn each_stop_signal_starts_the_drain() {
             init(["--stop-signal", name, "--stop-signal", "HUP", "--delay-term", "100ms"]).start();
         let start = Instant::now();
         run.signal(outside(signal));
-        run.message("draining for");
+        run.drain_begins();
         let at = run.received("main", outside(signal));
         took(start, at, ms(100));
     }
@@ -65,7 +65,7 @@ fn with_a_stop_signal_given_term_is_an_ordinary_signal() {
 fn a_second_term_does_not_cut_the_drain_short() {
     let mut run = init(["--delay-term", "60"]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     for _ in 0..2 {
         run.signal(SIGTERM);
         run.message("ignored, already draining");
@@ -91,7 +91,7 @@ fn a_different_stop_signal_is_also_discarded_in_the_drain() {
 fn every_other_signal_is_delivered_in_the_drain() {
     let mut run = init(["--delay-term", "60", "-r", "10:12"]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     for (sent, arrives) in [(SIGINT, SIGINT), (SIGHUP, SIGHUP), (SIGUSR1, SIGUSR2), (40, 40)] {
         run.signal(sent);
         run.received("main", arrives);
@@ -108,7 +108,7 @@ fn an_interrupt_still_ends_command_in_the_drain() {
 fn the_exit_of_command_ends_the_drain_at_once() {
     let mut run = init(["--delay-term", "60"]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     run.tell("main", "exit 9");
     assert_eq!(run.status(), 9);
 }
@@ -117,7 +117,7 @@ fn the_exit_of_command_ends_the_drain_at_once() {
 fn when_command_exits_in_the_drain_the_stop_command_is_not_run() {
     let mut run = init(["--delay-term", "60"]).stop_cmd(&[]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     run.tell("main", "exit 9");
     assert_eq!(run.status(), 9);
     assert_eq!(run.names(), ["main"]);

@@ -129,7 +129,7 @@ fn a_terminal_that_is_not_on_stdin_counts_for_job_control_too() {
 fn the_init_stops_itself_in_the_drain() {
     let mut run = on_terminal(&["--delay-term", "60"]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     run.signal(SIGTSTP);
     let main = run.pid_of("main");
     until_state(main, 'T');
@@ -174,7 +174,7 @@ fn the_init_stops_itself_when_command_has_exited() {
 fn the_clock_runs_on_and_a_deadline_that_passed_is_acted_on_at_cont() {
     let mut run = on_terminal(&["--delay-term", "1"]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     let drained = Instant::now() + ms(1000);
     run.signal(SIGTSTP);
     run.stopped();

@@ -194,7 +194,7 @@ fn if_setsid_is_refused_a_signal_from_command_to_its_group_does_not_reach_the_in
     run.barrier();
     // No drain has begun: this TERM is the first that is reported.
     run.signal(SIGTERM);
-    let line = run.message("draining for");
+    let line = run.drain_begins();
     assert_eq!(run.stderr(), line);
 }
 

@@ -41,7 +41,7 @@ impl Begun {
 fn begin(run: &mut Run) -> Begun {
     let pid = run.pid();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     let at = Instant::now();
     until_idle(pid);
     Begun { pid, at, sleeps: sleeps(pid) }

@@ -80,7 +80,7 @@ fn messages_begin_with_the_name_that_the_init_was_called_by() {
         let path = setup.link(name);
         let mut run = setup.called(path).start();
         run.signal(SIGTERM);
-        let line = run.message("draining for");
+        let line = run.drain_begins();
         assert!(line.starts_with(&format!("[{name}] received TERM: ")), "{line}");
     }
     let setup = init(["--no-such"]);

@@ -83,7 +83,7 @@ fn a_deadline_counts_before_a_signal_that_came_with_it() {
     let mut run = init(["--delay-term", "100ms"]).start();
     let pid = run.pid();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     let drained = Instant::now() + ms(100);
     kill(pid, SIGSTOP);
     until_state(pid, 'T');
@@ -102,7 +102,7 @@ fn an_interrupted_wait_continues_to_the_same_deadline() {
     let pid = run.pid();
     let start = Instant::now();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     // Each of these interrupts sigtimedwait with EINTR. A wait that restarted each time
     // would not end during this loop.
     while !run.stderr().contains("drained for") {
@@ -129,7 +129,7 @@ fn it_sleeps_in_one_call_until_a_signal_or_the_deadline_comes() {
     needs!(native("the emulator wakes by itself"));
     let mut run = init(["--delay-term", "60"]).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     let pid = run.pid();
     // Unlike the state S, this means that the switch has been counted.
     until_idle(pid);

@@ -42,7 +42,7 @@ fn it_reaps_in_every_state() {
     let mut run = init(["--delay-term=100ms", "--wait-all"]).stop_cmd(&[]).pid1().start();
     let (pid, main) = (run.pid(), run.pid_of("main"));
     kill(pid, SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     run.tell("main", "burst 20");
     run.wait("main", "burst done");
     until("orphans of the drain are reaped", || !children(pid).iter().any(|p| zombie(*p)));

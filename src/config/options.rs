@@ -46,7 +46,7 @@ shorter than the platform's grace period. For example:
 https://github.com/drain-init/drain-init
 ";
 
-/// What a value came from.
+/// Where a value came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Option,
@@ -164,8 +164,8 @@ impl Entry {
     }
 
     /// The option that was probably meant, if any: the first whose name is at most two edits
-    /// away, or an abbreviation of what was typed, or the reverse. Dashes and case do not
-    /// count.
+    /// away, or an abbreviation of what was typed, or vice versa. Dashes and case are
+    /// ignored.
     pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static Self> {
         let typed = typed.to_ascii_lowercase();
         OPTIONS.iter().find(|entry| {

@@ -270,6 +270,11 @@ impl Run {
         (at, line.unwrap())
     }
 
+    /// Waits for the message with which a drain begins, and returns it.
+    pub fn drain_begins(&mut self) -> String {
+        self.message(": draining ")
+    }
+
     /// All of stderr so far.
     pub fn stderr(&mut self) -> String {
         self.catch_up();

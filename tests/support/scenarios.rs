@@ -121,7 +121,7 @@ pub fn a_stop_without_a_word(setup: Setup, status: i32) -> i32 {
 pub fn an_interrupt_in_the_drain(setup: Setup, interrupt: fn(&mut Run)) -> i32 {
     let mut run = setup.exits_on(SIGINT, 130).start();
     run.signal(SIGTERM);
-    run.message("draining for");
+    run.drain_begins();
     interrupt(&mut run);
     run.status()
 }
