@@ -163,8 +163,8 @@ def docker_with_init(debian_with_docker, work):
 
 def assert_drained(logs, signal="TERM"):
     """One drain, for DELAY. Then the command received the signal once, if it prints what it receives."""
-    begin = f"{signal}: draining for {DELAY}s, then {signal} "
-    [seconds] = re.findall(rf"] drained for ([\d.]+)s: {signal} to process group \d+", logs)
+    begin = f"{signal}: draining for {DELAY}s, then sending {signal} "
+    [seconds] = re.findall(rf"] drained for ([\d.]+)s: sending {signal} to process group \d+", logs)
     assert DELAY <= float(seconds) < DELAY + 1, logs
     assert logs.count("draining") == logs.count(begin) == 1, logs
     got = logs.count("got ")
@@ -421,7 +421,7 @@ def test_compose_s_entrypoint_drops_the_image_s_cmd(docker):
     with composed(docker, entrypoint) as (container, _):
         wait_until("the container has ended", lambda: container.state()["Status"] == "exited")
         assert container.state()["ExitCode"] == 1
-        assert "[drain-init] no COMMAND: " in container.logs()
+        assert "[drain-init] no COMMAND (usage: " in container.logs()
     with composed(docker, entrypoint, f"command: {json.dumps(SERVER).replace('$', '$$')}") as (container, _):
         container.wait_for("serving")
 
