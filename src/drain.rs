@@ -15,7 +15,7 @@ use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
 use crate::time::Duration;
 
-/// If COMMAND exits so soon after a signal that bypassed the drain, the signal probably ended it.
+/// If COMMAND exits this soon after a signal that bypassed the drain, that probably ended it.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What the command line asks of a stop, with the names of the options. No duration is zero.
@@ -203,11 +203,11 @@ pub enum Message {
     HelperSucceeded(Helper),
     /// The drain command has failed.
     DrainCommandFailed(Status),
-    /// The stop command has failed, or without a status could not be started. What is sent then.
+    /// The stop command has failed, or without a status could not be started. `instead` is sent.
     StopCommandFailed { status: Option<Status>, instead: Option<Signal> },
     /// COMMAND has exited in this phase. (Verbose, unless the stop was reported.)
     Exited { status: Status, during: Phase, now: Duration, waiting_for: WaitingFor },
-    /// COMMAND has exited soon after a signal that bypassed the drain. The set: the stop signals.
+    /// COMMAND has exited soon after a signal that bypassed the drain. The set: its stop signals.
     BypassedDrain(Signal, SignalSet),
     /// The remaining processes cannot be signalled, and are not waited for.
     GroupForbidden,

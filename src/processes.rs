@@ -299,7 +299,7 @@ impl Signalled {
         let is_listed = for_each_process(own_pid, &mut |pid, process| {
             let Ok(process) = process else { return };
             let is_due = if spared.contains(&Some(process.group)) {
-                // A later member missed the group's signal. If it leaves, it is like any other.
+                // A later member missed the signal. Outside the group it is like any other.
                 if is_first {
                     self.insert(pid);
                 }
