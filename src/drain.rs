@@ -15,10 +15,10 @@ use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
 use crate::time::Duration;
 
-/// If COMMAND exits this soon after a signal that bypassed the drain, that probably ended it.
+/// If COMMAND exits this soon after a signal bypassed the drain, the signal probably ended it.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What the command line asks of a stop, with the names of the options. No duration is zero.
+/// What the command line asks of a stop. Most fields have an option's name. No duration is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
@@ -46,7 +46,7 @@ pub enum WaitAll {
 }
 
 impl Plan {
-    /// Whether a stop signal starts a drain.
+    /// Whether a stop is more than passing on the stop signal.
     pub const fn drains(&self) -> bool {
         self.drain_lasts() || self.drain_signal.is_some() || self.drain_file || self.stop_cmd
     }
@@ -56,7 +56,7 @@ impl Plan {
         self.delay.is_some() || self.drain_cmd
     }
 
-    /// Whether drain-init does as dumb-init does, and waits for COMMAND alone.
+    /// Whether drain-init waits for COMMAND alone, as dumb-init does.
     const fn is_plain(&self) -> bool {
         !self.drains() && self.wait_all.is_none()
     }
@@ -89,15 +89,15 @@ pub enum Helper {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A signal was received, which is never CHLD. Whether it is about the controlling
-    /// terminal: it is TSTP, TTIN, TTOU, CONT or WINCH, and drain-init has one.
+    /// A signal other than CHLD was received. `about_terminal`: it is TSTP, TTIN, TTOU, CONT or
+    /// WINCH, and drain-init has a controlling terminal.
     Received { signal: Signal, about_terminal: bool },
     /// Time has passed, and a deadline with it.
     Time,
     /// COMMAND has exited and was reaped. Whether its process group has members.
     CommandExited { status: Status, group_remains: bool },
-    /// COMMAND was suspended by this signal, or after its exit another member of its
-    /// group. Without a `continuer`, no terminal's job control did that.
+    /// This signal suspended COMMAND or, after COMMAND's exit, another member of its group.
+    /// `continuer`: what can continue it, if a terminal's job control suspended it.
     Suspended { signal: Signal, continuer: Option<Continuer> },
     /// COMMAND was continued.
     CommandContinued,
@@ -164,7 +164,7 @@ pub enum Action {
     SendToRemaining { signal: Signal, received: Option<Signal> },
     /// Send a signal to the group of a drain or stop command, if it exists.
     SendToHelper(Helper, Signal),
-    /// Send a signal to every process that `--wait-all` stops, once each. KILL is sent again.
+    /// Send a signal to the processes that `--wait-all` stops: TERM once each, KILL repeatedly.
     SendToAll(SignalForRemaining),
     /// Make COMMAND's group the terminal's foreground group, if drain-init's own group is.
     PassTerminal,
@@ -189,7 +189,7 @@ pub enum Action {
 pub enum Message {
     /// A signal was received. (Verbose.)
     Received(Signal),
-    /// It is not sent: it is rewritten to 0. (Verbose.)
+    /// The received signal is not sent, because it is rewritten to 0. (Verbose.)
     NotSent(Signal),
     /// A drain begins. Without a delay it lasts as long as the drain command runs.
     Draining { received: Signal, delay: Option<Duration>, then: StopBy },
@@ -213,7 +213,7 @@ pub enum Message {
     GroupForbidden,
     /// The time of `--kill-after` has passed.
     Killing(Duration),
-    /// A signal was received when no process remained to receive it.
+    /// A signal was received when drain-init had no process left to send it to.
     Dropped(Signal),
 }
 
@@ -222,11 +222,11 @@ pub enum Message {
 pub enum Phase {
     /// No stop signal was received. The last signal that bypassed the drain, and when.
     Running { bypassed: Option<(Signal, Duration)> },
-    /// The stop signal is held back, until `ends` or without a delay until the drain command
-    /// has ended. With `--measure-drain`, so many seconds of it were measured.
+    /// The stop signal is held back until `ends` or, without a delay, until the drain command has
+    /// ended. `measured`: the whole seconds that have passed, with `--measure-drain`.
     Draining { received: Signal, since: Duration, ends: Option<Duration>, measured: Option<u64> },
-    /// COMMAND was asked to stop, for the last time at `since`. Whether the stop command is
-    /// running, and whether the stop was reported: it follows a drain, or KILL was sent.
+    /// COMMAND was last asked to stop at `since`. `stop_command`: that is still running.
+    /// `reported`: a message told of the stop, or of KILL.
     Stopping { received: Signal, since: Duration, by: StopBy, stop_command: bool, reported: bool },
     /// COMMAND has exited with this status.
     Ended { status: Status, waiting_for: WaitingFor },
@@ -259,9 +259,9 @@ enum KillClock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Suspended {
     No,
-    /// COMMAND was suspended by STOP.
+    /// It, or after its exit another member, was suspended by STOP.
     Command,
-    /// COMMAND was suspended by a signal with which a terminal suspends a whole group.
+    /// By a job-control signal, which a terminal sends to the whole group.
     Group,
 }
 
@@ -282,7 +282,7 @@ pub struct Drain {
     kill_clock: KillClock,
     /// The stop signals that were sent to COMMAND's group.
     sent_to_group: SignalSet,
-    /// Whether `--wait-all` sends TERM to the group's members, too.
+    /// Whether `--wait-all` has sent TERM or KILL to the group's members, too.
     sent_to_all: bool,
     suspended: Suspended,
     drain_command: DrainCommand,
@@ -321,7 +321,7 @@ impl Drain {
         due.into_iter().flatten().min()
     }
 
-    /// What drain-init still waits for. While that includes the group, its events are wanted.
+    /// What drain-init still waits for. With `group`, the events about the group are wanted.
     pub const fn waiting_for(&self) -> WaitingFor {
         match self.phase {
             Phase::Ended { waiting_for, .. } => waiting_for,
@@ -342,8 +342,8 @@ impl Drain {
         matches!(self.kill_clock, KillClock::Fired)
     }
 
-    /// Whether the processes that `--wait-all` waits for are to be signalled, and
-    /// [`Event::Scan`] is wanted. The stop command is one of them, and may finish first.
+    /// Whether to signal all for `--wait-all`, and [`Event::Scan`] is wanted: after COMMAND's exit,
+    /// but not before the stop command has ended; and always once KILL was sent.
     pub const fn signals_all(&self) -> bool {
         let waiting_for = self.waiting_for();
         waiting_for.children && !waiting_for.stop_command
@@ -354,7 +354,7 @@ impl Drain {
         matches!(self.phase, Phase::Ended { .. })
     }
 
-    /// What remaining processes get, and which of them.
+    /// The signal for remaining processes, and which of them it spares.
     fn signal_for_remaining(&self) -> SignalForRemaining {
         let killed = self.was_killed();
         SignalForRemaining {
@@ -364,7 +364,7 @@ impl Drain {
         }
     }
 
-    /// The signal for the remaining members, if any. `all_follow`: every process gets one next.
+    /// The signal for the remaining members, or none. `all_follow`: `SendToAll` comes next.
     fn signal_for_group(&self, all_follow: bool) -> Option<Signal> {
         let SignalForRemaining { signal, spare_command, .. } = self.signal_for_remaining();
         // A plain command line sends TERM again.
@@ -438,14 +438,14 @@ impl Step<'_> {
         let plan = &self.drain.plan;
         let suspends = about_terminal && received.is_of_job_control();
         let rewritten = if suspends && plan.group {
-            // COMMAND's group may be orphaned, and there the three have no effect.
+            // In an orphaned group, as COMMAND's may be, TSTP, TTIN and TTOU have no effect.
             plan.rewrites.apply_or(received, Signal::STOP)
         } else {
             plan.rewrites.apply(received)
         };
         let asks_to_stop = plan.stop_signals.contains(received);
         if about_terminal && received == Signal::CONT {
-            // The shell that continues the job has made drain-init's group the foreground group.
+            // A shell's fg has made drain-init's group the foreground group; bg has not.
             self.push(Action::PassTerminal);
         }
         match self.drain.phase {
@@ -462,13 +462,13 @@ impl Step<'_> {
                 None => self.report(Message::NotSent(received)),
             },
         }
-        // The shell that suspends the job waits for drain-init to be suspended as well.
+        // The shell that started the job waits until drain-init is suspended as well.
         if suspends {
             self.push(Action::SuspendSelf);
         }
     }
 
-    /// Forwards a received signal as this one.
+    /// Sends a received signal on, as `signal`.
     fn forward(&mut self, signal: Signal, received: Signal, about_terminal: bool) {
         let plan = &self.drain.plan;
         let asks_to_stop = plan.stop_signals.contains(received);
@@ -511,7 +511,7 @@ impl Step<'_> {
         });
     }
 
-    /// Sends a stop signal, and CONT: a suspended process acts on no signal but KILL.
+    /// Sends a stop signal, and CONT: a suspended process acts only on that and KILL.
     fn send_stop(&mut self, signal: Signal, received: Option<Signal>) {
         self.send(signal, received);
         if self.drain.plan.group {
@@ -546,7 +546,7 @@ impl Step<'_> {
         if measured.is_some() {
             self.push(Action::Measure(Measure::Begin));
         }
-        // It must exist before the drain signal or the drain command.
+        // The file must exist before the drain signal or the drain command.
         if self.drain.plan.drain_file {
             self.push(Action::CreateDrainFile);
         }
@@ -577,7 +577,7 @@ impl Step<'_> {
         }
         match by {
             StopBy::Command => {
-                // A suspended COMMAND must respond to it.
+                // A suspended COMMAND could not respond to the stop command.
                 if self.drain.suspended != Suspended::No {
                     self.send_cont();
                 }

@@ -18,8 +18,8 @@ use crate::terminal;
 use crate::time::Duration;
 use crate::wording;
 
-/// How often the remaining processes are checked, and `--wait-all` looks for further ones. A
-/// member's CHLD can go to another living process, and an orphan can be adopted without one.
+/// How often remaining processes are checked, and `--wait-all` looks for further ones. CHLD can go
+/// to a member's own parent, and none comes when an orphan is adopted.
 const GROUP_POLL: Duration = Duration::from_secs(1);
 
 /// How long to sleep between checks if signals cannot be waited for, in milliseconds.
@@ -55,9 +55,9 @@ impl Init<'_> {
     fn run(mut self) -> Status {
         let mut received = None;
         loop {
-            // Exited children come first: sigtimedwait returns the lowest signal, not
-            // the oldest, and so TERM before CHLD. If another signal woke us and no CHLD
-            // is pending, no child has exited; to ask that is cheaper than a waitpid.
+            // Exited children come first: sigtimedwait returns the lowest pending signal, and so
+            // TERM before CHLD. If another signal came and no CHLD is pending, no child has exited.
+            // To ask for pending signals is cheaper than a waitpid.
             let may_reap = received.is_none()
                 || sys::pending_signals().is_none_or(|pending| pending.contains(Signal::CHLD));
             let reaped = may_reap && self.handle_exits();
@@ -106,12 +106,12 @@ impl Init<'_> {
         }
     }
 
-    /// Sleeps, then takes a pending signal, because a filter refuses to wait for one.
+    /// Sleeps, then takes a pending signal, because a seccomp filter forbids waiting for one.
     #[cold]
     #[inline(never)]
     fn poll_for_signal(&mut self, error: Errno) -> Option<Signal> {
         sys::sleep(SIGNAL_POLL);
-        // Every check reaps. Ignoring CHLD would lose the status of a child that exits meanwhile.
+        // CHLD stays: to discard a signal is to ignore it for a moment, which loses exit statuses.
         let taken = if let Some(pending) = sys::pending_signals() {
             let signal = pending.iter().find(|signal| *signal != Signal::CHLD);
             signal.ok_or(Errno::EAGAIN).inspect(|&signal| sys::discard(signal))
@@ -129,7 +129,7 @@ impl Init<'_> {
         taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
 
-    /// Reaps every exited child, and handles COMMAND's exit first. Returns whether any was reaped.
+    /// Reaps children. Feeds COMMAND's exit before a helper's. Returns whether any was reaped.
     fn handle_exits(&mut self) -> bool {
         let Executor { config, given, processes, .. } = &mut self.executor;
         let summary = processes.reap(&|pid, status| {
@@ -163,7 +163,7 @@ impl Init<'_> {
                 self.feed(Event::HelperEnded(helper, Some(status)), now);
             }
         }
-        // It follows the last exit, and not each wake after it.
+        // Once, after the last exit, and not at each wake after it.
         if summary.any && summary.no_children {
             self.feed(Event::NoChildren, now);
         }
@@ -183,7 +183,7 @@ impl Init<'_> {
         };
         if needs_proof {
             self.handle_exits();
-            // After KILL, /proc may hide only what is about to exit.
+            // After KILL, what /proc hides is about to exit, or may not be signalled anyway.
             let is_proof = self.executor.processes.remaining(sent) == remaining
                 && (self.drain.was_killed() || processes::proc_lists_all());
             if !is_proof {
@@ -198,7 +198,7 @@ impl Init<'_> {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             self.drain.step(event, now, &mut |action| {
-                // Only a start can fail in a way that matters, and no step has two of them.
+                // Only a failed start is an event, and no step starts two helpers.
                 if let Some(failure) = self.executor.carry_out(action) {
                     next = Some(failure);
                 }

@@ -157,7 +157,7 @@ impl Processes {
             summary.member_suspended = None;
         }
         if summary.any {
-            // Nothing must be sent to the reused ID of a group that is gone.
+            // So that nothing is sent to the reused ID of a group that is gone.
             for child in self.helpers.iter_mut().flatten().chain([&mut self.command]) {
                 let _ = child.check_group();
             }
@@ -166,8 +166,8 @@ impl Processes {
     }
 
     /// Looks at what remains of COMMAND's group, and whether all of it ignores all of `sent`.
-    /// Because a member can fork and exit while /proc is read, `Zombies` and `Ignoring` are proof
-    /// only if [`proc_lists_all`] and a second look, with a reap in between, has the same result.
+    /// A member can fork and exit while /proc is read, so `Zombies` and `Ignoring` are proof only
+    /// if [`proc_lists_all`] holds and a second look after a reap has the same result.
     pub fn remaining(&mut self, sent: Option<SignalSet>) -> Remaining {
         let has_members = match self.command.check_group() {
             Err(Errno::ESRCH) => return Remaining::Gone,
@@ -199,23 +199,23 @@ impl Processes {
         if let Some(any) = self.signalled.sweep(signal, only_children, spared) {
             return any;
         }
-        // Without /proc. It would signal the spared groups again, so it waits until they are gone.
+        // Without /proc: kill(-1) spares no group, so it waits until the spared ones are gone.
         self.signalled.by_one_kill = may_use_kill_all && spared == [None; 2];
         self.signalled.by_one_kill && kill_all()
     }
 }
 
-/// The most scans to find every process: one that forks without end must not occupy the init.
+/// At most so many scans: a process that forks without end must not keep the init busy.
 const MAX_SCANS: u32 = 20;
 
-/// A bit for each process ID up to the kernel's greatest, 2²².
+/// Words of 64 bits, with a bit for each process ID, which the kernel keeps below 2²².
 const WORDS: usize = 1 << 16;
 
 /// The processes that `--wait-all` has signalled.
 struct Signalled {
     /// A bit for each process ID, once they are needed.
     bits: Option<&'static mut [u64]>,
-    /// Whether the processes that were there when the wait began are signalled.
+    /// Whether the processes that were there when the wait began were signalled.
     swept: bool,
     /// Whether every process was sent TERM by one kill(2).
     by_one_kill: bool,
@@ -299,7 +299,7 @@ impl Signalled {
         let is_listed = for_each_process(own_pid, &mut |pid, process| {
             let Ok(process) = process else { return };
             let is_due = if spared.contains(&Some(process.group)) {
-                // A later member missed the signal. Outside the group it is like any other.
+                // A later member missed the signal. Once it leaves, it is like any other.
                 if is_first {
                     self.insert(pid);
                 }
@@ -331,7 +331,7 @@ impl Signalled {
                 Ok(_) => is_new |= self.insert(pid),
                 // It has exited meanwhile.
                 Err(Errno::ENOENT | Errno::ESRCH) => {}
-                // It is another user's, and so hardly a child.
+                // It is another user's, so it is hardly a child.
                 Err(_) => is_whole &= only_children,
             });
             if !is_whole {
@@ -374,7 +374,7 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
     // The Groups line before the masks can be longer than any buffer. `line` holds the
     // first eight bytes of a line, and `mask` what follows, as a hexadecimal number.
     let (mut line, mut mask) = (0_u64, 0_u64);
-    // Without its line a set is such that no signal counts as ignored.
+    // If a line is missing, its set errs towards signals that are not ignored.
     let [mut blocked, mut ignored, mut caught] = [SignalSet::ALL, SignalSet::EMPTY, SignalSet::ALL];
     let read = sys::for_each_byte(path, &mut |byte| match byte {
         b'\n' => {

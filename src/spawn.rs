@@ -28,14 +28,14 @@ pub struct Inheritance {
     pub environment: Words,
     /// Whether CHLD was ignored.
     pub sigchld_ignored: bool,
-    /// The signals that an option or a variable names to be sent. COMMAND must not start
-    /// with them ignored.
+    /// The signals that an option or a variable asks drain-init to send. No program that it
+    /// starts may inherit them ignored.
     pub named_signals: SignalSet,
     /// The working directory's path, if there is a drain or stop command to run in it.
     pub directory: Option<&'static CStr>,
     /// The promise that makes fork(2) safe.
     pub one_thread: OneThread,
-    /// What reports that a program cannot run.
+    /// What writes all messages.
     pub reporter: Reporter,
 }
 
@@ -121,10 +121,10 @@ pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result
     let foreground = terminal::foreground_group(sys::STDIN);
     // Session 0 belongs to a process outside the PID namespace (`unshare --pid` on a
     // terminal), so no process inside leads it.
-    let leads = |session: Pid| session == own_pid || session.as_raw() == 0;
-    let stays = single_child || (foreground.is_some() && unistd::getsid(None).is_ok_and(leads));
-    // Group 0 is any group outside, perhaps a shell's. COMMAND then becomes the foreground
-    // group when TTIN or TTOU stops it.
+    let may_keep = |session: Pid| session == own_pid || session.as_raw() == 0;
+    let stays = single_child || (foreground.is_some() && unistd::getsid(None).is_ok_and(may_keep));
+    // Group 0 is any group outside, perhaps a shell's. COMMAND's group then becomes the
+    // foreground group when TTIN or TTOU suspends it.
     let own_group = unistd::getpgrp();
     let has_terminal = stays && own_group.as_raw() != 0 && foreground == Some(own_group);
     let child = sys::fork(&given.one_thread)?;
@@ -146,7 +146,7 @@ pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result
     run(&given.argv, &given.environment, given)
 }
 
-/// Gives the calling child a session, or if a filter refuses that, a group that can be signalled.
+/// Gives the calling child a session or, if a seccomp filter forbids that, a process group.
 fn lead_session() {
     if unistd::setsid().is_err() {
         let own_pid = unistd::getpid();
