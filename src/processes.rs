@@ -293,7 +293,6 @@ impl Signalled {
         let is_first = !self.swept;
         if is_first {
             self.note_all(only_children, own_pid)?;
-            self.swept = true;
         }
         let mut any = false;
         let is_listed = for_each_process(own_pid, &mut |pid, process| {
@@ -319,6 +318,8 @@ impl Signalled {
                 }
             }
         });
+        // If the listing broke off, the next one begins anew: TERM twice is better than none.
+        self.swept |= is_listed;
         is_listed.then_some(any)
     }
 

@@ -85,6 +85,30 @@ fn if_proc_cannot_be_listed_every_process_receives_term() {
 }
 
 #[test]
+fn an_orphan_receives_term_wherever_the_listing_of_proc_fails_once() {
+    needs!(
+        pid_namespace(),
+        subreaper(),
+        strace(),
+        native("strace would fail the emulator's calls")
+    );
+    // Three listings have fewer calls.
+    let runs: Vec<_> = (1..=16)
+        .map(|call| {
+            let fails = format!("getdents64:error=EIO:when={call}");
+            let setup = init(["--wait-all"]).hosted().failing(&[&fails]);
+            let (mut run, _) = with_an_orphan(setup);
+            run.tell("main", "exit 7");
+            run
+        })
+        .collect();
+    for mut run in runs {
+        run.received("far", SIGTERM);
+        end(run, &["far"]);
+    }
+}
+
+#[test]
 fn if_proc_cannot_be_listed_a_group_receives_the_stop_signal_once() {
     needs!(pid_namespace());
     let mut run = with_a_signalled_group(scenarios::without_proc);
