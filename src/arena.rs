@@ -1,10 +1,8 @@
-//! The program's allocator: hands memory out, and takes none back. All allocation
-//! is done before the loop begins, or in a child before its exec. The C library's
-//! own malloc would be a seventh of the program, five system calls and two pages
-//! of every container's memory.
+//! The program's allocator: hands memory out, and takes none back. All allocation is done before
+//! the loop begins, or in a child before its exec. The C library's own malloc would be a seventh
+//! of the program, five system calls and two pages of every container's memory.
 //!
-//! It belongs to the program, not to the library: that there is one thread is a
-//! fact only here.
+//! It belongs to the program, not to the library: that there is one thread is a fact only here.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -16,8 +14,7 @@ use drain_init::sys;
 /// Enough for most command lines. Pages that nothing touches cost nothing.
 const FIRST: usize = 16 * 1024;
 
-/// Memory that is handed out from its beginning to its end. In this order, so that the
-/// bytes in use share a page.
+/// Memory that is handed out from its beginning. In this order, the bytes in use share a page.
 #[repr(C)]
 pub struct Arena {
     /// Where free memory begins and ends.
@@ -60,7 +57,7 @@ impl Arena {
 }
 
 // SAFETY: every block lies in memory that is the arena's own, is aligned as
-// asked for, and overlaps no other: `free` begins behind all of them.
+// asked for, and overlaps no other: `free` begins after all of them.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.take(layout).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)

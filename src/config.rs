@@ -20,8 +20,7 @@ use crate::time::Duration;
 use exec_form::{CARRIAGE_RETURN, Cmd};
 use options::{Entry, Opt, Source};
 
-/// What the command line and the environment ask for. Like everything that is parsed, it is
-/// leaked: the program's allocator frees nothing, and code that frees would only be in the way.
+/// What the user asks for. Like all that is parsed, it is leaked: the allocator frees nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// Print the help.
@@ -185,10 +184,6 @@ impl Settings<'_> {
 }
 
 /// Reads the argument list, which begins with the program's name, and the variables.
-///
-/// # Errors
-///
-/// A usage error, in one line.
 pub fn parse<'a>(
     args: impl Iterator<Item = &'a [u8]>,
     variables: &Variables,

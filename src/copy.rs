@@ -1,5 +1,4 @@
-//! `--copy-to`: an init container puts the program into a volume, from an image that has
-//! nothing else.
+//! `--copy-to`: an init container puts the program into a volume, from an image with nothing else.
 
 use core::ffi::CStr;
 
@@ -24,8 +23,7 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     1
 }
 
-/// Replaces `target` by a copy, or leaves it. The number is for the name of a temporary
-/// file.
+/// Replaces `target` by a copy, or leaves it. The number is for a temporary file's name.
 fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
     let (temporary, file) = loop {
         let mut digits = [0; 8];

@@ -1,9 +1,8 @@
 //! What to do when: the state machine of a stop.
 //!
-//! Pure: an event and the time go in, actions come out. It makes no system call and
-//! allocates nothing. What needs one is an [`Action`], which `init.rs` carries out;
-//! a new message is a [`Message`], whose text is in `wording.rs`. Times are
-//! [`Duration`]s since a fixed moment.
+//! Pure: an event and the time go in, actions come out. It makes no system call and allocates
+//! nothing. `init.rs` carries out an [`Action`], and `wording.rs` has the text of a [`Message`].
+//! Times are [`Duration`]s since a fixed moment.
 //!
 //! ```text
 //! Running ─ stop signal ─► Draining ─ drain ends ─► Stopping ─ COMMAND exits ─► Ended ─► exit
@@ -16,22 +15,19 @@ use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Status;
 use crate::time::Duration;
 
-/// If COMMAND exits this soon after a signal that bypassed the drain, the sender probably
-/// meant that signal to stop it, which is reported.
+/// If COMMAND exits so soon after a signal that bypassed the drain, the signal probably ended it.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What the command line asks of a stop, with the names of the options.
+/// What the command line asks of a stop, with the names of the options. No duration is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Plan {
-    /// Never zero.
     pub delay: Option<Duration>,
     pub drain_signal: Option<Signal>,
     pub drain_file: bool,
     pub drain_cmd: bool,
     pub measure: bool,
     pub stop_cmd: bool,
-    /// Never zero.
     pub kill_after: Option<Duration>,
     pub stop_signals: SignalSet,
     pub rewrites: Rewrites,
@@ -109,14 +105,11 @@ pub enum Event {
     GroupGone,
     /// COMMAND's group has members, none of which drain-init may signal.
     GroupForbidden,
-    /// Every remaining member of COMMAND's group ignores all of the signals that
-    /// [`Drain::sent_to_group`] returns.
+    /// Every remaining member of COMMAND's group ignores all of [`Drain::sent_to_group`].
     GroupIgnores,
-    /// A drain or stop command has exited and was reaped. Without a status it could not be
-    /// started, which was reported.
+    /// A drain or stop command has exited. Without a status its start failed, which was reported.
     HelperEnded(Helper, Option<Status>),
-    /// It is time to look for further processes: a child was reaped, or a second has passed
-    /// since the last time.
+    /// It is time to look for further processes: after a reap, or a second after the last scan.
     Scan,
     /// No child remains.
     NoChildren,
@@ -153,8 +146,7 @@ pub struct SignalForRemaining {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     Begin,
-    /// No figure was taken for so many seconds, because drain-init woke late. The next
-    /// figure includes them.
+    /// drain-init woke late: so many seconds have no figure. The next figure includes them.
     Missed(u64),
     /// Take a figure: a second has passed, or the drain has ended.
     Figure,
@@ -172,14 +164,11 @@ pub enum Action {
     SendToRemaining { signal: Signal, received: Option<Signal> },
     /// Send a signal to the group of a drain or stop command, if it exists.
     SendToHelper(Helper, Signal),
-    /// Send a signal to all of the processes that `--wait-all` stops, except
-    /// those that received one this way before. KILL is sent again.
+    /// Send a signal to every process that `--wait-all` stops, once each. KILL is sent again.
     SendToAll(SignalForRemaining),
-    /// Make COMMAND's group the terminal's foreground group, if drain-init's own group
-    /// is.
+    /// Make COMMAND's group the terminal's foreground group, if drain-init's own group is.
     PassTerminal,
-    /// Make COMMAND's group the terminal's foreground group. If that succeeds, send it
-    /// CONT.
+    /// Make COMMAND's group the terminal's foreground group. If that succeeds, send it CONT.
     ContinueInForeground,
     /// Create the drain file.
     CreateDrainFile,
@@ -214,13 +203,11 @@ pub enum Message {
     HelperSucceeded(Helper),
     /// The drain command has failed.
     DrainCommandFailed(Status),
-    /// The stop command has failed, or without a status could not be started. The signal
-    /// that is sent `instead`, if any.
+    /// The stop command has failed, or without a status could not be started. What is sent then.
     StopCommandFailed { status: Option<Status>, instead: Option<Signal> },
     /// COMMAND has exited in this phase. (Verbose, unless the stop was reported.)
     Exited { status: Status, during: Phase, now: Duration, waiting_for: WaitingFor },
-    /// COMMAND has exited soon after a signal that bypassed the drain. The set has
-    /// the stop signals.
+    /// COMMAND has exited soon after a signal that bypassed the drain. The set: the stop signals.
     BypassedDrain(Signal, SignalSet),
     /// The remaining processes cannot be signalled, and are not waited for.
     GroupForbidden,
@@ -238,9 +225,8 @@ pub enum Phase {
     /// The stop signal is held back, until `ends` or without a delay until the drain command
     /// has ended. With `--measure-drain`, so many seconds of it were measured.
     Draining { received: Signal, since: Duration, ends: Option<Duration>, measured: Option<u64> },
-    /// The drain has ended: COMMAND was asked to stop, for the last time `since` then. Whether
-    /// the stop command is running, and whether the stop was reported: it follows a drain, or
-    /// KILL was sent.
+    /// COMMAND was asked to stop, for the last time at `since`. Whether the stop command is
+    /// running, and whether the stop was reported: it follows a drain, or KILL was sent.
     Stopping { received: Signal, since: Duration, by: StopBy, stop_command: bool, reported: bool },
     /// COMMAND has exited with this status.
     Ended { status: Status, waiting_for: WaitingFor },
@@ -316,9 +302,8 @@ impl Drain {
         }
     }
 
-    /// Takes in an event that happened at the time `now`, and passes the actions that
-    /// follow to `act`, in their order. If a drain or stop command cannot be started, that
-    /// is the next event.
+    /// Takes in an event that happened at `now`, and passes the actions that follow to `act`, in
+    /// their order. If a drain or stop command cannot be started, that is the next event.
     pub fn step(&mut self, event: Event, now: Duration, act: &mut dyn FnMut(Action)) {
         Step { drain: self, now, act, just_suspended: false }.take_in(event);
     }
@@ -336,8 +321,7 @@ impl Drain {
         due.into_iter().flatten().min()
     }
 
-    /// What drain-init waits for after COMMAND's exit. While that includes the group,
-    /// the events about the group are wanted.
+    /// What drain-init still waits for. While that includes the group, its events are wanted.
     pub const fn waiting_for(&self) -> WaitingFor {
         match self.phase {
             Phase::Ended { waiting_for, .. } => waiting_for,
@@ -345,9 +329,8 @@ impl Drain {
         }
     }
 
-    /// The stop signals that COMMAND's group was sent. If all remaining members ignore
-    /// all of them, the group gets TERM. `None` if it was sent TERM or nothing, or if
-    /// `--kill-after` has sent KILL.
+    /// The stop signals that COMMAND's group was sent. If all remaining members ignore all of
+    /// them, the group gets TERM. `None` if it was sent TERM or nothing, or after KILL.
     pub fn sent_to_group(&self) -> Option<SignalSet> {
         let sent = self.sent_to_group;
         let has_term = sent.contains(Signal::TERM) || self.sent_to_all || self.was_killed();
@@ -381,8 +364,7 @@ impl Drain {
         }
     }
 
-    /// The signal that the remaining members of COMMAND's group get at its exit, if
-    /// any. `all_follow`: every process is about to be sent one.
+    /// The signal for the remaining members, if any. `all_follow`: every process gets one next.
     fn signal_for_group(&self, all_follow: bool) -> Option<Signal> {
         let SignalForRemaining { signal, spare_command, .. } = self.signal_for_remaining();
         // A plain command line sends TERM again.
@@ -463,8 +445,7 @@ impl Step<'_> {
         };
         let asks_to_stop = plan.stop_signals.contains(received);
         if about_terminal && received == Signal::CONT {
-            // The shell that continues the job has made drain-init's group the
-            // foreground group.
+            // The shell that continues the job has made drain-init's group the foreground group.
             self.push(Action::PassTerminal);
         }
         match self.drain.phase {
@@ -518,8 +499,7 @@ impl Step<'_> {
         }
     }
 
-    /// Sends a signal to COMMAND or its group, or after COMMAND's exit to the group's
-    /// remaining members.
+    /// Sends a signal to COMMAND or its group, or after COMMAND's exit to the remaining members.
     fn send(&mut self, signal: Signal, received: Option<Signal>) {
         // If a terminal has suspended the whole group, all of it is continued.
         let to_group = self.drain.plan.group
@@ -531,14 +511,13 @@ impl Step<'_> {
         });
     }
 
-    /// Sends what stops COMMAND or the remaining processes, and CONT: a suspended process
-    /// acts on no signal but KILL.
+    /// Sends a stop signal, and CONT: a suspended process acts on no signal but KILL.
     fn send_stop(&mut self, signal: Signal, received: Option<Signal>) {
         self.send(signal, received);
         if self.drain.plan.group {
             self.drain.sent_to_group.insert(signal);
         }
-        // Of COMMAND it is known. Any other process that drain-init waits for may be.
+        // COMMAND's state is known. Any other process that drain-init waits for may be suspended.
         let may_be_suspended = self.drain.suspended != Suspended::No
             || !self.drain.plan.is_plain() && !self.just_suspended;
         // CONT would discard a signal that suspends.
@@ -554,8 +533,7 @@ impl Step<'_> {
 
     // ---------------------------------------------------------------- drain and stop
 
-    /// Begins what the first stop signal asks for: the drain, and if nothing holds it back
-    /// the stop.
+    /// Begins the drain, and if nothing holds the stop back, the stop as well.
     fn begin_drain(&mut self, received: Signal) {
         let (now, plan) = (self.now, &self.drain.plan);
         let (delay, lasts, then) = (plan.delay, plan.drain_lasts(), plan.stop_by(received));
@@ -613,7 +591,6 @@ impl Step<'_> {
         self.start_kill_clock();
     }
 
-    /// The drain command has exited with this status, or could not be started.
     fn drain_command_ended(&mut self, status: Option<Status>) {
         match status {
             Some(Status::Exited(0)) => self.report(Message::HelperSucceeded(Helper::Drain)),
@@ -631,7 +608,6 @@ impl Step<'_> {
         }
     }
 
-    /// The stop command has exited with this status, or could not be started.
     fn stop_command_ended(&mut self, status: Option<Status>) {
         let succeeded = status == Some(Status::Exited(0));
         let sends_instead = !succeeded && !self.drain.was_killed();
@@ -670,8 +646,7 @@ impl Step<'_> {
         }
     }
 
-    /// With `--measure-drain`, takes a figure for each second that has passed, and at the
-    /// end of the drain for the incomplete last one.
+    /// With `--measure-drain`, takes a figure for each second, and for the incomplete last one.
     fn measure(&mut self, ends: bool) {
         let Phase::Draining { since, measured: Some(measured), .. } = &mut self.drain.phase else {
             return;
@@ -722,8 +697,7 @@ impl Step<'_> {
         let (during, now, plan) = (self.drain.phase, self.now, &self.drain.plan);
         let stop_signals = plan.stop_signals;
         let children = plan.wait_all.is_some();
-        // npm and shells die of TERM at once, while the server under them, which received
-        // TERM in the same instant, still answers.
+        // npm and shells die of TERM at once. The server under them, signalled too, still answers.
         let stops = plan.drains() && matches!(during, Phase::Stopping { .. });
         let waiting_for = WaitingFor {
             group: plan.group && group_remains && (stops || children),

@@ -18,9 +18,8 @@ use crate::terminal;
 use crate::time::Duration;
 use crate::wording;
 
-/// How often the remaining processes are checked, and `--wait-all` looks for further ones.
-/// A member's CHLD can go to another living process, and an orphan can be adopted without
-/// one.
+/// How often the remaining processes are checked, and `--wait-all` looks for further ones. A
+/// member's CHLD can go to another living process, and an orphan can be adopted without one.
 const GROUP_POLL: Duration = Duration::from_secs(1);
 
 /// How long to sleep between checks if signals cannot be waited for, in milliseconds.
@@ -38,8 +37,7 @@ struct Init<'a> {
     said: bool,
 }
 
-/// Runs until COMMAND, which was just started, has exited, and everything else that
-/// drain-init waits for. Returns COMMAND's status.
+/// Runs until COMMAND and all else to wait for have exited. Returns COMMAND's status.
 pub fn run(config: &Config, given: &Inheritance, command: &spawn::Command) -> Status {
     let executor = Executor {
         config,
@@ -108,14 +106,12 @@ impl Init<'_> {
         }
     }
 
-    /// Takes a pending signal if a filter refuses to wait for one, a tenth of a second
-    /// after the last check.
+    /// Sleeps, then takes a pending signal, because a filter refuses to wait for one.
     #[cold]
     #[inline(never)]
     fn poll_for_signal(&mut self, error: Errno) -> Option<Signal> {
         sys::sleep(SIGNAL_POLL);
-        // CHLD adds nothing, because every check reaps. Ignoring it would lose the
-        // statuses of children that exit meanwhile.
+        // Every check reaps. Ignoring CHLD would lose the status of a child that exits meanwhile.
         let taken = if let Some(pending) = sys::pending_signals() {
             let signal = pending.iter().find(|signal| *signal != Signal::CHLD);
             signal.ok_or(Errno::EAGAIN).inspect(|&signal| sys::discard(signal))
@@ -133,8 +129,7 @@ impl Init<'_> {
         taken.ok().filter(|signal| *signal != Signal::CHLD)
     }
 
-    /// Reaps every child that has exited. COMMAND's exit counts before the others.
-    /// Returns whether any child was reaped.
+    /// Reaps every exited child, and handles COMMAND's exit first. Returns whether any was reaped.
     fn handle_exits(&mut self) -> bool {
         let Executor { config, given, processes, .. } = &mut self.executor;
         let summary = processes.reap(&|pid, status| {
@@ -203,8 +198,7 @@ impl Init<'_> {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             self.drain.step(event, now, &mut |action| {
-                // Only a start can fail in a way that the machine must know of,
-                // and no step has two of them.
+                // Only a start can fail in a way that matters, and no step has two of them.
                 if let Some(failure) = self.executor.carry_out(action) {
                     next = Some(failure);
                 }
@@ -227,8 +221,7 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Does what an action says. Returns the event that follows if a drain or stop command
-    /// could not be started.
+    /// Does what an action says. Returns the event that follows if a helper cannot be started.
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         let command = &mut self.processes.command;
         match action {

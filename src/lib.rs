@@ -1,8 +1,7 @@
 //! The parts of drain-init, an init for containers that drains before it stops.
 //!
-//! The program is `main.rs`. These modules are in a library so that unit
-//! tests and fuzz targets can use them. It is not an interface for other programs, and
-//! may change in any version.
+//! The program is `main.rs`. These modules are in a library so that unit tests and fuzz targets
+//! can use them. It is not an interface for other programs, and may change in any version.
 
 pub mod config;
 pub mod copy;

@@ -1,9 +1,7 @@
-//! The whole program: arguments and environment → configuration → COMMAND → the
-//! loop → its status. See drain-init(1).
+//! The whole program: arguments → configuration → COMMAND → loop → status. See drain-init(1).
 //!
-//! A C `main`: Rust's own start-up would ignore SIGPIPE, which COMMAND would
-//! inherit, open /dev/null for closed descriptors and map a signal stack. An
-//! init passes on what it was given.
+//! A C `main`: Rust's own start-up would ignore SIGPIPE, which COMMAND would inherit, open
+//! /dev/null for closed descriptors and map a signal stack. An init passes on what it was given.
 #![no_main]
 #![allow(unsafe_code, reason = "for main itself, and to take over what the kernel laid out for it")]
 

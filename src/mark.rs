@@ -11,13 +11,9 @@ use crate::report::{Level, Reporter};
 use crate::sys;
 use crate::wording;
 
-/// Checks that the drain file can be created later, and as PID 1 removes an empty one,
-/// which the container's previous run left. Creates nothing. Makes the path absolute.
-///
-/// # Errors
-///
-/// A usage error, if creating the file could only fail at the stop or if its path is
-/// taken.
+/// Checks that the drain file can be created later, and as PID 1 removes an empty one, which the
+/// container's previous run left. Creates nothing. Makes the path absolute. Returns a usage error
+/// if creating the file could only fail at the stop, or if its path is taken.
 pub fn prepare(file: &mut Named<&CStr>, is_pid_1: bool, reporter: Reporter) -> Result<(), Error> {
     if !file.value.to_bytes().starts_with(b"/") {
         let directory = sys::working_directory().unwrap_or_default();

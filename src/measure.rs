@@ -13,8 +13,7 @@ const SHOWN: usize = 60;
 
 /// The new connections of each second.
 pub struct Series {
-    /// The counter at the last figure. `None` before the first one, and after it went
-    /// backwards.
+    /// The counter at the last figure. `None` before the first one, and after it went backwards.
     counter: Option<u64>,
     figures: [u32; SHOWN],
     /// How many seconds there were.
@@ -84,8 +83,7 @@ impl Series {
     }
 }
 
-/// How many TCP connections the network namespace has accepted. The error is `None` if the
-/// file does not have that counter.
+/// How many TCP connections the network namespace has accepted. `Err(None)` without that counter.
 #[inline(never)] // Only this call needs the buffer on the stack.
 fn passive_opens() -> Result<u64, Option<Errno>> {
     // Enough even if all 256 types of ICMP have come, whose counters are before those of TCP.

@@ -57,8 +57,7 @@ impl Child {
     /// Signals its group. See kill(2): ESRCH if that is gone.
     pub fn signal_group(&mut self, signal: Signal) -> nix::Result<()> {
         match self.kill_group(Some(signal)) {
-            // Between fork and setsid the group does not exist. The child has blocked
-            // signals, so this one stays pending until the exec.
+            // Before setsid the group does not exist. The signal stays pending until the exec.
             Err(Errno::ESRCH) => self.signal(signal),
             result => result,
         }
@@ -103,10 +102,9 @@ pub enum Remaining {
     Forbidden,
     /// Some may be running.
     Running,
-    /// A scan saw none that is running. The sum of their process IDs tells whether two scans
-    /// saw the same ones.
+    /// A scan saw none that is running. The sum of their process IDs tells two scans apart.
     Zombies(u32),
-    /// In a scan each that is running ignored the signals that it was sent.
+    /// In a scan, every running member ignored the signals that were sent. The sum as above.
     Ignoring(u32),
 }
 
@@ -123,8 +121,7 @@ impl Processes {
         Self { command, helpers: [None, None], signalled: Signalled::new() }
     }
 
-    /// Reaps every child that has exited, and calls `on_orphan` for each one that
-    /// drain-init did not start. See wait(2).
+    /// Reaps every exited child, and calls `on_orphan` for each that drain-init did not start.
     pub fn reap(&mut self, on_orphan: &dyn Fn(Pid, Status)) -> ReapSummary {
         let mut summary = ReapSummary::default();
         loop {
@@ -168,10 +165,9 @@ impl Processes {
         summary
     }
 
-    /// Looks at what remains of COMMAND's group, and at whether all of it ignores all of
-    /// the signals in `sent`. [`Remaining::Zombies`] and [`Remaining::Ignoring`] are
-    /// proof only if a second look, with a reap in between, has the same result, and
-    /// if [`proc_lists_all`]: a member can fork and exit while /proc is read.
+    /// Looks at what remains of COMMAND's group, and whether all of it ignores all of `sent`.
+    /// Because a member can fork and exit while /proc is read, `Zombies` and `Ignoring` are proof
+    /// only if [`proc_lists_all`] and a second look, with a reap in between, has the same result.
     pub fn remaining(&mut self, sent: Option<SignalSet>) -> Remaining {
         let has_members = match self.command.check_group() {
             Err(Errno::ESRCH) => return Remaining::Gone,
@@ -185,9 +181,8 @@ impl Processes {
         }
     }
 
-    /// Signals every other process of the PID namespace, or with `only_children` every
-    /// child, that was not signalled before; KILL is sent again. Returns whether anything
-    /// was sent.
+    /// Signals every other process of the PID namespace, or with `only_children` every child, that
+    /// was not signalled before. KILL is sent again. Returns whether anything was sent.
     pub fn signal_all(&mut self, sent: SignalForRemaining, only_children: bool) -> bool {
         let signal = sent.signal;
         let may_use_kill_all = !only_children && unistd::getpid().as_raw() == 1;
@@ -204,15 +199,13 @@ impl Processes {
         if let Some(any) = self.signalled.sweep(signal, only_children, spared) {
             return any;
         }
-        // Without /proc. It would also signal the spared groups again, and waits until they
-        // are gone.
+        // Without /proc. It would signal the spared groups again, so it waits until they are gone.
         self.signalled.by_one_kill = may_use_kill_all && spared == [None; 2];
         self.signalled.by_one_kill && kill_all()
     }
 }
 
-/// How many scans may be made to find every process: one that forks without end must
-/// not occupy the init.
+/// The most scans to find every process: one that forks without end must not occupy the init.
 const MAX_SCANS: u32 = 20;
 
 /// A bit for each process ID up to the kernel's greatest, 2²².
@@ -278,14 +271,12 @@ impl Signalled {
         }
     }
 
-    /// Signals the processes that were not signalled before, except the members of spared
-    /// groups, which count as signalled. Returns whether any was, or `None` if they cannot
-    /// be listed.
+    /// Signals the processes that were not signalled before, except the members of spared groups,
+    /// which count as signalled. Returns whether any was, or `None` if they cannot be listed.
     ///
-    /// First all that exist are noted, then they are signalled: what a process starts
-    /// in its TERM handler must not be taken for one of them. A later process is
-    /// signalled if it is an orphan, or if none of its ancestors was. Otherwise it is left
-    /// to that ancestor: it may be the `pg_ctl stop` of a TERM handler.
+    /// First it notes all that exist, then it signals them, because TERM handlers start processes.
+    /// A later one is signalled if it is an orphan, or if none of its ancestors was. Otherwise it
+    /// is left to that ancestor: it may be the `pg_ctl stop` of a TERM handler.
     fn sweep(
         &mut self,
         signal: Signal,
@@ -308,8 +299,7 @@ impl Signalled {
         let is_listed = for_each_process(own_pid, &mut |pid, process| {
             let Ok(process) = process else { return };
             let is_due = if spared.contains(&Some(process.group)) {
-                // A later member did not receive the group's signal. If it leaves the group,
-                // it is a process like any other.
+                // A later member missed the group's signal. If it leaves, it is like any other.
                 if is_first {
                     self.insert(pid);
                 }
@@ -376,9 +366,8 @@ fn scan_group(group: Pid, sent: Option<SignalSet>) -> Remaining {
     }
 }
 
-/// Whether a process ignores all of the signals: by its disposition, or because it does
-/// not catch a signal whose default is to be ignored. A blocked signal does not count as
-/// ignored, because sigwait(3) may take it. Returns false if that cannot be read.
+/// Whether a process ignores all of the signals, by its disposition or by default. A blocked one
+/// does not count as ignored, because sigwait(3) may take it. Returns false if unreadable.
 fn ignores(pid: Pid, signals: SignalSet) -> bool {
     let mut path = [0; 24];
     let Some(path) = in_proc(pid, b"/status", &mut path) else { return false };
@@ -407,8 +396,7 @@ fn ignores(pid: Pid, signals: SignalSet) -> bool {
     read.is_ok() && signals.iter().all(is_ignored)
 }
 
-/// Whether /proc lists every process of the PID namespace: no mount option hides any.
-/// False if that cannot be read. See proc(5), `hidepid` and `subset`.
+/// Whether /proc hides no process. False if that cannot be read. See proc(5), `hidepid`, `subset`.
 pub fn proc_lists_all() -> bool {
     // The last eight bytes.
     let mut last = 0_u64;
@@ -427,8 +415,7 @@ pub fn proc_lists_all() -> bool {
 struct Process {
     parent: Pid,
     group: Pid,
-    /// Whether it has exited. A zombie with further threads has not: only its main
-    /// thread has ended.
+    /// Whether it has exited. A zombie with further threads has not: only its main thread has.
     is_zombie: bool,
     is_suspended: bool,
 }
@@ -455,8 +442,7 @@ fn read_stat(pid: Pid) -> nix::Result<Process> {
     parse_stat(sys::read_file(path, &mut stat)?).ok_or(Errno::EINVAL)
 }
 
-/// Reads the fields state, ppid, pgrp and `num_threads`. See `proc_pid_stat(5)`: the name
-/// before them is in parentheses and can contain any byte.
+/// Reads fields of `proc_pid_stat(5)`. The name before them, in parentheses, can contain any byte.
 fn parse_stat(stat: &[u8]) -> Option<Process> {
     const THREADS_AFTER_GROUP: usize = 14;
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;

@@ -21,8 +21,7 @@ pub enum Level {
     Verbose,
 }
 
-/// The longest line, including its end: a terminal takes more in several steps, and
-/// could block between them.
+/// The longest line, with its end. A terminal takes more in steps, and could block between them.
 const LONGEST: usize = 1024;
 
 /// The end of a line that was cut off.
@@ -43,8 +42,7 @@ impl Line {
         line
     }
 
-    /// Adds text. A control character, which could end the line or confuse a
-    /// terminal, becomes a question mark.
+    /// Adds text. Control characters, which could end the line or confuse a terminal, become `?`.
     pub fn text(&mut self, text: &[u8]) -> &mut Self {
         for &byte in text {
             if self.len == LONGEST - CUT.len() {
@@ -183,9 +181,8 @@ fn put(line: &[u8]) {
 /// A way to write without blocking. Returns `None` if it is not possible here.
 type Way = fn(&[u8]) -> Option<nix::Result<()>>;
 
-/// What stderr is, and the ways to write to it, best first. To ask poll(2) and then
-/// write is the last resort: another writer can fill the space in between, and a
-/// terminal takes the body of a line and then blocks on its end.
+/// What stderr is, and the ways to write to it, best first. To ask poll(2) and then write is the
+/// last resort: another writer can fill the space, and a terminal can block on the line's end.
 fn put_nowait(line: &[u8]) -> nix::Result<()> {
     // fstat(2) may be forbidden. Each of these calls fails on any other kind of file.
     let ways: &[Way] = if sys::pipe_size(STDERR).is_some() {
@@ -198,8 +195,7 @@ fn put_nowait(line: &[u8]) -> nix::Result<()> {
     ways.iter().find_map(|way| way(line)).unwrap_or(Ok(()))
 }
 
-/// Through a file description of its own. Not possible without /proc, or if the pipe
-/// belongs to another user.
+/// Through a file description of its own. Not possible without /proc, or for another user's pipe.
 fn reopened(line: &[u8]) -> Option<nix::Result<()>> {
     let stderr = sys::reopen_stderr()?;
     Some(unistd::write(stderr, line).map(drop))

@@ -1,23 +1,18 @@
-//! Signals as values: numbers 1 to 64, their names, sets of them, and the
-//! rewrite table. See signal(7).
-//!
-//! A received number never goes through [`nix::sys::signal::Signal`], which
-//! knows no real-time signal.
+//! Signals as values: numbers 1 to 64, their names, sets of them, and rewrites. See signal(7).
+//! nix's `Signal` is not used, because it has no real-time signals.
 
 use core::fmt;
 use core::num::NonZeroU8;
 
 use crate::text;
 
-// The names below are those of Linux's generic numbering (all of Debian's
-// architectures but mips, sparc, alpha and hppa).
+// The generic numbering. Of Debian's architectures, mips, sparc, alpha and hppa have another.
 const _: () = assert!(
     libc::SIGUSR1 == 10 && libc::SIGCHLD == 17 && libc::SIGTSTP == 20 && libc::SIGSYS == 31,
     "signal names are known for Linux's generic signal numbers only"
 );
 
-/// The names of the signals, in the order of their numbers. The C library keeps 32 and 33 to
-/// itself.
+/// The names of the signals, by number. The C library keeps 32 and 33 to itself.
 const NAMES: &[u8] = b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM \
     STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS 32 33 \
     RTMIN RTMIN+1 RTMIN+2 RTMIN+3 RTMIN+4 RTMIN+5 RTMIN+6 RTMIN+7 RTMIN+8 RTMIN+9 RTMIN+10 \
@@ -27,8 +22,7 @@ const NAMES: &[u8] = b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PI
 /// The greatest signal number, in the kernel as in glibc.
 const MAX: u8 = 64;
 
-/// The first real-time signal that programs use: glibc keeps 32 and 33 to
-/// itself, as Docker assumes. musl keeps 34 too, and says 35.
+/// The first real-time signal for programs, as in glibc and Docker. musl says 35.
 const RTMIN: u8 = 34;
 
 /// A signal number from 1 to 64.
@@ -97,8 +91,7 @@ impl Signal {
         1 << (self.0.get() - 1)
     }
 
-    /// Reads a number from 1 to 64 or a name, with or without `SIG`, in either
-    /// case: `15`, `TERM`, `sigterm`, `RTMIN+3`, `RTMAX-1`.
+    /// Reads a number from 1 to 64, or a name in either case: `TERM`, `sigterm`, `RTMAX-1`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.first().is_some_and(u8::is_ascii_digit) {
             return Self::new(number(text, MAX)?.into());
@@ -122,8 +115,7 @@ impl Signal {
         Self::new(number.into())
     }
 
-    /// Its name without `SIG`: `TERM`, `RTMIN+3`, `RTMAX`; 32 and 33, which have
-    /// none, as numbers.
+    /// Its name without `SIG`, such as `TERM`, `RTMIN+3` or `RTMAX`. 32 and 33 have only a number.
     pub fn name(self) -> &'static [u8] {
         text::split(NAMES, b' ').nth(usize::from(self.0.get()) - 1).unwrap_or_default()
     }
@@ -219,9 +211,8 @@ impl Rewrites {
         self.replacements.iter().filter_map(|&replacement| Signal::new(replacement.into()))
     }
 
-    /// Reads `S:R` and sets it. Accepts what dumb-init's `sscanf("%d:%d")` does:
-    /// blanks before either number and after the last, a `+`, leading zeros;
-    /// and names. Returns `None`, having set nothing, for anything else.
+    /// Reads `S:R` and sets it. Accepts names, and what dumb-init's `sscanf("%d:%d")` does: blanks
+    /// before either number and after the last, a `+`, leading zeros. Otherwise sets nothing.
     pub fn parse_and_set(&mut self, text: &[u8]) -> Option<()> {
         let text = trim(text);
         let colon = text.iter().position(|&byte| byte == b':')?;

@@ -1,5 +1,4 @@
-//! Starts COMMAND and the drain and stop commands: fork, session, terminal,
-//! directory, signal mask, exec.
+//! Starts COMMAND and the drain and stop commands: fork, session, terminal, signal mask, exec.
 
 use core::ffi::CStr;
 
@@ -79,8 +78,7 @@ fn is_executable(path: &CStr) -> bool {
     file_type(path) == Some(SFlag::S_IFREG) && unistd::access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// Checks that a drain or stop command's program exists: a missing one must not be noticed
-/// only in the middle of a stop. The error names it.
+/// Checks that a drain or stop command's program exists. In the middle of a stop it is too late.
 pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
     let (program, right): (_, &[u8]) = match named.value {
         Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
@@ -113,13 +111,11 @@ pub struct Command {
     pub on_terminal: bool,
 }
 
-/// Starts COMMAND as the leader of a process group, so that what it sends to its group
-/// does not reach drain-init. If drain-init leads its terminal's session, or with
-/// `--single-child`, COMMAND stays in that session, and its group becomes the foreground
-/// group if drain-init's was. Otherwise it leads a new session.
-///
-/// On a terminal, a new session would make the kernel send HUP to the helpers that an
-/// entrypoint started before, and to all that COMMAND leaves running.
+/// Starts COMMAND as the leader of a process group, so that what it sends to its group does not
+/// reach drain-init. If drain-init leads its terminal's session, or with `--single-child`, COMMAND
+/// stays in that session, and its group becomes the foreground group if drain-init's was. On a
+/// terminal, a new session would make the kernel send HUP to the helpers that an entrypoint
+/// started before, and to all that COMMAND leaves running. Otherwise COMMAND leads a new session.
 pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result<Command> {
     let own_pid = unistd::getpid();
     let foreground = terminal::foreground_group(sys::STDIN);
@@ -133,8 +129,7 @@ pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result
     let has_terminal = stays && own_group.as_raw() != 0 && foreground == Some(own_group);
     let child = sys::fork(&given.one_thread)?;
     let pid = child.unwrap_or_else(unistd::getpid);
-    // Parent and child both do this, so that it is done before the exec and before the
-    // first signal is forwarded.
+    // Parent and child both do this, so that it precedes the exec and the first forwarded signal.
     if stays {
         let _ = unistd::setpgid(pid, pid);
         if has_terminal {
@@ -151,8 +146,7 @@ pub fn start_command(given: &mut Inheritance, single_child: bool) -> nix::Result
     run(&given.argv, &given.environment, given)
 }
 
-/// Gives the calling child a session, or if a filter refuses that at least a process
-/// group: without its own group only its first process would receive signals.
+/// Gives the calling child a session, or if a filter refuses that, a group that can be signalled.
 fn lead_session() {
     if unistd::setsid().is_err() {
         let own_pid = unistd::getpid();
@@ -160,9 +154,8 @@ fn lead_session() {
     }
 }
 
-/// Where systemd's variables name drain-init, lets them name COMMAND, and takes
-/// the pidfd that says the same as `LISTEN_PID` out. See `sd_listen_fds(3)`,
-/// `sd_watchdog_enabled(3)` and systemd.exec(5).
+/// If systemd's variables name drain-init, makes them name COMMAND, and removes the ID of its
+/// pidfd. See `sd_listen_fds(3)`, `sd_watchdog_enabled(3)` and systemd.exec(5).
 fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
     const NAMES: [&[u8]; 3] = [b"LISTEN_PID", b"WATCHDOG_PID", b"SYSTEMD_EXEC_PID"];
     let own = NAMES.map(|name| variable(name, own_pid));
@@ -174,8 +167,7 @@ fn name_command(environment: &mut Words, own_pid: Pid, command: Pid) {
     });
 }
 
-/// Starts a drain or stop command in a new session. Its environment names COMMAND's
-/// process ID and the received signal.
+/// Starts a drain or stop command in a new session, with COMMAND's ID and the signal in variables.
 pub(crate) fn start_helper(
     cmd: &Cmd,
     given: &Inheritance,
@@ -207,14 +199,12 @@ pub(crate) fn start_helper(
     run(&argv, &Words::of(&own, &mut others), given)
 }
 
-/// Executes a program in a child. If that fails, ends it with the status that sh(1), env(1)
-/// and Docker use.
+/// Executes a program in a child, or ends it with the status that sh(1), env(1) and Docker use.
 fn run(argv: &Words, environment: &Words, given: &Inheritance) -> ! {
     sys::hand_over_signals(given.sigchld_ignored, given.named_signals);
     let program = argv.iter().next().unwrap_or_default().to_bytes();
     let failure = search_and_exec(program, argv, environment);
-    // If stderr has no reader, PIPE must not end the child before it exits with its
-    // status.
+    // If stderr has no reader, PIPE must not end the child before it exits with its status.
     sys::set_signal_mask(SignalSet::ALL);
     given.reporter.say(Level::Error, &|line| wording::cannot_run(line, program, failure));
     sys::exit(match failure {
@@ -245,9 +235,8 @@ fn search_and_exec(program: &'static [u8], argv: &Words, environment: &Words) ->
     met
 }
 
-/// Executes a file. A script that the kernel refuses is run by the shell, as glibc's
-/// execvp(3) does; musl's does not. A binary is not, because the shell would report a
-/// misleading syntax error.
+/// Executes a file. A script that the kernel refuses is run by the shell, as in glibc's execvp(3)
+/// but not musl's. A binary is not: the shell would report a misleading syntax error.
 fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) -> Failure {
     match sys::exec(path, argv, environment) {
         Errno::ENOEXEC if is_binary(path) => Failure::Foreign,
@@ -262,8 +251,7 @@ fn exec_or_run_script(path: &'static CStr, argv: &Words, environment: &Words) ->
     }
 }
 
-/// Whether a file is ELF, or has a NUL byte in its first line, by which shells detect a
-/// binary.
+/// Whether a file is ELF, or has a NUL in its first line, by which shells detect a binary.
 fn is_binary(path: &CStr) -> bool {
     let mut buffer = [0; 256];
     let start = sys::read_file(path, &mut buffer).unwrap_or_default();

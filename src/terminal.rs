@@ -11,16 +11,14 @@ use crate::drain::Continuer;
 use crate::signal::Signal;
 use crate::sys;
 
-/// The foreground process group of the controlling terminal, if `terminal` is that. See
-/// tcgetpgrp(3), which fails on any other. TIOCGSID would be more direct, but qemu-user does
-/// not have it.
+/// The foreground process group of the controlling terminal, if `terminal` is that: tcgetpgrp(3)
+/// fails on any other. TIOCGSID would be more direct, but qemu-user does not have it.
 pub fn foreground_group(terminal: BorrowedFd) -> Option<Pid> {
     // A pty's master answers for its slave.
     unistd::tcgetpgrp(terminal).ok().filter(|_| !sys::is_master(terminal))
 }
 
-/// Calls `act` with the controlling terminal, as stdin or /dev/tty, if there is one. Returns
-/// false if there is none, or what that returns.
+/// What `act` returns for the controlling terminal, as stdin or /dev/tty, or false without one.
 fn with_terminal(act: &mut dyn FnMut(BorrowedFd) -> bool) -> bool {
     if foreground_group(sys::STDIN).is_some() {
         return act(sys::STDIN);
@@ -31,15 +29,13 @@ fn with_terminal(act: &mut dyn FnMut(BorrowedFd) -> bool) -> bool {
     foreground_group(tty.as_fd()).is_some() && act(tty.as_fd())
 }
 
-/// Whether a received signal can be about the controlling terminal: a terminal or its
-/// shell sends such signals, and drain-init has a controlling terminal.
+/// Whether a terminal or its shell sends such signals, and drain-init has a controlling terminal.
 pub fn may_have_sent(signal: Signal) -> bool {
     (signal.is_of_job_control() || matches!(signal, Signal::CONT | Signal::WINCH))
         && with_terminal(&mut |_| true)
 }
 
-/// What can continue a process that this signal has suspended. `None` if a terminal's
-/// job control has not done that.
+/// What can continue a process that this signal suspended, if that was a terminal's job control.
 pub fn continuer(signal: Signal) -> Option<Continuer> {
     let own_pid = unistd::getpid();
     let leads_session = || own_pid.as_raw() == 1 || unistd::getsid(None) == Ok(own_pid);

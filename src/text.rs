@@ -6,8 +6,7 @@ pub fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     text.split(move |&byte| byte == separator)
 }
 
-/// Reads one or more decimal digits and nothing else. None if the number does not fit into
-/// 64 bits.
+/// Reads one or more decimal digits and nothing else. `None` if 64 bits cannot hold the number.
 pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -203,8 +203,7 @@ pub fn ends_at_once(line: &mut Line) -> &mut Line {
 
 pub const MISSED: u32 = u32::MAX;
 
-/// What was measured in a drain: the first figures, and the sum of the rest, with how many
-/// seconds that is.
+/// The figures of a drain: the first ones, then the sum and the number of the others.
 pub fn series<'a>(line: &'a mut Line, figures: &[u32], rest: (u64, u64)) -> &'a mut Line {
     line.text(b"new connections in each second of the drain:");
     for &figure in figures {

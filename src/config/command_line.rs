@@ -1,4 +1,4 @@
-//! The command line: options up to COMMAND. lexopt(3) takes a word apart.
+//! The command line: options up to COMMAND. lexopt takes a word apart.
 
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -10,8 +10,7 @@ use super::options::{Entry, Opt, Source, unknown};
 use super::{Config, Error, Request, Settings};
 use crate::{sys, text};
 
-/// Reads the options into `config`, up to COMMAND, or to an option that is a request of its
-/// own.
+/// Reads the options into `config`, up to COMMAND or to an option that is a request of its own.
 pub(super) fn read<'a>(
     args: impl Iterator<Item = &'a [u8]>,
     config: &mut Config,
@@ -41,8 +40,7 @@ pub(super) fn read<'a>(
     Ok(None)
 }
 
-/// Reads one word of options. `next` is the word that follows, if the last of them takes it
-/// as its value.
+/// Reads one word of options. `next` gives the word after it, for an option that needs a value.
 fn read_word<'a>(
     word: &[u8],
     next: &mut dyn FnMut() -> Option<&'a [u8]>,
@@ -88,7 +86,7 @@ fn read_word<'a>(
 /// The error about a letter that is not an option, or a whole name after one dash.
 fn unknown_short(word: &[u8], letter: char) -> Error {
     let name = text::split(&word[1..], b'=').next().unwrap_or_default();
-    // Shorter ones are rather a cluster.
+    // A shorter one is more likely a cluster.
     if name.len() > 2 && Entry::nearest(name, Source::Option).is_some() {
         return unknown(Source::Option, b"-", name);
     }

@@ -21,14 +21,10 @@ pub(super) const CARRIAGE_RETURN: Wrong = ["ends with a carriage return", "remov
 const RIGHT: &str =
     "try [\"nginx\",\"-s\",\"quit\"], or a shell command that does not begin with [";
 
-/// Reads CMD, or `None` if it is empty or blank.
-///
-/// # Errors
-///
-/// A word that begins with `[` and is neither a valid exec form nor, with a blank after the
-/// bracket, a shell test. A Dockerfile would pass it to the shell, which would fail at the
-/// worst moment. The same is true for a line in one pair of quotes, which `docker run
-/// --env-file` leaves there, and for one that ends with a carriage return.
+/// Reads CMD, or `None` if it is empty or blank. Refuses what the shell would fail on at the worst
+/// moment: a line in one pair of quotes, which `docker run --env-file` leaves there, a line that
+/// ends with a carriage return, and a word that begins with `[` and is neither a valid exec form
+/// nor, with a blank after the bracket, a shell test.
 pub fn parse(word: &[u8]) -> Result<Option<Cmd>, Wrong> {
     if word.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n')) {
         return Ok(None);

@@ -163,9 +163,8 @@ impl Entry {
         Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
     }
 
-    /// The option that was probably meant, if any: the first whose name is at most two edits
-    /// away, or an abbreviation of what was typed, or vice versa. Dashes and case are
-    /// ignored.
+    /// The option that was probably meant, if any: the first whose name is at most two edits away,
+    /// or an abbreviation of what was typed, or vice versa. Dashes and case are ignored.
     pub(super) fn nearest(typed: &[u8], source: Source) -> Option<&'static Self> {
         let typed = typed.to_ascii_lowercase();
         OPTIONS.iter().find(|entry| {

@@ -1,5 +1,4 @@
-//! The values that options and variables take. See `signal.rs` for S:R and `exec_form.rs`
-//! for CMD.
+//! The values of options and variables. S:R is read in `signal.rs`, and CMD in `exec_form.rs`.
 
 use super::Wrong;
 use crate::signal::{Rewrites, Signal};
@@ -89,7 +88,7 @@ fn sum(mut text: &[u8]) -> Option<Duration> {
     Some(total)
 }
 
-/// Splits a text behind the one or more digits with which it begins.
+/// Splits a text after the one or more digits with which it begins.
 fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     (count > 0).then(|| text.split_at(count))
@@ -98,8 +97,7 @@ fn split_digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// `whole.fraction` times `unit` nanoseconds, or as many as 64 bits hold.
 fn scale(whole: &[u8], fraction: &[u8], unit: u64) -> Duration {
     let mut nanos = text::number(whole).unwrap_or(u64::MAX).saturating_mul(unit);
-    // Every unit is a multiple of a high power of ten: what is cut off is less than a
-    // nanosecond.
+    // Every unit is a multiple of a high power of ten: less than a nanosecond is cut off.
     let mut place = unit;
     for digit in fraction {
         place /= 10;

@@ -86,7 +86,7 @@ impl<'a> Variables<'a> {
 }
 
 /// Whether the variable is one that Kubernetes creates for a Service whose name is
-/// drain-init, or begins so: `DRAIN_INIT_PORT`, `DRAIN_INIT_WEB_SERVICE_HOST`.
+/// drain-init, or begins with it: `DRAIN_INIT_PORT`, `DRAIN_INIT_WEB_SERVICE_HOST`.
 fn is_of_service(name: &[u8]) -> bool {
     let has = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
     has(b"_PORT") || has(b"_SERVICE_")

@@ -42,9 +42,8 @@ pub fn close_from(first: c_int) {
     }
 }
 
-/// Calls `act` with the descriptor of a directory and each number that is a name in
-/// it. Returns false if the directory cannot be opened, or not be read to its end.
-/// See getdents64(2); opendir(3) would need the C library's malloc.
+/// Calls `act` with the descriptor of a directory and each number that is a name in it. Returns
+/// false if it cannot be read to its end. See getdents64(2); opendir(3) would need malloc(3).
 pub fn for_each_number(directory: &CStr, act: &mut dyn FnMut(c_int, c_int)) -> bool {
     /// Where `d_reclen` and `d_name` are in a `linux_dirent64`.
     const LENGTH: Range<usize> = 16..18;
@@ -80,8 +79,7 @@ fn open(path: &CStr, flags: OFlag) -> nix::Result<OwnedFd> {
     fcntl::open(path, flags, Mode::empty())
 }
 
-/// Creates a file, to be written. EEXIST if the path exists, even as a symbolic link to
-/// nothing. See open(2).
+/// Creates a file, to be written. EEXIST if the path exists, even as a dangling link. See open(2).
 pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
 }
@@ -100,8 +98,7 @@ pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]>
     Ok(&buffer[..count])
 }
 
-/// Calls `act` with each piece of a file, which may be longer than any buffer. An error is
-/// that of open(2) or read(2), or of `act`.
+/// Calls `act` with each piece of a file, until an error of open(2), read(2) or `act` itself.
 pub fn for_each_piece(
     path: &CStr,
     act: &mut dyn FnMut(&[u8]) -> nix::Result<()>,
@@ -142,8 +139,7 @@ pub fn close(descriptor: c_int) {
 /// Makes descriptor 0 /dev/null, or if that is missing a pipe at end of file. See null(4).
 pub fn empty_stdin() {
     close(0);
-    // A FIFO may be mounted over it: the open must not wait. The lowest free descriptor, 0,
-    // is what is opened.
+    // A FIFO may be mounted over it: the open must not wait. The lowest free descriptor is 0.
     let null = open(c"/dev/null", OFlag::O_NONBLOCK).ok();
     let null = null.filter(|null| device(null) == Some(libc::makedev(1, 3)));
     if let Some(stdin) = null.or_else(|| unistd::pipe().ok().map(|(end, _)| end)) {
@@ -172,8 +168,7 @@ pub fn is_master(descriptor: BorrowedFd) -> bool {
     failed == 0 && !device(descriptor).is_some_and(|it| (136..=143).contains(&libc::major(it)))
 }
 
-/// How many bytes a pipe can hold. `None` if the descriptor is not a pipe. See
-/// `F_GETPIPE_SZ(2const)`.
+/// How many bytes a pipe can hold. `None` if it is not a pipe. See `F_GETPIPE_SZ(2const)`.
 pub fn pipe_size(descriptor: BorrowedFd) -> Option<c_int> {
     control(descriptor, libc::F_GETPIPE_SZ)
 }

@@ -44,9 +44,8 @@ pub fn wait_for_child() -> nix::Result<Option<(Pid, Change)>> {
     }
 }
 
-/// Ends the tracing of a child that has called `PTRACE_TRACEME`: it stops at each
-/// signal, and its tracer would have to pass every one on. Returns false if the child
-/// is not traced, and so was suspended. See ptrace(2).
+/// Ends the tracing of a child that has called `PTRACE_TRACEME`, which stops at each signal.
+/// Returns false if the child is not traced, and so was suspended. See ptrace(2).
 #[cold]
 fn stop_tracing(pid: Pid, signal: Signal) -> bool {
     // The TRAP is the exec's, not a signal that was sent.
@@ -66,8 +65,7 @@ fn decode(status: c_int) -> Status {
     }
 }
 
-/// Proof that the process has one thread, so that the child of a fork may do
-/// whatever its parent might have done.
+/// Proof that the process has one thread, so that a fork's child may do all that its parent may.
 pub struct OneThread(());
 
 impl OneThread {
@@ -120,8 +118,7 @@ pub fn set_parent_death_signal(signal: Signal) -> nix::Result<()> {
     Errno::result(answer).map(drop)
 }
 
-/// The path of the working directory, if that is below the root. See getcwd(2);
-/// getcwd(3) would need the C library's malloc.
+/// The working directory, if below the root. See getcwd(2); getcwd(3) would need malloc(3).
 #[inline(never)] // Only this call needs the path's 4 KiB on the stack.
 pub fn working_directory() -> Option<&'static CStr> {
     let mut path = [0_u8; libc::PATH_MAX as usize];

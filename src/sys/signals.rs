@@ -10,8 +10,7 @@ use nix::unistd::{self, Pid};
 use crate::signal::{Signal, SignalSet};
 use crate::time::Duration;
 
-/// The size of the kernel's `sigset_t`, which is what [`SignalSet`] is. The C
-/// library's own type is larger, and musl's functions filter it.
+/// The size of the kernel's `sigset_t`. The C library's is larger, and its functions filter it.
 const SET_SIZE: usize = size_of::<SignalSet>();
 
 // On a 32-bit big-endian machine the kernel's set is two words in another order.
@@ -20,16 +19,14 @@ const _: () = assert!(
     "signal sets are known for little-endian or 64-bit machines only"
 );
 
-/// The `timespec` of this system call, whatever the C library's own is: its
-/// second word is no longer `time_t` on 32-bit machines.
+/// The system calls' `timespec`. On 32-bit machines the C library's own can be longer.
 #[repr(C)]
 struct KernelTimespec {
     seconds: c_long,
     nanos: c_long,
 }
 
-/// Sets the signal mask, all 64 signals of it. See sigprocmask(2), which musl
-/// and glibc do not let touch signals 32 to 34.
+/// Sets the mask of all 64 signals. The C library would leave some out. See sigprocmask(2).
 pub fn set_signal_mask(mask: SignalSet) {
     let none = ptr::null::<SignalSet>();
     // SAFETY: the kernel reads SET_SIZE bytes from `mask`. It cannot fail with these arguments.
@@ -38,9 +35,8 @@ pub fn set_signal_mask(mask: SignalSet) {
     };
 }
 
-/// Takes the pending signal with the lowest number out of `set`, waiting for one for
-/// `timeout`, or for ever. EAGAIN after the timeout, EINTR if the wait was interrupted, for
-/// example by STOP and CONT. See sigtimedwait(2).
+/// Takes the pending signal with the lowest number out of `set`. If there is none, waits for one.
+/// EAGAIN after `timeout`, EINTR if interrupted, such as by STOP and CONT. See sigtimedwait(2).
 pub fn wait_for_signal(set: SignalSet, timeout: Option<Duration>) -> nix::Result<Signal> {
     let timeout = timeout.map(|timeout| KernelTimespec {
         seconds: timeout.as_secs().try_into().unwrap_or(c_long::MAX),
@@ -98,9 +94,8 @@ pub fn discard(signal: Signal) {
     unsafe { sigaction(signal, before) };
 }
 
-/// Takes the pending signal with the lowest number through a signalfd(2), for a
-/// filter that refuses sigtimedwait(2) and sigpending(2). EAGAIN if none is pending. Any
-/// other error: the filter refuses this as well.
+/// Takes the lowest pending signal through a signalfd(2), if a filter refuses sigtimedwait(2) and
+/// sigpending(2). EAGAIN if none is pending. Any other error: the filter refuses this as well.
 #[cold]
 #[inline(never)]
 pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
@@ -116,25 +111,22 @@ pub fn take_signal_by_descriptor() -> nix::Result<Signal> {
     Signal::new(i32::from_ne_bytes([info[0], info[1], info[2], info[3]])).ok_or(Errno::EINVAL)
 }
 
-/// Sleeps for so many milliseconds. No signal ends the sleep, because all are blocked.
-/// See poll(2).
+/// Sleeps for so many milliseconds. All signals are blocked, so none ends it. See poll(2).
 pub fn sleep(millis: c_int) {
     // SAFETY: no descriptor is looked at.
     unsafe { libc::poll(ptr::null_mut(), 0, millis) };
 }
 
-/// Sends a signal as kill(2) takes it: to a process ID, to a group (negative), to every
-/// process (-1). `None` only checks whether a signal could be sent. ESRCH if the target does
-/// not exist, EPERM if none of it may be signalled.
+/// Signals a process, a group (negative) or every process (-1). `None` only checks. See kill(2):
+/// ESRCH if the target does not exist, EPERM if none of it may be signalled.
 pub fn kill(target: Pid, signal: Option<Signal>) -> nix::Result<()> {
     let number = signal.map_or(0, Signal::number);
     // SAFETY: takes two numbers.
     Errno::result(unsafe { libc::kill(target.as_raw(), number) }).map(drop)
 }
 
-/// Sets CHLD's disposition to the default, under which the kernel keeps an exited child
-/// until it is reaped. Discards a pending CHLD. Returns whether CHLD was ignored. See
-/// sigaction(2), NOTES.
+/// Sets CHLD's disposition to the default, so that the kernel keeps exited children to be reaped.
+/// Discards a pending CHLD. Returns whether CHLD was ignored. See sigaction(2), NOTES.
 pub fn reset_sigchld() -> bool {
     set_disposition(Signal::CHLD, libc::SIG_DFL)[0] == libc::SIG_IGN
 }
@@ -158,7 +150,7 @@ pub fn let_signals_end(blocked: SignalSet) {
     set_signal_mask(blocked);
 }
 
-/// The last acts before [`exec`]: gives CHLD the disposition that drain-init
+/// The last acts before execve(2): gives CHLD the disposition that drain-init
 /// inherited and the `named` signals their default, and unblocks every signal.
 pub fn hand_over_signals(sigchld_ignored: bool, named: SignalSet) {
     if sigchld_ignored {

@@ -7,8 +7,7 @@ use nix::errno::Errno;
 
 use crate::text;
 
-/// A NULL-terminated array of C strings that live as long as the process, as
-/// execve(2) takes it: an argument list or an environment.
+/// An argument list or an environment: a NULL-terminated array of C strings that are never freed.
 pub struct Words {
     /// The last pointer is NULL; every other one points to a C string.
     pointers: &'static mut [*const c_char],
@@ -26,8 +25,7 @@ impl Words {
             return Self::of(&[], &mut core::iter::empty());
         }
         let mut length = 1;
-        // SAFETY: the caller promises that the array ends with NULL. No pointer after that
-        // one is read.
+        // SAFETY: the caller promises that the array ends with NULL. No pointer after it is read.
         while unsafe { !(*array.add(length - 1)).is_null() } {
             length += 1;
         }
@@ -48,8 +46,7 @@ impl Words {
     /// The words in their order.
     pub fn iter(&self) -> impl Iterator<Item = &'static CStr> {
         let words = self.pointers.split_last().map_or(&[][..], |(_, words)| words);
-        // SAFETY: every pointer but the last points to a C string that is
-        // never freed nor changed.
+        // SAFETY: every pointer but the last is to a C string that is never freed nor changed.
         words.iter().map(|&word| unsafe { CStr::from_ptr(word) })
     }
 
@@ -79,8 +76,7 @@ impl Words {
     }
 }
 
-/// A word that consists of these parts and lives as long as the process. It ends at the
-/// first NUL in them.
+/// A word of these parts, up to the first NUL in them. It lives as long as the process.
 pub fn word(parts: &[&[u8]]) -> &'static CStr {
     let mut bytes = parts.concat();
     bytes.push(0);
@@ -134,7 +130,7 @@ errors! {
     ESTALE "Stale file handle"
 }
 
-/// The text of an error, if it is one of [`ERRORS`].
+/// The text of an error, if it is one of `ERRORS`.
 pub fn error_text(error: Errno) -> Option<&'static [u8]> {
     let mut texts = text::split(TEXTS.as_bytes(), b'\n');
     texts.nth(ERRORS.iter().position(|known| *known == error)?)
