@@ -203,6 +203,7 @@ fn every_option_reaches_the_configuration() {
         "--kill-after=1m",
         "--stop-signal=TERM",
         "--stop-signal=QUIT",
+        "--stop-signal=INT",
         "--wait-all",
         "-s",
         "-p",
@@ -225,7 +226,8 @@ fn every_option_reaches_the_configuration() {
     assert!(matches!(config.drain_cmd, Some(Named { value: Cmd::Shell(_), .. })));
     assert!(matches!(config.stop_cmd, Some(Named { value: Cmd::Exec(_), .. })));
     assert_eq!(named(config.drain_cmd), Some(&b"--drain-cmd"[..]));
-    assert_eq!(config.plan.stop_signals, SignalSet::of(&[Signal::TERM, Signal::QUIT]));
+    let stop_signals = SignalSet::of(&[Signal::TERM, Signal::QUIT, Signal::INT]);
+    assert_eq!(config.plan.stop_signals, stop_signals);
     assert_eq!(config.plan.wait_all, Some(WaitAll::Namespace));
     assert!(config.subreaper && config.warn_on_reap);
     assert_eq!(config.pdeathsig, Some(Signal::HUP));
@@ -612,6 +614,7 @@ fn a_carriage_return_at_the_end_of_a_value_is_named() {
         ("REWRITE", "15:3\r,2:0", "15:3\r"),
         ("REMAP_EXIT", "143\r", "143\r"),
         ("WAIT_ALL", "1\r", "1\r"),
+        ("DRAIN_FILE", "/run/drain\r", "/run/drain\r"),
         ("STOP_CMD", "nginx -s quit\r", "nginx -s quit\r"),
         ("STOP_CMD", "\r", "\r"),
         ("DRAIN_CMD", "[x]\r", "[x]\r"),
