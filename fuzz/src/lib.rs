@@ -276,10 +276,6 @@ fn reference_signal(data: &[u8]) -> Option<i32> {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return number(&text).filter(|number| (1..=64).contains(number));
     }
-    // No valid name is longer, not even with zeros before the offset.
-    if text.len() > 12 {
-        return None;
-    }
     let name = text.strip_prefix("SIG").unwrap_or(&text);
     match name {
         "RTMIN" => return Some(34),
