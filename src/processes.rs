@@ -318,7 +318,7 @@ impl Signalled {
                 }
             }
         });
-        // If the listing broke off, the next one begins anew: TERM twice is better than none.
+        // If the listing broke off, the next scan starts over: TERM twice is better than none.
         self.swept |= is_listed;
         is_listed.then_some(any)
     }
@@ -327,7 +327,7 @@ impl Signalled {
     fn note_all(&mut self, only_children: bool, own_pid: Pid) -> Option<()> {
         for _ in 0..MAX_SCANS {
             let (mut is_new, mut is_whole) = (false, true);
-            is_whole &= for_each_process(own_pid, &mut |pid, process| match process {
+            let is_listed = for_each_process(own_pid, &mut |pid, process| match process {
                 Ok(process) if only_children && process.parent != own_pid => {}
                 Ok(_) => is_new |= self.insert(pid),
                 // It has exited meanwhile.
@@ -335,7 +335,7 @@ impl Signalled {
                 // It is another user's, so it is hardly a child.
                 Err(_) => is_whole &= only_children,
             });
-            if !is_whole {
+            if !is_listed || !is_whole {
                 return None;
             }
             if !is_new {
