@@ -177,6 +177,16 @@ fn signalled(setup: Setup) -> Run {
     run
 }
 
+/// A new orphan of `parent`, `late`, receives TERM from a scan, and these processes nothing.
+fn are_spared_by_a_scan(run: &mut Run, parent: &str, spared: &[&str]) {
+    run.tell(parent, "orphan late session");
+    run.received("late", SIGTERM);
+    for name in spared {
+        run.ping(name);
+        assert_eq!(run.signals(name), NONE, "{name}: {}", run.story());
+    }
+}
+
 #[test]
 fn a_clean_up_command_of_a_signalled_process_receives_no_term() {
     needs!(pid_namespace(), native("strace would hold up the emulator's own calls"), strace());
@@ -212,11 +222,8 @@ fn a_clean_up_command_receives_no_term_while_an_orphan_does() {
         let mut run = signalled(setup);
         run.tell("far", "fork cleanup session");
         run.wait("cleanup", "ready");
-        // The init receives no CHLD for this one, because far has reaped its parent.
-        run.tell("far", "orphan late session");
-        run.received("late", SIGTERM);
-        run.ping("cleanup");
-        assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
+        // The init receives no CHLD for late, because far has reaped its parent.
+        are_spared_by_a_scan(&mut run, "far", &["cleanup"]);
         end(run, &["late", "cleanup", "far"]);
     }
 }
@@ -231,12 +238,7 @@ fn the_children_of_a_clean_up_command_receive_no_term_either() {
         run.wait("shell", "ready");
         run.tell("shell", "fork cleanup");
         run.wait("cleanup", "ready");
-        run.tell("far", "orphan late session");
-        run.received("late", SIGTERM);
-        for name in ["shell", "cleanup"] {
-            run.ping(name);
-            assert_eq!(run.signals(name), NONE, "{}", run.story());
-        }
+        are_spared_by_a_scan(&mut run, "far", &["shell", "cleanup"]);
         end(run, &["late", "cleanup", "shell", "far"]);
     }
 }
@@ -247,10 +249,7 @@ fn a_clean_up_command_of_commands_group_receives_no_term() {
     let mut run = with_a_signalled_group(|setup| setup);
     run.tell("server", "fork cleanup session");
     run.wait("cleanup", "ready");
-    run.tell("server", "orphan late session");
-    run.received("late", SIGTERM);
-    run.ping("cleanup");
-    assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
+    are_spared_by_a_scan(&mut run, "server", &["cleanup"]);
     end(run, &["late", "cleanup", "server"]);
 }
 
@@ -262,10 +261,7 @@ fn a_clean_up_command_of_a_later_member_of_commands_group_receives_no_term() {
     run.wait("worker", "ready");
     run.tell("worker", "fork cleanup session");
     run.wait("cleanup", "ready");
-    run.tell("server", "orphan late session");
-    run.received("late", SIGTERM);
-    run.ping("cleanup");
-    assert_eq!(run.signals("cleanup"), NONE, "{}", run.story());
+    are_spared_by_a_scan(&mut run, "server", &["cleanup"]);
     end(run, &["late", "cleanup", "worker", "server"]);
 }
 
@@ -276,10 +272,7 @@ fn a_daemon_that_leaves_commands_group_after_a_scan_receives_term() {
     // It has not received the group's signal, but is a member until its setsid(2).
     run.tell("server", "orphan daemon");
     run.wait("daemon", "ready");
-    run.tell("server", "orphan late session");
-    run.received("late", SIGTERM);
-    run.ping("daemon");
-    assert_eq!(run.signals("daemon"), NONE, "{}", run.story());
+    are_spared_by_a_scan(&mut run, "server", &["daemon"]);
     run.tell("daemon", "setsid");
     run.wait("daemon", "setsid true");
     run.received("daemon", SIGTERM);
