@@ -302,12 +302,7 @@ fn remap_exit_does_not_hide_a_usage_error() {
 #[test]
 fn the_exit_status_is_1_when_the_init_could_not_fork() {
     needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
-    let user = 60_000 + std::process::id() % 5_000;
-    let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
-    let finished = init::<_, &str>([])
-        .for_any_user()
-        .wrapped(["prlimit", "--nproc=1:1", "setpriv", &user, &group, "--clear-groups"])
-        .finish();
+    let finished = init::<_, &str>([]).for_any_user().limited_to_processes(1).finish();
     assert_eq!(finished.status, 1);
     assert!(finished.started.is_empty());
     assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);

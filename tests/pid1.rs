@@ -154,13 +154,11 @@ fn its_own_descriptors_are_moved_to_3_or_above() {
 #[test]
 fn a_full_table_of_processes_does_not_end_it() {
     needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
-    let user = 40_000 + std::process::id() % 5_000;
-    let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
     let mut run = init(["--delay-term=50ms"])
         .for_any_user()
         .drain_cmd(&[])
         .stop_cmd(&[])
-        .wrapped(["prlimit", "--nproc=2:2", "setpriv", &user, &group, "--clear-groups"])
+        .limited_to_processes(2)
         .pid1()
         .start();
     run.signal(SIGTERM);

@@ -12,9 +12,8 @@ fn if_command_cannot_be_forked_the_status_is_1_and_the_reason_is_printed() {
     let name = test_name!();
     needs!(pid_namespace(), other_users());
     for &place in places(name) {
-        let nproc = ["prlimit", "--nproc=1:1"].iter();
-        let words = ["setpriv", "--reuid=54322", "--clear-groups"].iter().chain(nproc);
-        let run = at(place, init::<_, &str>([]).for_any_user().wrapped(words)).finish();
+        let setup = init::<_, &str>([]).for_any_user().limited_to_processes(1);
+        let run = at(place, setup).finish();
         assert_eq!(run.status, 1, "RLIMIT_NPROC: {run:?}");
         assert!(run.stderr.contains("cannot fork: "), "{run:?}");
         assert_eq!(run.started, [""; 0]);
@@ -35,9 +34,7 @@ fn if_a_stop_command_cannot_be_forked_the_signal_is_delivered() {
     for &place in places(name) {
         let setup = || at(place, init(["--stop-cmd=true"]));
         // Two: the init and COMMAND.
-        let user = format!("--reuid={}", 70_000 + std::process::id() % 10_000);
-        let words = ["setpriv", &user, "--clear-groups", "prlimit", "--nproc=2:2"];
-        let mut run = setup().for_any_user().wrapped(words).start();
+        let mut run = setup().for_any_user().limited_to_processes(2).start();
         run.signal(SIGTERM);
         run.message("the stop command could not be started: ");
         run.received("main", SIGTERM);

@@ -119,13 +119,8 @@ fn a_stop_command_that_cannot_be_started_is_reported_and_the_signal_is_delivered
 fn a_stop_command_that_cannot_be_forked_is_reported_and_the_signal_is_delivered() {
     needs!(pid_namespace(), native("the emulator needs threads of its own"), other_users());
     // The user has no processes but the init and COMMAND, which are as many as it may have.
-    let setup = init(["--delay-term", "20ms"]).for_any_user();
-    let user = 50_000 + std::process::id() % 10_000;
-    let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
-    let mut run = setup
-        .stop_cmd(&[])
-        .wrapped(["prlimit", "--nproc=2:2", "setpriv", &user, &group, "--clear-groups"])
-        .start();
+    let mut run =
+        init(["--delay-term", "20ms"]).for_any_user().stop_cmd(&[]).limited_to_processes(2).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
     run.message("stop");

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -137,6 +138,17 @@ impl Setup {
             *program = copy;
         }
         self
+    }
+
+    /// As a user that no other test uses, which may have so many processes. Follows
+    /// [`Setup::for_any_user`].
+    pub fn limited_to_processes(self, most: u32) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = std::process::id() * 8 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let user = 40_000 + next % 14_000;
+        let limit = format!("--nproc={most}:{most}");
+        let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
+        self.wrapped(["prlimit", &limit, "setpriv", &user, &group, "--clear-groups"])
     }
 
     /// Puts these words before the init, in its namespace: `setpriv --reuid=1 ...`.
