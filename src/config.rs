@@ -103,6 +103,11 @@ impl Error {
         Self(parts.concat().leak())
     }
 
+    /// A value that cannot be used: the option, what is wrong with the value, and what would work.
+    pub fn refused(option: &[u8], value: &[u8], wrong: &[&[u8]; 2], right: &[u8]) -> Self {
+        Self::new(&[option, b": '", value, b"' ", wrong[0], wrong[1], b" (", right, b")"])
+    }
+
     /// The line. It may contain what the user typed, byte for byte.
     pub const fn as_bytes(self) -> &'static [u8] {
         self.0

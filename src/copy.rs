@@ -4,12 +4,13 @@ use core::ffi::CStr;
 
 use nix::errno::Errno;
 use nix::fcntl::{self, AT_FDCWD};
-use nix::sys::stat::{self, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd;
 
-use crate::report::{Level, Reporter};
+use crate::report::Reporter;
 use crate::spawn;
 use crate::sys;
+use crate::text::DIGITS;
 use crate::wording;
 
 /// Copies the running program to a path, or into a directory. Returns the exit status.
@@ -18,8 +19,7 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
     let name: &[u8] = if is_directory { b"/drain-init" } else { b"" };
     let target = sys::word(&[path.to_bytes(), name]);
     let Err(error) = copy(target, sys::random()) else { return 0 };
-    reporter
-        .say(Level::Error, &|line| wording::cannot_make(line, wording::CANNOT_COPY, target, error));
+    wording::report_not_made(reporter, wording::CANNOT_COPY, target, error);
     1
 }
 
@@ -28,18 +28,19 @@ fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
     let (temporary, file) = loop {
         let mut digits = [0; 8];
         for digit in &mut digits {
-            *digit = b"0123456789abcdef"[number as usize & 15];
+            *digit = DIGITS[number as usize & 15];
             number = number.rotate_right(4);
         }
         let temporary = sys::word(&[sys::directory(target), b".drain-init.", &digits]);
         match sys::create(temporary, Mode::S_IRWXU) {
+            Ok(file) => break (temporary, file),
             Err(Errno::EEXIST) => number = number.wrapping_add(1),
-            file => break (temporary, file?),
+            Err(error) => return Err(error),
         }
     };
     let mut append = |piece: &[u8]| sys::write_all(&file, piece);
     let done = sys::for_each_piece(c"/proc/self/exe", &mut append).and_then(|()| {
-        stat::fchmod(&file, Mode::from_bits_truncate(0o755))?;
+        sys::set_mode(&file, 0o755)?;
         unistd::fsync(&file)?;
         fcntl::renameat(AT_FDCWD, temporary, AT_FDCWD, target)
     });

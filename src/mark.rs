@@ -24,20 +24,14 @@ pub fn prepare(file: &mut Named<&CStr>, is_pid_1: bool, reporter: Reporter) -> R
     if !matches!(error, EACCES | EEXIST | ELOOP | ENAMETOOLONG | ENOENT | ENOTDIR | EPERM | EROFS) {
         return Ok(());
     }
-    Err(Error::new(&[
-        file.asked_by,
-        b": '",
-        file.value.to_bytes(),
-        b"' cannot be created: ",
-        sys::error_text(error).unwrap_or_default(),
-        b" (try a new file in a writable directory)",
-    ]))
+    let wrong = [b"cannot be created: ", sys::error_text(error).unwrap_or_default()];
+    let right = b"try a new file in a writable directory";
+    Err(Error::refused(file.asked_by, file.value.to_bytes(), &wrong, right))
 }
 
 fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
     let found = match stat::lstat(path) {
-        // Only a directory's name ends with a slash.
-        Err(ENOENT) if !path.to_bytes().ends_with(b"/") => {
+        Err(ENOENT) => {
             let directory = sys::word(&[sys::directory(path)]);
             return unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK);
         }
@@ -57,10 +51,6 @@ fn check(path: &CStr, is_pid_1: bool, reporter: Reporter) -> nix::Result<()> {
 pub fn create(path: &CStr, reporter: Reporter) {
     match sys::create(path, Mode::from_bits_truncate(0o644)) {
         Ok(_) | Err(EEXIST) => {}
-        Err(error) => {
-            reporter.say(Level::Error, &|line| {
-                wording::cannot_make(line, wording::CANNOT_CREATE, path, error)
-            });
-        }
+        Err(error) => wording::report_not_made(reporter, wording::CANNOT_CREATE, path, error),
     }
 }

@@ -91,14 +91,8 @@ pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
     if candidates(program, environment).any(is_executable) {
         return Ok(());
     }
-    Err(Error::new(&[
-        named.asked_by,
-        b": '",
-        program,
-        b"' is missing, not a regular file or not executable (",
-        right,
-        b")",
-    ]))
+    let wrong = [b"is missing, not a regular file or not executable", &b""[..]];
+    Err(Error::refused(named.asked_by, program, &wrong, right))
 }
 
 /// COMMAND, just started.

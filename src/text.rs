@@ -17,12 +17,15 @@ pub fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// The digits, up to hexadecimal ones.
+pub const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Writes a number in decimal. Returns the part of the buffer that it takes.
 pub fn digits(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
     let mut start = buffer.len();
     loop {
         start -= 1;
-        buffer[start] = b"0123456789"[(number % 10) as usize];
+        buffer[start] = DIGITS[(number % 10) as usize];
         number /= 10;
         if number == 0 {
             return &buffer[start..];

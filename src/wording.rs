@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::drain::{Helper, Message, Phase, StopBy, Target};
-use crate::report::{Level, Line};
+use crate::report::{Level, Line, Reporter};
 use crate::signal::Signal;
 use crate::status::Status;
 use crate::time::Duration;
@@ -172,9 +172,11 @@ pub fn cannot_start(line: &mut Line, helper: Helper, error: Errno) -> &mut Line 
     because(name(line.text(b"cannot start "), helper), b"", error)
 }
 
-/// A file could not be made: `what` says from what.
-pub fn cannot_make<'a>(line: &'a mut Line, what: &[u8], path: &CStr, error: Errno) -> &'a mut Line {
-    because(line.text(what).text(b" '").text(path.to_bytes()), b"'", error)
+/// Reports that a file could not be made: `what` says from what.
+pub fn report_not_made(reporter: Reporter, what: &[u8], path: &CStr, error: Errno) {
+    reporter.say(Level::Error, &|line| {
+        because(line.text(what).text(b" '").text(path.to_bytes()), b"'", error)
+    });
 }
 
 pub fn cannot_enter<'a>(line: &'a mut Line, directory: &[u8], error: Errno) -> &'a mut Line {

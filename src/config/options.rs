@@ -159,8 +159,7 @@ impl Entry {
         } else {
             wrong
         };
-        let (wrong, right) = (wrong.as_bytes(), right.as_bytes());
-        Error::new(&[self.name(source), b": '", value, b"' ", wrong, b" (", right, b")"])
+        Error::refused(self.name(source), value, &[wrong.as_bytes(), b""], right.as_bytes())
     }
 
     /// The option that was probably meant, if any: the first whose name is at most two edits away,

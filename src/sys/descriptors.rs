@@ -84,6 +84,12 @@ pub fn create(path: &CStr, mode: Mode) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
 }
 
+/// Sets a file's mode. See fchmod(2); the C library's would open a path of /proc on an error.
+pub fn set_mode(file: &OwnedFd, mode: libc::mode_t) -> nix::Result<()> {
+    // SAFETY: takes numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fchmod, file.as_raw_fd(), mode) }).map(drop)
+}
+
 /// Writes all of this, in as many calls as it takes. See write(2).
 pub fn write_all(descriptor: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
     while !bytes.is_empty() {
