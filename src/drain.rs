@@ -145,13 +145,11 @@ pub struct SignalForRemaining {
 /// A step of measuring a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
+    /// The drain begins.
     Begin,
-    /// drain-init woke late: so many seconds have no figure. The next figure includes them.
-    Missed(u64),
-    /// Take a figure: a second has passed, or the drain has ended.
-    Figure,
-    /// The drain has ended: report the figures.
-    End,
+    /// So many seconds have passed since the last step: one, unless drain-init woke late. With
+    /// `ends`, the drain has ended: take the incomplete second's figure, and report.
+    Passed { secs: u64, ends: bool },
 }
 
 /// What to do.
@@ -648,20 +646,13 @@ impl Step<'_> {
 
     /// With `--measure-drain`, takes a figure for each second, and for the incomplete last one.
     fn measure(&mut self, ends: bool) {
-        let Phase::Draining { since, measured: Some(measured), .. } = &mut self.drain.phase else {
+        let Phase::Draining { since, measured: Some(last), .. } = &mut self.drain.phase else {
             return;
         };
         let passed = self.now.saturating_sub(*since).as_secs();
-        let late = passed.saturating_sub(*measured);
-        *measured = passed;
-        if late > 1 {
-            self.push(Action::Measure(Measure::Missed(late)));
-        }
-        if late == 1 || ends {
-            self.push(Action::Measure(Measure::Figure));
-        }
-        if ends {
-            self.push(Action::Measure(Measure::End));
+        let secs = passed.saturating_sub(core::mem::replace(last, passed));
+        if secs > 0 || ends {
+            self.push(Action::Measure(Measure::Passed { secs, ends }));
         }
     }
 

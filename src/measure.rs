@@ -15,7 +15,7 @@ const SHOWN: usize = 60;
 pub struct Series {
     /// The counter at the last figure. `None` before the first one, and after it went backwards.
     counter: Option<u64>,
-    figures: [u32; SHOWN],
+    figures: [u64; SHOWN],
     /// How many seconds there were.
     seconds: usize,
     /// The sum of those that are not shown.
@@ -30,80 +30,104 @@ impl Series {
 
     /// Carries out a step.
     pub fn measure(&mut self, step: Measure, reporter: Reporter) {
+        let counter = passive_opens();
         match step {
-            Measure::Begin => match passive_opens() {
-                Ok(counter) => self.counter = Some(counter),
-                Err(error) => {
-                    reporter.say(Level::Notice, &|line| wording::cannot_measure(line, error));
-                }
-            },
-            Measure::Missed(seconds) => {
-                for _ in 0..seconds {
-                    self.add(MISSED);
+            Measure::Begin => {
+                self.counter = counter.ok();
+                if let Err(error) = counter {
+                    reporter.say(Level::Notice, &|line| {
+                        wording::because(line, wording::CANNOT_MEASURE, error)
+                    });
                 }
             }
-            Measure::Figure => self.take(passive_opens().ok()),
-            Measure::End => self.report(reporter),
+            Measure::Passed { secs, ends } => {
+                self.pass(secs, ends, counter.ok());
+                if ends && self.seconds > 0 {
+                    self.report(reporter);
+                }
+            }
         }
     }
 
-    /// Adds the figure that follows from the counter.
-    fn take(&mut self, counter: Option<u64>) {
-        match (self.counter, counter) {
+    /// Adds the figures of so many seconds, and with `ends` that of an incomplete one.
+    fn pass(&mut self, seconds: u64, ends: bool, counter: Option<u64>) {
+        let missed = if seconds > 1 { seconds } else { 0 };
+        for _ in 0..missed {
+            self.add(None);
+        }
+        if missed == 0 || ends {
+            self.add(counter);
+        }
+    }
+
+    /// Adds the figure of a second, after which the counter was this. `None`: it was missed, and
+    /// its connections count in the next figure.
+    fn add(&mut self, counter: Option<u64>) {
+        let Some(before) = self.counter else { return };
+        let figure = match counter {
             // It goes backwards if it wraps or if the namespace is another one.
-            (Some(before), Some(now)) if now < before => self.counter = None,
-            (Some(before), Some(now)) => {
-                self.add(u32::try_from(now - before).unwrap_or(MISSED - 1));
-                self.counter = counter;
-            }
-            // Its connections count in the next one.
-            _ => self.add(MISSED),
-        }
-    }
-
-    fn add(&mut self, figure: u32) {
-        if self.counter.is_none() {
-            return;
-        }
+            Some(now) if now < before => return self.counter = None,
+            Some(now) => now - before,
+            None => MISSED,
+        };
+        self.counter = counter.or(self.counter);
         match self.figures.get_mut(self.seconds) {
             Some(place) => *place = figure,
             None if figure == MISSED => {}
-            None => self.rest += u64::from(figure),
+            None => self.rest += figure,
         }
         self.seconds += 1;
     }
 
     fn report(&self, reporter: Reporter) {
-        let shown = self.seconds.min(SHOWN);
-        if shown == 0 {
+        reporter.say(Level::Notice, &|line| {
+            wording::series(line, &self.figures, self.seconds, self.rest)
+        });
+    }
+}
+
+/// How many TCP connections the network namespace has accepted. ENODATA without that counter.
+fn passive_opens() -> nix::Result<u64> {
+    let mut search = Search::default();
+    sys::for_each_byte(c"/proc/net/snmp", &mut |byte| search.add(byte))?;
+    search.found.ok_or(Errno::ENODATA)
+}
+
+/// Finds the counter: a line that begins with `Tcp:` names the fields, the next such line has
+/// their values.
+#[derive(Default)]
+struct Search {
+    /// The current word. No longer one is looked for, or is a number of 64 bits.
+    word: [u8; 21],
+    len: usize,
+    /// The place of that word in its line.
+    column: usize,
+    is_tcp: bool,
+    /// The counter's column.
+    place: usize,
+    found: Option<u64>,
+}
+
+impl Search {
+    fn add(&mut self, byte: u8) {
+        if byte > b' ' {
+            if let Some(place) = self.word.get_mut(self.len) {
+                *place = byte;
+                self.len += 1;
+            }
             return;
         }
-        let rest = (self.rest, (self.seconds - shown) as u64);
-        reporter.say(Level::Notice, &|line| wording::series(line, &self.figures[..shown], rest));
-    }
-}
-
-/// How many TCP connections the network namespace has accepted. `Err(None)` without that counter.
-#[inline(never)] // Only this call needs the buffer on the stack.
-fn passive_opens() -> Result<u64, Option<Errno>> {
-    // Enough even if all 256 types of ICMP have come, whose counters are before those of TCP.
-    let mut buffer = [0; 16 * 1024];
-    let snmp = sys::read_file(c"/proc/net/snmp", &mut buffer).map_err(Some)?;
-    find_passive_opens(snmp).ok_or(None)
-}
-
-/// A line that begins with `Tcp:` names the fields, the next such line has their values.
-fn find_passive_opens(snmp: &[u8]) -> Option<u64> {
-    let mut place = None;
-    for line in text::split(snmp, b'\n') {
-        let mut words = text::split(line, b' ');
-        match place {
-            _ if words.next() != Some(b"Tcp:") => {}
-            None => place = Some(words.position(|name| name == b"PassiveOpens")?),
-            Some(place) => return text::number(words.nth(place)?),
+        let word = &self.word[..self.len];
+        if self.column == 0 {
+            self.is_tcp = word == b"Tcp:";
+        } else if self.is_tcp && word == b"PassiveOpens" {
+            self.place = self.column;
+        } else if self.is_tcp && self.place == self.column {
+            self.found = text::number(word);
         }
+        self.len = 0;
+        self.column = if byte == b' ' { self.column + 1 } else { 0 };
     }
-    None
 }
 
 #[cfg(test)]
@@ -123,15 +147,18 @@ mod tests {
             ("Tcp: PassiveOpens\n", None),
             ("", None),
         ] {
-            assert_eq!(find_passive_opens(text.as_bytes()), value, "{text}");
-            assert_eq!(find_passive_opens(format!("{ip}{text}").as_bytes()), value, "{text}");
+            for text in [text, &format!("{ip}{text}")] {
+                let mut search = Search::default();
+                text.bytes().for_each(|byte| search.add(byte));
+                assert_eq!(search.found, value, "{text}");
+            }
         }
     }
 
-    fn series(counters: &[Option<u64>]) -> Vec<u32> {
+    fn series(counters: &[Option<u64>]) -> Vec<u64> {
         let mut series = Series { counter: Some(100), ..Series::new() };
         for &counter in counters {
-            series.take(counter);
+            series.add(counter);
         }
         series.figures[..series.seconds].to_vec()
     }
@@ -141,7 +168,23 @@ mod tests {
         assert_eq!(series(&[Some(131), Some(131), Some(132)]), [31, 0, 1]);
         // The connections of a second that could not be read count in the next figure.
         assert_eq!(series(&[Some(101), None, Some(105)]), [1, MISSED, 4]);
-        assert_eq!(series(&[Some(u64::MAX)]), [MISSED - 1]);
+        assert_eq!(series(&[Some(u64::MAX)]), [u64::MAX - 100]);
+    }
+
+    #[test]
+    fn missed_seconds_have_no_figure() {
+        let mut series = Series { counter: Some(0), ..Series::new() };
+        for (seconds, ends, counter) in [(1, false, 4), (3, false, 5), (2, true, 7)] {
+            series.pass(seconds, ends, Some(counter));
+        }
+        assert_eq!(
+            series.figures[..series.seconds],
+            [4, MISSED, MISSED, MISSED, MISSED, MISSED, 3]
+        );
+        // No incomplete second follows a whole one.
+        let mut series = Series { counter: Some(0), ..Series::new() };
+        series.pass(1, true, Some(7));
+        assert_eq!(series.figures[..series.seconds], [7]);
     }
 
     #[test]
@@ -154,9 +197,9 @@ mod tests {
     fn after_60_figures_the_rest_is_summed_up() {
         let mut series = Series { counter: Some(0), ..Series::new() };
         for second in 1..=70 {
-            series.take(Some(second * 2));
+            series.add(Some(second * 2));
         }
-        series.add(MISSED);
+        series.add(None);
         assert_eq!((series.seconds, series.rest), (71, 20));
         assert_eq!(series.figures, [2; SHOWN]);
     }

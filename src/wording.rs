@@ -156,6 +156,7 @@ pub const CANNOT_FORK: &[u8] = b"cannot fork";
 pub const CANNOT_PRINT: &[u8] = b"cannot write to stdout";
 pub const CANNOT_RECEIVE: &[u8] = b"cannot receive signals, only COMMAND's exit ends the container";
 pub const CANNOT_WAIT: &[u8] = b"cannot wait for signals, checking for them 10 times a second";
+pub const CANNOT_MEASURE: &[u8] = b"cannot measure the drain: /proc/net/snmp";
 pub const CANNOT_CREATE: &[u8] = b"cannot create";
 pub const CANNOT_COPY: &[u8] = b"cannot copy /proc/self/exe to";
 
@@ -184,15 +185,6 @@ pub fn cannot_enter<'a>(line: &'a mut Line, directory: &[u8], error: Errno) -> &
     because(line, if directory.is_empty() { b"again, using /" } else { b" again, using /" }, error)
 }
 
-/// A drain cannot be measured: the file has no such counter, or cannot be read.
-pub fn cannot_measure(line: &mut Line, error: Option<Errno>) -> &mut Line {
-    line.text(b"cannot measure the drain: /proc/net/snmp: ");
-    match error {
-        Some(error) => line.error(error),
-        None => line.text(b"no PassiveOpens"),
-    }
-}
-
 /// The drain file was there at the start, and is not drain-init's own to remove.
 pub fn drain_file_exists<'a>(line: &'a mut Line, path: &CStr) -> &'a mut Line {
     line.text(b"'").text(path.to_bytes()).text(b"' exists already (only PID 1 removes it)")
@@ -203,20 +195,21 @@ pub fn ends_at_once(line: &mut Line) -> &mut Line {
     line.text(b"the drain ends at once without --delay-term or --drain-cmd")
 }
 
-pub const MISSED: u32 = u32::MAX;
+pub const MISSED: u64 = u64::MAX;
 
 /// The figures of a drain: the first ones, then the sum and the number of the others.
-pub fn series<'a>(line: &'a mut Line, figures: &[u32], rest: (u64, u64)) -> &'a mut Line {
+pub fn series<'a>(line: &'a mut Line, figures: &[u64], seconds: usize, rest: u64) -> &'a mut Line {
     line.text(b"new connections in each second of the drain:");
-    for &figure in figures {
+    for &figure in figures.iter().take(seconds) {
         line.text(b" ");
         match figure {
             MISSED => line.text(b"-"),
-            figure => line.number(figure.into()),
+            figure => line.number(figure),
         };
     }
-    if rest.1 > 0 {
-        line.text(b" and ").number(rest.0).text(b" in the next ").number(rest.1).text(b"s");
+    if seconds > figures.len() {
+        let others = (seconds - figures.len()) as u64;
+        line.text(b" and ").number(rest).text(b" in the next ").number(others).text(b"s");
     }
     line
 }

@@ -185,7 +185,7 @@ fn a_counter_that_cannot_be_read_is_reported_once_and_changes_nothing() {
     drains(&dir, setup, "No such file or directory", &|snmp| fs::remove_file(snmp).unwrap());
     let dir = TempDir::new();
     let setup = with_counter(&dir, &["--delay-term=1200ms"]);
-    drains(&dir, setup, "no PassiveOpens", &|snmp| fs::write(snmp, "Tcp: A\nTcp: 1\n").unwrap());
+    drains(&dir, setup, "No data available", &|snmp| fs::write(snmp, "Tcp: A\nTcp: 1\n").unwrap());
 }
 
 #[test]

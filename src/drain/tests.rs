@@ -343,42 +343,42 @@ fn measured() -> Plan {
     Plan { delay: Some(ms(2500)), measure: true, ..plan() }
 }
 
+const fn passed(secs: u64, ends: bool) -> Action {
+    Action::Measure(Measure::Passed { secs, ends })
+}
+
 #[test]
 fn a_measured_drain_has_a_figure_for_each_second_and_for_the_last_one() {
-    use Measure::{Begin, End, Figure};
     let mut sim = Sim::new(measured());
-    assert_eq!(sim.term(300), [Action::Measure(Begin)]);
+    assert_eq!(sim.term(300), [Action::Measure(Measure::Begin)]);
     assert_eq!(sim.deadline(), Some(1300));
     assert_eq!(sim.time(1299), []);
-    assert_eq!(sim.time(1301), [Action::Measure(Figure)]);
+    assert_eq!(sim.time(1301), [passed(1, false)]);
     assert_eq!(sim.deadline(), Some(2300));
-    assert_eq!(sim.time(2300), [Action::Measure(Figure)]);
+    assert_eq!(sim.time(2300), [passed(1, false)]);
     assert_eq!(sim.deadline(), Some(2800));
-    let end = [Action::Measure(Figure), Action::Measure(End)];
-    assert_eq!(sim.time(2800), [&end[..], &deliver(Signal::TERM)].concat());
+    assert_eq!(sim.time(2800), [&[passed(0, true)][..], &deliver(Signal::TERM)].concat());
     assert_eq!(sim.deadline(), None);
     // No incomplete second follows whole ones. COMMAND's exit ends the series, too.
     let mut sim = Sim::new(Plan { delay: Some(ms(1000)), ..measured() });
     sim.term(0);
-    assert_eq!(sim.time(1004), [&end[..], &deliver(Signal::TERM)].concat());
+    assert_eq!(sim.time(1004), [&[passed(1, true)][..], &deliver(Signal::TERM)].concat());
     let mut sim = Sim::new(measured());
     sim.term(0);
-    let exit = [rest(Signal::TERM), Action::Exit(OK)];
-    assert_eq!(sim.command_ends(10), [&end[..], &exit].concat());
+    let exit = [passed(0, true), rest(Signal::TERM), Action::Exit(OK)];
+    assert_eq!(sim.command_ends(10), exit);
 }
 
 #[test]
 fn a_second_that_was_missed_has_no_figure() {
-    use Measure::{End, Figure, Missed};
     let mut sim = Sim::new(Plan { delay: Some(ms(9500)), ..measured() });
     sim.term(0);
     sim.time(1000);
     // drain-init was stopped until just after 4 s.
-    assert_eq!(sim.time(4100), [Action::Measure(Missed(3))]);
+    assert_eq!(sim.time(4100), [passed(3, false)]);
     assert_eq!(sim.deadline(), Some(5000));
-    assert_eq!(sim.time(5000), [Action::Measure(Figure)]);
-    let end = [Missed(5), Figure, End].map(Action::Measure);
-    assert_eq!(sim.time(10_200), [&end[..], &deliver(Signal::TERM)].concat());
+    assert_eq!(sim.time(5000), [passed(1, false)]);
+    assert_eq!(sim.time(10_200), [&[passed(5, true)][..], &deliver(Signal::TERM)].concat());
 }
 
 #[test]

@@ -538,38 +538,26 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Each second of a drain has a figure or was missed.
+    /// The steps of a measured drain are its seconds.
     fn measure(&mut self, step: Measure) -> Kept {
-        if step == Measure::Begin {
+        let Measure::Passed { secs, ends } = step else {
             let begins = self.step.begins_drain && self.measured.is_none() && self.plan.measure;
             self.measured = Some((self.now, 0));
             return rule(begins, "a drain is measured once, from its beginning");
-        }
-        let Some((since, seconds)) = &mut self.measured else {
+        };
+        let Some((since, measured)) = &mut self.measured else {
             return rule(false, "only a drain that has begun and not ended is measured");
         };
-        let passed = self.now.saturating_sub(*since).as_secs();
-        match step {
-            Measure::Begin => {}
-            Measure::Missed(missed) => {
-                rule(missed > 1, "a second is missed if drain-init wakes after the next one")?;
-                *seconds += missed;
-            }
-            Measure::Figure => {
-                *seconds += 1;
-                let of_end = !matches!(self.phase, Phase::Draining { .. });
-                rule(
-                    *seconds == passed || of_end && *seconds == passed + 1,
-                    "a figure is taken when a second has passed, or the drain has ended",
-                )?;
-            }
-            Measure::End => {
-                rule(
-                    *seconds == passed.max(1) || *seconds == passed + 1,
-                    "a drain has a figure for each second, and for the last one",
-                )?;
-                self.measured = None;
-            }
+        *measured += secs;
+        rule(
+            *measured == self.now.saturating_sub(*since).as_secs(),
+            "a measured drain counts each second once",
+        )?;
+        rule(secs > 0 || ends, "a figure is taken when a second has passed, or the drain ends")?;
+        let in_drain = matches!(self.phase, Phase::Draining { .. });
+        rule(ends != in_drain, "the figures are reported when the drain has ended")?;
+        if ends {
+            self.measured = None;
         }
         Ok(())
     }

@@ -126,6 +126,7 @@ errors! {
     ENAMETOOLONG "File name too long"
     ENOSYS "Function not implemented"
     ELOOP "Too many levels of symbolic links"
+    ENODATA "No data available"
     ETIMEDOUT "Connection timed out"
     ESTALE "Stale file handle"
 }
