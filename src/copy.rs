@@ -24,6 +24,7 @@ pub fn copy_to(path: &CStr, reporter: Reporter) -> u8 {
 }
 
 /// Replaces `target` by a copy, or leaves it. The number is for a temporary file's name.
+#[inline(never)] // As a part of main, and of its large frame, it would be larger.
 fn copy(target: &CStr, mut number: u32) -> nix::Result<()> {
     let (temporary, file) = loop {
         let mut digits = [0; 8];
