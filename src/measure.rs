@@ -97,7 +97,7 @@ fn passive_opens() -> nix::Result<u64> {
 /// their values.
 #[derive(Default)]
 struct Search {
-    /// The current word. No longer one is looked for, or is a number of 64 bits.
+    /// The current word's first bytes. A name or a number that matters has at most 20.
     word: [u8; 21],
     len: usize,
     /// The place of that word in its line.
