@@ -60,7 +60,7 @@ fn a_signal_after_the_exit_of_command_that_no_process_can_receive_is_dropped_and
     run.tell("main", "exit 4");
     until("COMMAND's reaping", || stat(main).is_none());
     run.signal(SIGUSR1);
-    run.message("USR1");
+    run.message("received USR1: dropped, because process ");
     run.ping("stop");
     assert_eq!(run.signals("stop"), []);
     run.tell("stop", "exit 0");

@@ -771,7 +771,7 @@ fn group_is_a_variable() {
 fn verbose_and_quiet_are_variables() {
     let mut run = init(NONE).env("DRAIN_INIT_VERBOSE", "yes").start();
     run.signal(SIGUSR1);
-    run.message("USR1");
+    run.message("received USR1\n");
 
     let mut run =
         init(["--delay-term=20ms"]).env("DRAIN_INIT_QUIET", "on").exits_on(SIGTERM, 0).start();

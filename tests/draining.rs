@@ -255,7 +255,8 @@ fn a_drain_command_that_vanished_is_reported_and_changes_nothing() {
     std::fs::remove_file(&program).unwrap();
     let start = Instant::now();
     run.signal(SIGTERM);
-    run.message("drain");
+    run.message(&format!("cannot run '{}': No such file or directory\n", program.display()));
+    run.message("the drain command failed with status 127\n");
     let at = run.received("main", SIGTERM);
     took(start, at, ms(100));
 }

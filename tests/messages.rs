@@ -60,7 +60,7 @@ fn a_drain_is_reported_if_command_dies_of_a_signal() {
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
     run.tell("main", "die 9");
-    run.message("KILL");
+    run.message("was killed by KILL, ");
     assert_eq!(run.status(), 137);
 }
 
@@ -139,7 +139,7 @@ fn verbose_names_real_time_signals() {
     let mut run = init(["-v"]).start();
     run.signal(outside(37));
     run.received("main", outside(37));
-    run.message("RTMIN+3");
+    run.message("received RTMIN+3\n");
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn verbose_reports_a_rewrite() {
     let mut run = init(["-v", "-r", "USR1:USR2"]).start();
     run.signal(SIGUSR1);
     run.received("main", SIGUSR2);
-    run.message("USR1");
-    run.message("USR2");
+    run.message("received USR1\n");
+    run.message("sent USR2 to process group ");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn quiet_leaves_the_failure_of_a_stop_command() {
     let mut run = init(["-q"]).stop_cmd(&["exit 3"]).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    run.message("3");
+    run.message("the stop command failed with status 3: sending TERM to ");
     assert_eq!(run.stderr().lines().count(), 1, "{}", run.stderr());
 }
 
@@ -251,7 +251,7 @@ fn a_full_pipe_does_not_block_the_init_if_rwf_nowait_is_refused() {
         // A message that fits is written.
         let mut run = init(["-v"]).failing(&[&inject]).start();
         run.signal(SIGUSR1);
-        run.message("USR1");
+        run.message("received USR1\n");
     }
 }
 

@@ -94,11 +94,11 @@ fn while_the_stop_command_runs_stop_signals_are_discarded() {
 
 #[test]
 fn a_stop_command_that_fails_is_reported_and_the_signal_is_delivered() {
-    for (end, word) in [("exit 3", "3"), ("die 9", "KILL")] {
+    for (end, how) in [("exit 3", "failed with status 3"), ("die 9", "was killed by KILL")] {
         let mut run = init(["--delay-term", "20ms"]).stop_cmd(&[end]).start();
         run.signal(SIGTERM);
         run.gone("stop");
-        run.message(word);
+        run.message(&format!("the stop command {how}: sending TERM to "));
         run.received("main", SIGTERM);
     }
 }
@@ -111,7 +111,8 @@ fn a_stop_command_that_cannot_be_started_is_reported_and_the_signal_is_delivered
     let mut run = setup.arg("--stop-cmd").arg(format!("[\"{}\"]", program.display())).start();
     std::fs::remove_file(&program).unwrap();
     run.signal(SIGTERM);
-    run.message("stop");
+    run.message(&format!("cannot run '{}': No such file or directory\n", program.display()));
+    run.message("the stop command failed with status 127: sending TERM to ");
     run.received("main", SIGTERM);
 }
 
@@ -123,7 +124,8 @@ fn a_stop_command_that_cannot_be_forked_is_reported_and_the_signal_is_delivered(
         init(["--delay-term", "20ms"]).for_any_user().stop_cmd(&[]).limited_to_processes(2).start();
     run.signal(SIGTERM);
     run.received("main", SIGTERM);
-    run.message("stop");
+    run.message("cannot start the stop command: Resource temporarily unavailable\n");
+    run.message("the stop command could not be started: sending TERM to ");
     assert_eq!(run.names(), ["main"]);
 }
 
