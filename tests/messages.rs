@@ -1,5 +1,5 @@
-//! DIAGNOSTICS in the manual page, and the options for messages: the text of each message,
-//! and that writing it never blocks the init.
+//! DIAGNOSTICS in the manual page, and the options for messages: what a stop prints, and that
+//! writing it never blocks the init. The text of a failure is in the failure's own test.
 
 mod support;
 use std::fs;
