@@ -103,7 +103,7 @@ impl Error {
         Self(parts.concat().leak())
     }
 
-    /// A value that cannot be used: the option, what is wrong with the value, and what would work.
+    /// A value that cannot be used: what is wrong with it, in two parts, and what would work.
     pub fn refused(option: &[u8], value: &[u8], wrong: &[&[u8]; 2], right: &[u8]) -> Self {
         Self::new(&[option, b": '", value, b"' ", wrong[0], wrong[1], b" (", right, b")"])
     }

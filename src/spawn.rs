@@ -79,7 +79,7 @@ fn is_executable(path: &CStr) -> bool {
 }
 
 /// Checks that a drain or stop command's program exists. In the middle of a stop it is too late.
-#[inline(never)] // As for a copy.
+#[inline(never)] // Like copy::copy, it would be larger as a part of main.
 pub fn check(named: Named<Cmd>, environment: &Words) -> Result<(), Error> {
     let (program, right): (_, &[u8]) = match named.value {
         Cmd::Shell(_) => (SHELL, b"a JSON array of strings needs no shell"),
